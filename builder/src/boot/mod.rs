@@ -1,0 +1,1 @@
+//! The boot payload: initramfs and UKI.

@@ -1,0 +1,1 @@
+//! Many packages' trees into one.

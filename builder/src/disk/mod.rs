@@ -1,0 +1,1 @@
+//! The disk image: GPT, FAT, data file system, block map.

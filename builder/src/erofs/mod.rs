@@ -1,0 +1,1 @@
+//! EROFS: planner, writer and reader.

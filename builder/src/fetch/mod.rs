@@ -1,0 +1,1 @@
+//! Packages from a mirror into the content-addressed cache.

@@ -1,0 +1,21 @@
+//! Outcrop's builder as a library: recipe, lock, packages, tree, EROFS, disk image. `outcrop` is its command line.
+
+pub mod action;
+pub mod boot;
+pub mod cache;
+pub mod commands;
+pub mod compose;
+pub mod deb;
+pub mod disk;
+pub mod erofs;
+pub mod failure;
+pub mod fetch;
+pub mod finish;
+pub mod lock;
+pub mod output;
+pub mod pipeline;
+pub mod progress;
+pub mod recipe;
+pub mod sbom;
+pub mod store;
+pub mod tree;

@@ -1,0 +1,5 @@
+//! Locks.
+
+pub mod format;
+
+pub use format::Lock;

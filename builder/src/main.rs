@@ -1,0 +1,3 @@
+//! `outcrop`, the builder's command line.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! From recipe and lock to the files in the output folder.

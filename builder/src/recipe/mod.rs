@@ -1,0 +1,5 @@
+//! Recipes.
+
+pub mod schema;
+
+pub use schema::Recipe;

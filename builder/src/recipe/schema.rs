@@ -1,0 +1,154 @@
+//! What a recipe says, after includes are merged and every value is checked.
+//!
+//! Keys are kebab-case. `docs/recipe.md` is generated from these types and their comments.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use outcrop_release::{arch::Architecture, board::Board, name::ImageName};
+use semver::Version;
+
+use crate::tree::TreePath;
+
+/// A complete recipe: what one image is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipe {
+    /// `[image]`: what is built.
+    pub image: Image,
+    /// `[base]`: what it is made from.
+    pub base: Base,
+    /// `[packages]`: what is installed.
+    pub packages: Packages,
+    /// `[kernel]`: which kernel, which modules, which options.
+    pub kernel: Kernel,
+    /// `[[files]]`: single files that the recipe adds, in order.
+    pub files: Vec<FileSpec>,
+    /// `overlays`: folders whose content is laid over the tree, in order; absolute host paths.
+    pub overlays: Vec<PathBuf>,
+    /// `[users.NAME]`: accounts for people. None has a password, ever.
+    pub users: BTreeMap<AccountName, User>,
+    /// `[services]`: units to enable, disable, mask.
+    pub services: Services,
+    /// `[disk]`: sizes of the partitions.
+    pub disk: Disk,
+    /// `[access]`: ways in that only a development image has.
+    pub access: Access,
+}
+
+/// `[image]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// Product name.
+    pub name: ImageName,
+    /// Release, by semantic versioning.
+    pub version: Version,
+    /// What to build for; not empty.
+    pub architectures: Vec<Architecture>,
+    /// What starts the device.
+    pub board: Board,
+}
+
+/// `[base]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// Whose packages: only `debian` exists.
+    pub distribution: Distribution,
+    /// Release name: `trixie`. Its updates and security suites are always locked too.
+    pub suite: String,
+    /// Parts of the archive: `main`, `contrib`, `non-free-firmware`, ...
+    pub components: Vec<String>,
+}
+
+/// A distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Distribution {
+    /// Debian.
+    Debian,
+}
+
+/// `[packages]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Packages {
+    /// Names to install with their dependencies (no recommendations), sorted and unique.
+    pub install: Vec<String>,
+    /// Maintainer scripts that the recipe's author has read and wants skipped: `PACKAGE/postinst`.
+    pub accept_scripts: Vec<String>,
+}
+
+/// `[kernel]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kernel {
+    /// `package`: per architecture, the kernel's (meta) package.
+    pub package: BTreeMap<Architecture, String>,
+    /// `exclude-modules`: globs below `kernel/` of the module folder (`drivers/gpu/**`) that stay out, unless a module
+    /// that stays needs them.
+    pub exclude_modules: Vec<String>,
+    /// `initramfs-modules`: module names that the initramfs carries beside its own list.
+    pub initramfs_modules: Vec<String>,
+    /// `command-line`: options appended to Outcrop's own.
+    pub command_line: Vec<String>,
+}
+
+/// `[[files]]`: one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSpec {
+    /// Where it goes.
+    pub path: TreePath,
+    /// What it holds.
+    pub content: FileContent,
+    /// Permission bits; 0o644 when left out.
+    pub mode: u16,
+}
+
+/// Where a file's bytes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    /// `content = "..."`.
+    Inline(String),
+    /// `source = "path"`, relative to the recipe that says so; here absolute.
+    Source(PathBuf),
+}
+
+/// Name of a user or group: `[a-z_][a-z0-9_-]{0,30}`.
+pub type AccountName = String;
+
+/// `[users.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct User {
+    /// Fixed numeric id, 1000 to 59999; the next free one when left out.
+    pub uid: Option<u32>,
+    /// Supplementary groups.
+    pub groups: Vec<AccountName>,
+    /// Login shell; `/bin/bash` when left out.
+    pub shell: Option<String>,
+    /// Public keys in OpenSSH's one-line form.
+    pub ssh_keys: Vec<String>,
+}
+
+/// `[services]`: each a full unit name (`ssh.service`).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Services {
+    /// Started at boot.
+    pub enable: Vec<String>,
+    /// Not started at boot.
+    pub disable: Vec<String>,
+    /// Can't be started at all.
+    pub mask: Vec<String>,
+}
+
+/// `[disk]`: sizes in bytes; in the recipe as text with a binary unit (`"1GiB"`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Disk {
+    /// `root-slot`: space for one root file system; a multiple of 1 MiB.
+    pub root_slot: u64,
+    /// `boot-slot`: space for one boot payload (UKI); a multiple of 1 MiB.
+    pub boot_slot: u64,
+    /// `data`: the data partition as built; it grows to the disk's end on the device. A multiple of 1 MiB.
+    pub data: u64,
+}
+
+/// `[access]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Access {
+    /// `serial-root-shell`: a root shell on the serial console without asking for anything. For development only.
+    pub serial_root_shell: bool,
+}

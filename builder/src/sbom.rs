@@ -1,0 +1,1 @@
+//! The CycloneDX software bill of materials.

@@ -1,0 +1,11 @@
+//! What Outcrop's builder and updater share and neither owns: digests, slots, partition names, the dm-verity tree.
+//!
+//! Everything here is pure: bytes in, values out. No disk, clock, network or process.
+
+pub mod arch;
+pub mod board;
+pub mod digest;
+pub mod name;
+pub mod partition;
+pub mod slot;
+pub mod verity;

@@ -1,0 +1,1 @@
+//! dm-verity: the hash tree over a root file system.

@@ -1,0 +1,3 @@
+//! The developer front door.
+
+fn main() {}
