@@ -1,6 +1,6 @@
 //! Failures, by what the user can do about them. `docs/exit-codes.md` has the table.
 
-/// What kind of failure ended a command; each has its exit code. 2 is left to wrong command-line usage, 130 to Ctrl-C.
+/// What kind of failure ended a command; each has its exit code. 2 is left to wrong command-line usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureClass {
     /// Anything that fits nowhere else.
@@ -13,6 +13,8 @@ pub enum FailureClass {
     Environment,
     /// A package can't go into an image as it is: a script nobody reviewed, a conflict, a malformed archive.
     Package,
+    /// The user asked to stop, by Ctrl-C or SIGTERM.
+    Interrupted,
 }
 
 impl FailureClass {
@@ -25,6 +27,7 @@ impl FailureClass {
             Self::Network => 4,
             Self::Environment => 5,
             Self::Package => 6,
+            Self::Interrupted => 130,
         }
     }
 

@@ -1,4 +1,22 @@
-//! What a long command tells while it works. The work reports to these traits; how it looks is `cli`'s business.
+//! What a long command tells while it works, and how it hears that it shall stop. The work reports to these traits;
+//! how it looks is `terminal`'s business.
+//!
+//! The first Ctrl-C (or SIGTERM) only sets a flag. Loops over packages or pieces of at most some megabytes ask
+//! [`Progress::checkpoint`] or [`Phase::checkpoint`] and return [`Cancelled`], so destructors remove partial files. It
+//! turns into an [`std::io::Error`], so an I/O loop says `phase.checkpoint()?`. The second Ctrl-C ends the process at
+//! once. `main` looks at the flag too: whatever error comes up after Ctrl-C, the exit code is 130.
+
+/// The user asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("interrupted")]
+pub struct Cancelled;
+
+/// The kind is not `Interrupted`, which loops over reads repeat.
+impl From<Cancelled> for std::io::Error {
+    fn from(cancelled: Cancelled) -> Self {
+        Self::other(cancelled)
+    }
+}
 
 /// What a phase counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +35,14 @@ pub trait Progress: Send + Sync {
 
     /// Tells one line that is worth keeping in the terminal's history.
     fn note(&self, line: &str);
+
+    /// Call it in every loop that may run for longer than a fraction of a second.
+    ///
+    /// # Errors
+    /// When the user asked to stop.
+    fn checkpoint(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
 }
 
 /// One running phase.
@@ -26,6 +52,14 @@ pub trait Phase: Send + Sync {
 
     /// The total is known now.
     fn set_total(&self, total: u64);
+
+    /// See [`Progress::checkpoint`].
+    ///
+    /// # Errors
+    /// When the user asked to stop.
+    fn checkpoint(&self) -> Result<(), Cancelled> {
+        Ok(())
+    }
 }
 
 /// Says nothing: for tests and `--quiet`.
