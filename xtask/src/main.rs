@@ -1,3 +1,25 @@
-//! The developer front door.
+//! The developer's front door: `cargo xtask demo | test | bench | device | setup | lint | fuzz`.
+//!
+//! Every command installs the system packages it needs, by name and only when missing (`--no-install` prints the
+//! command instead), so that a fresh Debian machine with Rust needs nothing else.
 
-fn main() {}
+#![allow(clippy::print_stderr, reason = "a developer tool talks on standard error")]
+
+mod cli;
+mod device;
+mod error;
+mod host;
+mod images;
+mod packages;
+mod project;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => error::report(&error),
+    }
+}

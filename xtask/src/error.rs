@@ -1,0 +1,37 @@
+//! What can go wrong in front of the programs, and how it is told.
+
+use std::{error::Error as _, io, path::PathBuf, process::ExitCode};
+
+/// Why a task ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A program can't be started.
+    #[error("start `{command}`")]
+    Start { command: String, source: io::Error },
+    /// A program ran and failed.
+    #[error("`{command}` failed with {status}")]
+    Failed { command: String, status: std::process::ExitStatus },
+    /// Packages are missing and may not be installed.
+    #[error("system packages are missing. Install them with:\n\n    {0}\n")]
+    Missing(String),
+    /// A file or folder of the project or of the build can't be used.
+    #[error("{doing} {path}", path = path.display())]
+    File { doing: &'static str, path: PathBuf, source: io::Error },
+    /// No compiler for the other architecture.
+    #[error("no Rust standard library for {target}: {why}")]
+    Toolchain { target: &'static str, why: String },
+    /// Something doesn't look as it must.
+    #[error("{0}")]
+    Unexpected(String),
+}
+
+/// Prints the error with its causes; 1 is the exit code of every failure.
+pub(crate) fn report(error: &Error) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        eprintln!("  caused by: {next}");
+        cause = next.source();
+    }
+    ExitCode::FAILURE
+}

@@ -1,0 +1,42 @@
+//! The images that the demo, the tests and the benches use.
+
+use std::{path::PathBuf, process::Command};
+
+use crate::{error::Error, host::Arch, project, shell};
+
+/// Which cargo profile the builder is compiled with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Quick to compile: tests and the demo.
+    Dev,
+    /// What users run: benches.
+    Release,
+}
+
+/// Compiles `outcrop` and returns its path.
+pub(crate) fn builder(profile: Profile) -> Result<PathBuf, Error> {
+    let mut cargo = project::cargo();
+    cargo.args(["build", "--locked", "--package", "outcrop-builder", "--bins"]);
+    let folder = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            cargo.arg("--release");
+            "release"
+        }
+    };
+    shell::run(&mut cargo)?;
+    Ok(project::target().join(folder).join("outcrop"))
+}
+
+/// `outcrop build` for these architectures; the images go to the returned folder.
+pub(crate) fn build(outcrop: &PathBuf, recipe: &str, archs: &[Arch]) -> Result<PathBuf, Error> {
+    let output = project::target().join("images");
+    let mut command = Command::new(outcrop);
+    command.arg("build").arg(project::root().join("recipes").join(recipe)).arg("--output").arg(&output);
+    command.arg("--device-programs").arg(project::device_programs());
+    for arch in archs {
+        command.args(["--arch", arch.as_str()]);
+    }
+    shell::run(&mut command)?;
+    Ok(output)
+}

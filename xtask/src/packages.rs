@@ -1,0 +1,147 @@
+//! System packages: what each task needs, and installing what is missing.
+
+use std::process::Command;
+
+use crate::{
+    error::Error,
+    host::{self, Arch},
+    shell,
+};
+
+/// Whether missing packages are installed or only named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Install {
+    /// Install them, through sudo when not root.
+    Missing,
+    /// Print the command and fail.
+    Never,
+}
+
+/// To compile the builder (libostree, C parts of crates) and to run it (apt, gpgv, mke2fs).
+const BUILD: &[&str] =
+    &["gcc", "libc6-dev", "pkg-config", "libostree-dev", "apt", "gpgv", "ca-certificates", "e2fsprogs"];
+
+/// To boot images of both architectures.
+const QEMU: &[&str] = &["qemu-system-x86", "qemu-system-arm", "qemu-utils", "ovmf", "qemu-efi-aarch64", "ipxe-qemu"];
+
+/// Tools nobody here wrote, which the tests ask for a second opinion.
+const CHECKERS: &[&str] = &[
+    "binutils",
+    "bmap-tools",
+    "cpio",
+    "cryptsetup-bin",
+    "dosfstools",
+    "erofs-utils",
+    "gdisk",
+    "gnupg",
+    "kmod",
+    "libcap2-bin",
+    "mtools",
+    "openssl",
+    "systemd-container",
+];
+
+/// The peers that the build bench compares with.
+const BENCH: &[&str] = &["mmdebstrap", "erofs-utils", "cryptsetup-bin", "qemu-user-static", "arch-test", "time"];
+
+/// A task's needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Building images.
+    Build,
+    /// Building and booting them.
+    Demo,
+    /// All tests.
+    Test,
+    /// The benches.
+    Bench,
+}
+
+impl Needs {
+    fn packages(self) -> Vec<String> {
+        let groups: &[&[&str]] = match self {
+            Self::Build => &[BUILD],
+            Self::Demo => &[BUILD, QEMU],
+            Self::Test => &[BUILD, QEMU, CHECKERS],
+            Self::Bench => &[BUILD, QEMU, CHECKERS, BENCH],
+        };
+        let mut names: Vec<String> = groups.concat().into_iter().map(str::to_owned).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
+/// Makes sure that what a task needs is installed.
+pub(crate) fn ensure(needs: Needs, install: Install) -> Result<(), Error> {
+    ensure_named(&needs.packages(), install)
+}
+
+/// Makes sure that these packages are installed.
+pub(crate) fn ensure_named(names: &[String], install: Install) -> Result<(), Error> {
+    let missing: Vec<&String> = names.iter().filter(|name| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    if install == Install::Never {
+        return Err(Error::Missing(format!("sudo apt-get install --no-install-recommends {list}")));
+    }
+    eprintln!("installing system packages: {list}");
+    shell::run(apt_get()?.arg("update"))?;
+    shell::run(apt_get()?.args(["install", "--yes", "--no-install-recommends"]).args(missing))
+}
+
+/// Makes sure that apt knows packages of `arch` (for a foreign standard library).
+pub(crate) fn ensure_foreign(arch: Arch, install: Install) -> Result<(), Error> {
+    if arch == Arch::host() {
+        return Ok(());
+    }
+    let known = shell::output(Command::new("dpkg").arg("--print-foreign-architectures"))?;
+    if known.lines().any(|line| line == arch.debian()) {
+        return Ok(());
+    }
+    if install == Install::Never {
+        return Err(Error::Missing(format!("sudo dpkg --add-architecture {}", arch.debian())));
+    }
+    eprintln!("adding {} to dpkg's architectures", arch.debian());
+    shell::run(host::as_root("dpkg")?.args(["--add-architecture", arch.debian()]))?;
+    shell::run(apt_get()?.arg("update"))
+}
+
+/// Whether apt could install `name`.
+pub(crate) fn is_available(name: &str) -> bool {
+    shell::output(Command::new("apt-cache").args(["policy", name]))
+        .is_ok_and(|text| text.lines().any(|line| line.trim().starts_with("Candidate: ") && !line.ends_with("(none)")))
+}
+
+fn apt_get() -> Result<Command, Error> {
+    let mut command = host::as_root("env")?;
+    command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    Ok(command)
+}
+
+fn is_installed(name: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["--show", "--showformat", "${db:Status-Status}", name])
+        .output()
+        .is_ok_and(|output| output.status.success() && output.stdout == b"installed")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_test_run_needs_whatever_the_demo_needs_and_names_nothing_twice() {
+        let (demo, test) = (Needs::Demo.packages(), Needs::Test.packages());
+        assert!(demo.iter().all(|name| test.contains(name)));
+        assert!(test.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn without_leave_to_install_the_error_is_the_command_to_type() {
+        let error = ensure_named(&["outcrop-no-such-package".to_owned()], Install::Never).unwrap_err();
+        assert!(error.to_string().contains("sudo apt-get install --no-install-recommends outcrop-no-such-package"));
+    }
+}
