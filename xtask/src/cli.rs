@@ -36,7 +36,11 @@ enum Task {
 /// Parses the arguments and runs the task.
 pub(crate) fn run() -> Result<(), Error> {
     let arguments = Arguments::parse();
-    let install = if arguments.no_install { Install::Never } else { Install::Missing };
+    let install = if arguments.no_install {
+        Install::Never
+    } else {
+        Install::Missing
+    };
     match arguments.task {
         Task::Test { filter } => test::run(install, &filter),
         Task::Device => device::build(install),

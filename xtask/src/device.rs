@@ -24,17 +24,32 @@ enum Compiler {
 
 /// Builds the programs for every architecture, into [`project::device_programs`].
 pub(crate) fn build(install: Install) -> Result<(), Error> {
-    Arch::ALL.into_iter().try_for_each(|arch| build_one(arch, install))
+    Arch::ALL
+        .into_iter()
+        .try_for_each(|arch| build_one(arch, install))
 }
 
 fn build_one(arch: Arch, install: Install) -> Result<(), Error> {
     let compiler = compiler_for(arch, install)?;
     let mut cargo = project::cargo();
-    cargo.args(["build", "--locked", "--profile", "device", "--package", "outcrop-updater", "--bins"]);
-    cargo.args(["--target", arch.target()]).arg("--target-dir").arg(target_folder(&compiler));
+    cargo.args([
+        "build",
+        "--locked",
+        "--profile",
+        "device",
+        "--package",
+        "outcrop-updater",
+        "--bins",
+    ]);
+    cargo
+        .args(["--target", arch.target()])
+        .arg("--target-dir")
+        .arg(target_folder(&compiler));
     configure(&mut cargo, arch, &compiler);
     shell::run(&mut cargo)?;
-    PROGRAMS.into_iter().try_for_each(|name| publish(arch, &compiler, name))
+    PROGRAMS
+        .into_iter()
+        .try_for_each(|name| publish(arch, &compiler, name))
 }
 
 /// Static, and the same wherever the project and the registry lie.
@@ -64,7 +79,10 @@ fn compiler_for(arch: Arch, install: Install) -> Result<Compiler, Error> {
     if arch == Arch::host() {
         return Ok(Compiler::Default);
     }
-    let cross = [format!("gcc-{}", arch.gnu()), format!("libc6-dev-{}-cross", arch.debian())];
+    let cross = [
+        format!("gcc-{}", arch.gnu()),
+        format!("libc6-dev-{}-cross", arch.debian()),
+    ];
     packages::ensure_named(&cross, install)?;
     if knows(arch) || (install == Install::Missing && rustup_adds(arch)) {
         return Ok(Compiler::Default);
@@ -75,7 +93,11 @@ fn compiler_for(arch: Arch, install: Install) -> Result<Compiler, Error> {
 /// Whether the default compiler has the target's standard library.
 fn knows(arch: Arch) -> bool {
     let sysroot = shell::output(Command::new("rustc").args(["--print", "sysroot"])).unwrap_or_default();
-    PathBuf::from(sysroot.trim()).join("lib/rustlib").join(arch.target()).join("lib").is_dir()
+    PathBuf::from(sysroot.trim())
+        .join("lib/rustlib")
+        .join(arch.target())
+        .join("lib")
+        .is_dir()
 }
 
 fn rustup_adds(arch: Arch) -> bool {
@@ -84,12 +106,22 @@ fn rustup_adds(arch: Arch) -> bool {
 
 fn debian_compiler(arch: Arch, install: Install) -> Result<Compiler, Error> {
     if !packages::is_available("rustc-web") {
-        let why = format!("rustup can't add it, and this Debian has no package rustc-web: `rustup target add {}`", arch.target());
-        return Err(Error::Toolchain { target: arch.target(), why });
+        let why = format!(
+            "rustup can't add it, and this Debian has no package rustc-web: `rustup target add {}`",
+            arch.target()
+        );
+        return Err(Error::Toolchain {
+            target: arch.target(),
+            why,
+        });
     }
     packages::ensure_foreign(arch, install)?;
     let library = "libstd-rust-web-dev";
-    let names = ["rustc-web".to_owned(), library.to_owned(), format!("{library}:{}", arch.debian())];
+    let names = [
+        "rustc-web".to_owned(),
+        library.to_owned(),
+        format!("{library}:{}", arch.debian()),
+    ];
     packages::ensure_named(&names, install)?;
     Ok(Compiler::Debian("/usr/bin/rustc"))
 }
@@ -103,11 +135,21 @@ fn target_folder(compiler: &Compiler) -> PathBuf {
 }
 
 fn publish(arch: Arch, compiler: &Compiler, name: &str) -> Result<(), Error> {
-    let built = target_folder(compiler).join(arch.target()).join("device").join(name);
+    let built = target_folder(compiler)
+        .join(arch.target())
+        .join("device")
+        .join(name);
     let folder = project::device_programs().join(arch.as_str());
-    fs::create_dir_all(&folder)
-        .map_err(|source| Error::File { doing: "create folder", path: folder.clone(), source })?;
+    fs::create_dir_all(&folder).map_err(|source| Error::File {
+        doing: "create folder",
+        path: folder.clone(),
+        source,
+    })?;
     fs::copy(&built, folder.join(name))
         .map(drop)
-        .map_err(|source| Error::File { doing: "copy program", path: built, source })
+        .map_err(|source| Error::File {
+            doing: "copy program",
+            path: built,
+            source,
+        })
 }

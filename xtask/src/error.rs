@@ -10,13 +10,20 @@ pub(crate) enum Error {
     Start { command: String, source: io::Error },
     /// A program ran and failed.
     #[error("`{command}` failed with {status}")]
-    Failed { command: String, status: std::process::ExitStatus },
+    Failed {
+        command: String,
+        status: std::process::ExitStatus,
+    },
     /// Packages are missing and may not be installed.
     #[error("system packages are missing. Install them with:\n\n    {0}\n")]
     Missing(String),
     /// A file or folder of the project or of the build can't be used.
     #[error("{doing} {path}", path = path.display())]
-    File { doing: &'static str, path: PathBuf, source: io::Error },
+    File {
+        doing: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     /// No compiler for the other architecture.
     #[error("no Rust standard library for {target}: {why}")]
     Toolchain { target: &'static str, why: String },

@@ -16,7 +16,11 @@ impl Arch {
 
     /// The architecture that this program was built for.
     pub(crate) const fn host() -> Self {
-        if cfg!(target_arch = "aarch64") { Self::Aarch64 } else { Self::X86_64 }
+        if cfg!(target_arch = "aarch64") {
+            Self::Aarch64
+        } else {
+            Self::X86_64
+        }
     }
 
     pub(crate) const fn as_str(self) -> &'static str {

@@ -32,7 +32,11 @@ pub(crate) fn builder(profile: Profile) -> Result<PathBuf, Error> {
 pub(crate) fn build(outcrop: &PathBuf, recipe: &str, archs: &[Arch]) -> Result<PathBuf, Error> {
     let output = project::target().join("images");
     let mut command = Command::new(outcrop);
-    command.arg("build").arg(project::root().join("recipes").join(recipe)).arg("--output").arg(&output);
+    command
+        .arg("build")
+        .arg(project::root().join("recipes").join(recipe))
+        .arg("--output")
+        .arg(&output);
     command.arg("--device-programs").arg(project::device_programs());
     for arch in archs {
         command.args(["--arch", arch.as_str()]);

@@ -18,11 +18,26 @@ pub(crate) enum Install {
 }
 
 /// To compile the builder (libostree, C parts of crates) and to run it (apt, gpgv, mke2fs).
-const BUILD: &[&str] =
-    &["gcc", "libc6-dev", "pkg-config", "libostree-dev", "apt", "gpgv", "ca-certificates", "e2fsprogs"];
+const BUILD: &[&str] = &[
+    "gcc",
+    "libc6-dev",
+    "pkg-config",
+    "libostree-dev",
+    "apt",
+    "gpgv",
+    "ca-certificates",
+    "e2fsprogs",
+];
 
 /// To boot images of both architectures.
-const QEMU: &[&str] = &["qemu-system-x86", "qemu-system-arm", "qemu-utils", "ovmf", "qemu-efi-aarch64", "ipxe-qemu"];
+const QEMU: &[&str] = &[
+    "qemu-system-x86",
+    "qemu-system-arm",
+    "qemu-utils",
+    "ovmf",
+    "qemu-efi-aarch64",
+    "ipxe-qemu",
+];
 
 /// Tools nobody here wrote, which the tests ask for a second opinion.
 const CHECKERS: &[&str] = &[
@@ -42,7 +57,14 @@ const CHECKERS: &[&str] = &[
 ];
 
 /// The peers that the build bench compares with.
-const BENCH: &[&str] = &["mmdebstrap", "erofs-utils", "cryptsetup-bin", "qemu-user-static", "arch-test", "time"];
+const BENCH: &[&str] = &[
+    "mmdebstrap",
+    "erofs-utils",
+    "cryptsetup-bin",
+    "qemu-user-static",
+    "arch-test",
+    "time",
+];
 
 /// A task's needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,13 +105,23 @@ pub(crate) fn ensure_named(names: &[String], install: Install) -> Result<(), Err
     if missing.is_empty() {
         return Ok(());
     }
-    let list = missing.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
+    let list = missing
+        .iter()
+        .map(|name| name.as_str())
+        .collect::<Vec<_>>()
+        .join(" ");
     if install == Install::Never {
-        return Err(Error::Missing(format!("sudo apt-get install --no-install-recommends {list}")));
+        return Err(Error::Missing(format!(
+            "sudo apt-get install --no-install-recommends {list}"
+        )));
     }
     eprintln!("installing system packages: {list}");
     shell::run(apt_get()?.arg("update"))?;
-    shell::run(apt_get()?.args(["install", "--yes", "--no-install-recommends"]).args(missing))
+    shell::run(
+        apt_get()?
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(missing),
+    )
 }
 
 /// Makes sure that apt knows packages of `arch` (for a foreign standard library).
@@ -102,7 +134,10 @@ pub(crate) fn ensure_foreign(arch: Arch, install: Install) -> Result<(), Error> 
         return Ok(());
     }
     if install == Install::Never {
-        return Err(Error::Missing(format!("sudo dpkg --add-architecture {}", arch.debian())));
+        return Err(Error::Missing(format!(
+            "sudo dpkg --add-architecture {}",
+            arch.debian()
+        )));
     }
     eprintln!("adding {} to dpkg's architectures", arch.debian());
     shell::run(host::as_root("dpkg")?.args(["--add-architecture", arch.debian()]))?;
@@ -111,8 +146,10 @@ pub(crate) fn ensure_foreign(arch: Arch, install: Install) -> Result<(), Error> 
 
 /// Whether apt could install `name`.
 pub(crate) fn is_available(name: &str) -> bool {
-    shell::output(Command::new("apt-cache").args(["policy", name]))
-        .is_ok_and(|text| text.lines().any(|line| line.trim().starts_with("Candidate: ") && !line.ends_with("(none)")))
+    shell::output(Command::new("apt-cache").args(["policy", name])).is_ok_and(|text| {
+        text.lines()
+            .any(|line| line.trim().starts_with("Candidate: ") && !line.ends_with("(none)"))
+    })
 }
 
 fn apt_get() -> Result<Command, Error> {
@@ -142,6 +179,10 @@ mod tests {
     #[test]
     fn without_leave_to_install_the_error_is_the_command_to_type() {
         let error = ensure_named(&["outcrop-no-such-package".to_owned()], Install::Never).unwrap_err();
-        assert!(error.to_string().contains("sudo apt-get install --no-install-recommends outcrop-no-such-package"));
+        assert!(
+            error
+                .to_string()
+                .contains("sudo apt-get install --no-install-recommends outcrop-no-such-package")
+        );
     }
 }

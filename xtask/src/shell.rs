@@ -11,8 +11,18 @@ use crate::error::Error;
 pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
     let text = describe(command);
     eprintln!("+ {text}");
-    let status = command.status().map_err(|source| Error::Start { command: text.clone(), source })?;
-    if status.success() { Ok(()) } else { Err(Error::Failed { command: text, status }) }
+    let status = command.status().map_err(|source| Error::Start {
+        command: text.clone(),
+        source,
+    })?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::Failed {
+            command: text,
+            status,
+        })
+    }
 }
 
 /// Runs `command` quietly and returns its standard output.
@@ -21,16 +31,27 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Error> {
     let output = command
         .stderr(Stdio::inherit())
         .output()
-        .map_err(|source| Error::Start { command: text.clone(), source })?;
+        .map_err(|source| Error::Start {
+            command: text.clone(),
+            source,
+        })?;
     if !output.status.success() {
-        return Err(Error::Failed { command: text, status: output.status });
+        return Err(Error::Failed {
+            command: text,
+            status: output.status,
+        });
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// Whether `command` can be started and succeeds; it prints nothing.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
 }
 
 /// The command as one would type it.

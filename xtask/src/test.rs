@@ -22,19 +22,26 @@ pub(crate) fn run(install: Install, filter: &[String]) -> Result<(), Error> {
     for recipe in RECIPES {
         images::build(&outcrop, recipe, &Arch::ALL)?;
     }
-    shell::run(tests(filter).env("OUTCROP_IMAGES", project::target().join("images")).env("OUTCROP", &outcrop).env(
-        "OUTCROP_DEVICE_PROGRAMS",
-        project::device_programs(),
-    ))
+    shell::run(
+        tests(filter)
+            .env("OUTCROP_IMAGES", project::target().join("images"))
+            .env("OUTCROP", &outcrop)
+            .env("OUTCROP_DEVICE_PROGRAMS", project::device_programs()),
+    )
 }
 
 /// nextest where it is installed, else cargo's own runner.
 fn tests(filter: &[String]) -> Command {
     let mut cargo = project::cargo();
     if shell::succeeds(project::cargo().args(["nextest", "--version"])) {
-        cargo.args(["nextest", "run", "--locked", "--workspace"]).args(filter);
+        cargo
+            .args(["nextest", "run", "--locked", "--workspace"])
+            .args(filter);
     } else {
-        cargo.args(["test", "--locked", "--workspace", "--"]).args(["--test-threads", "2"]).args(filter);
+        cargo
+            .args(["test", "--locked", "--workspace", "--"])
+            .args(["--test-threads", "2"])
+            .args(filter);
     }
     cargo
 }
