@@ -4,6 +4,7 @@
 
 pub mod arch;
 pub mod board;
+pub mod cmdline;
 pub mod digest;
 pub mod name;
 pub mod partition;

@@ -1,1 +1,0 @@
-//! dm-verity: the hash tree over a root file system.
