@@ -16,6 +16,7 @@ pub mod output;
 pub mod pipeline;
 pub mod progress;
 pub mod recipe;
+pub mod run;
 pub mod sbom;
 pub mod store;
 pub mod tree;

@@ -1,0 +1,235 @@
+//! A virtual machine as QEMU's command line: pure, no process.
+
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use outcrop_release::arch::Architecture;
+
+use super::{accel::Accelerator, firmware::Firmware};
+
+/// A machine to start.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// What processor it has.
+    pub architecture: Architecture,
+    /// How it is executed.
+    pub accelerator: Accelerator,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// Its firmware's code.
+    pub firmware_code: PathBuf,
+    /// Its own copy of the firmware's variables; written by the guest.
+    pub firmware_variables: PathBuf,
+    /// Disks, in the order in which the firmware tries them.
+    pub disks: Vec<DiskDrive>,
+    /// Ports of the loopback interface that lead into the guest.
+    pub ports: Vec<PortForward>,
+}
+
+/// A disk of the machine.
+#[derive(Debug, Clone)]
+pub struct DiskDrive {
+    /// What is behind it.
+    pub backend: DiskBackend,
+}
+
+/// Where a disk's bytes come from and go to.
+#[derive(Debug, Clone)]
+pub enum DiskBackend {
+    /// A raw image that the guest writes to.
+    Raw(PathBuf),
+    /// A qcow2 overlay that the guest writes to: see [`super::overlay`].
+    Qcow2(PathBuf),
+    /// A raw image of which one 512-byte sector can't be read.
+    RawWithBadSector(PathBuf, u64),
+}
+
+/// A TCP port of the host's loopback interface, forwarded to one of the guest's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PortForward {
+    /// On 127.0.0.1.
+    pub host: u16,
+    /// In the guest.
+    pub guest: u16,
+}
+
+impl Machine {
+    /// A machine with one disk and the defaults of `outcrop run`: 1 GiB, two processors.
+    #[must_use]
+    pub fn new(architecture: Architecture, firmware: &Firmware, variables: &Path, disk: DiskBackend) -> Self {
+        Self {
+            architecture,
+            accelerator: Accelerator::Tcg,
+            memory_mib: 1024,
+            cpus: 2,
+            firmware_code: firmware.code.clone(),
+            firmware_variables: variables.to_owned(),
+            disks: vec![DiskDrive { backend: disk }],
+            ports: Vec::new(),
+        }
+    }
+
+    /// QEMU's program for the architecture.
+    #[must_use]
+    pub fn program(&self) -> String {
+        format!("qemu-system-{}", self.architecture)
+    }
+
+    /// Debian's package that holds [`Machine::program`].
+    #[must_use]
+    pub const fn package(architecture: Architecture) -> &'static str {
+        match architecture {
+            Architecture::X86_64 => "qemu-system-x86",
+            Architecture::Aarch64 => "qemu-system-arm",
+        }
+    }
+
+    /// QEMU's arguments, all but those for consoles and monitors.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<OsString> {
+        let mut list = Arguments(vec!["-nodefaults".into(), "-no-user-config".into()]);
+        list.pair("-machine", self.board());
+        list.pair("-accel", self.accelerator.option());
+        list.pair("-cpu", self.cpu());
+        list.pair("-m", self.memory_mib.to_string());
+        list.pair("-smp", self.cpus.to_string());
+        list.pair("-drive", pflash(&self.firmware_code, "readonly=on"));
+        list.pair("-drive", pflash(&self.firmware_variables, "readonly=off"));
+        for (index, disk) in self.disks.iter().enumerate() {
+            list.pair("-blockdev", disk.backend.blockdev(&format!("disk{index}")));
+            list.pair(
+                "-device",
+                format!("virtio-blk-pci,drive=disk{index},bootindex={index}"),
+            );
+        }
+        list.pair("-netdev", self.network());
+        list.pair("-device", "virtio-net-pci,netdev=net0,romfile=");
+        list.pair("-device", "virtio-rng-pci");
+        list.0
+    }
+
+    const fn board(&self) -> &'static str {
+        match self.architecture {
+            Architecture::X86_64 => "q35",
+            Architecture::Aarch64 => "virt",
+        }
+    }
+
+    /// Under TCG, QEMU 7.2 emulates `cmpxchg16b` wrongly and guests die in the kernel's allocator, so the guest isn't
+    /// told of it; and pointer authentication by the architected algorithm costs most of an Arm guest's time.
+    const fn cpu(&self) -> &'static str {
+        match (self.accelerator, self.architecture) {
+            (Accelerator::Kvm, _) => "host",
+            (Accelerator::Tcg, Architecture::X86_64) => "max,-cx16",
+            (Accelerator::Tcg, Architecture::Aarch64) => "max,pauth-impdef=on",
+        }
+    }
+
+    fn network(&self) -> String {
+        let forward = |port: &PortForward| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", port.host, port.guest);
+        format!(
+            "user,id=net0{}",
+            self.ports.iter().map(forward).collect::<String>()
+        )
+    }
+}
+
+impl DiskBackend {
+    /// The backend as JSON for `-blockdev`. Source: QEMU, `qapi/block-core.json`, `BlockdevOptions`.
+    fn blockdev(&self, name: &str) -> String {
+        let file = |path: &PathBuf| serde_json::json!({ "driver": "file", "filename": path });
+        let raw = |path: &PathBuf| serde_json::json!({ "driver": "raw", "file": file(path) });
+        let mut node = match self {
+            Self::Raw(path) => raw(path),
+            Self::Qcow2(path) => serde_json::json!({ "driver": "qcow2", "file": file(path) }),
+            Self::RawWithBadSector(path, sector) => serde_json::json!({
+                "driver": "blkdebug",
+                "image": raw(path),
+                "inject-error": [{ "event": "none", "iotype": "read", "errno": 5, "sector": sector }],
+            }),
+        };
+        node["node-name"] = name.into();
+        node.to_string()
+    }
+}
+
+/// The option that maps a firmware file as flash.
+fn pflash(path: &Path, access: &str) -> String {
+    // QEMU's option syntax doubles commas in values.
+    format!(
+        "if=pflash,format=raw,{access},file={}",
+        path.display().to_string().replace(',', ",,")
+    )
+}
+
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn pair(&mut self, option: &str, value: impl Into<OsString>) {
+        self.0.push(option.into());
+        self.0.push(value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(architecture: Architecture) -> Machine {
+        let firmware = Firmware {
+            code: "/code".into(),
+            variables: "/template".into(),
+        };
+        Machine::new(
+            architecture,
+            &firmware,
+            Path::new("/vars,1"),
+            DiskBackend::Raw("/disk \"0\"".into()),
+        )
+    }
+
+    fn text(machine: &Machine) -> String {
+        machine
+            .arguments()
+            .iter()
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn software_emulation_hides_the_instruction_that_old_qemu_gets_wrong() {
+        assert!(text(&machine(Architecture::X86_64)).contains("-cpu max,-cx16"));
+        let hardware = Machine {
+            accelerator: Accelerator::Kvm,
+            ..machine(Architecture::X86_64)
+        };
+        assert!(text(&hardware).contains("-accel kvm -cpu host"));
+    }
+
+    #[test]
+    fn commas_and_quotes_in_paths_stay_in_the_path() {
+        let text = text(&machine(Architecture::Aarch64));
+        assert!(
+            text.contains("file=/vars,,1") && text.contains(r#""filename":"/disk \"0\"""#),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_forwarded_port_is_open_on_the_loopback_interface_only() {
+        let ports = vec![PortForward {
+            host: 2222,
+            guest: 22,
+        }];
+        let machine = Machine {
+            ports,
+            ..machine(Architecture::X86_64)
+        };
+        assert!(text(&machine).contains("user,id=net0,hostfwd=tcp:127.0.0.1:2222-:22"));
+    }
+}

@@ -1,0 +1,62 @@
+//! Running an image in QEMU: the machine that `outcrop run` and the scenario tests start.
+
+pub mod accel;
+pub mod firmware;
+pub mod machine;
+pub mod overlay;
+
+use std::{io, path::PathBuf};
+
+use crate::failure::FailureClass;
+
+/// Why QEMU can't be started, or what it said.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum RunError {
+    /// QEMU, or one of its tools, isn't installed.
+    #[error("start {program}")]
+    #[diagnostic(help("install it: sudo apt-get install {package}"))]
+    Start {
+        /// The program.
+        program: String,
+        /// Debian's package that holds it.
+        package: &'static str,
+        /// Why it didn't start.
+        source: io::Error,
+    },
+    /// No firmware for the architecture.
+    #[error("no UEFI firmware for {architecture}: looked for {}", looked_for.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", "))]
+    #[diagnostic(help("install it: sudo apt-get install {package}"))]
+    Firmware {
+        /// Whose firmware.
+        architecture: outcrop_release::arch::Architecture,
+        /// The files that would do.
+        looked_for: Vec<PathBuf>,
+        /// Debian's package that holds one of them.
+        package: &'static str,
+    },
+    /// A file of the run can't be made.
+    #[error("prepare {}", path.display())]
+    Prepare {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// QEMU ended with a failure.
+    #[error("QEMU ended with {status}")]
+    Failed {
+        /// Its exit status.
+        status: std::process::ExitStatus,
+    },
+}
+
+impl RunError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub const fn class(&self) -> FailureClass {
+        match self {
+            Self::Start { .. } | Self::Firmware { .. } | Self::Prepare { .. } => FailureClass::Environment,
+            Self::Failed { .. } => FailureClass::Other,
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! A running machine.
+
+use std::{
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use outcrop_builder::run::{
+    RunError,
+    accel::Accelerator,
+    firmware::Firmware,
+    machine::{DiskDrive, Machine, PortForward},
+    overlay,
+};
+use outcrop_release::arch::Architecture;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::{console::Console, disk::Disk, error::Error, monitor::Monitor};
+
+/// How long QEMU may take until its sockets are there.
+const START_TIME: Duration = Duration::from_secs(30);
+/// Name of the firmware's variables beside the disk: they live as long as the disk.
+const VARIABLES: &str = "firmware-variables";
+
+/// What to start.
+#[derive(Debug)]
+pub struct Start<'a> {
+    architecture: Architecture,
+    disks: Vec<&'a Disk>,
+    ports: Vec<PortForward>,
+    extra: Vec<String>,
+}
+
+impl<'a> Start<'a> {
+    /// A machine that boots `disk`.
+    #[must_use]
+    pub fn new(architecture: Architecture, disk: &'a Disk) -> Self {
+        Self {
+            architecture,
+            disks: vec![disk],
+            ports: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+
+    /// One more disk, behind the first in the boot order.
+    #[must_use]
+    pub fn and_disk(mut self, disk: &'a Disk) -> Self {
+        self.disks.push(disk);
+        self
+    }
+
+    /// A port of the loopback interface that leads to the guest's `guest` port.
+    #[must_use]
+    pub fn port(mut self, host: u16, guest: u16) -> Self {
+        self.ports.push(PortForward { host, guest });
+        self
+    }
+
+    /// More arguments for QEMU.
+    #[must_use]
+    pub fn option(mut self, words: &[&str]) -> Self {
+        self.extra.extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// Powers it on.
+    ///
+    /// # Errors
+    /// When QEMU or the firmware is missing, or QEMU refuses its arguments.
+    pub fn boot(self) -> Result<Guest, Error> {
+        let sockets = tempfile::tempdir().map_err(Error::io("create a folder for sockets"))?;
+        let machine = self.machine()?;
+        let child = spawn(&machine, sockets.path(), &self.extra)?;
+        Guest::attach(child, self.architecture, sockets)
+    }
+
+    fn machine(&self) -> Result<Machine, Error> {
+        let firmware = Firmware::find(self.architecture)?;
+        let variables = self.disks[0].folder().join(VARIABLES);
+        if !variables.exists() {
+            overlay::copy_variables(&firmware, &variables)?;
+        }
+        let mut machine = Machine::new(self.architecture, &firmware, &variables, self.disks[0].backend());
+        machine.accelerator = Accelerator::probe(self.architecture);
+        machine.disks.extend(self.disks[1..].iter().map(|disk| DiskDrive {
+            backend: disk.backend(),
+        }));
+        machine.ports.clone_from(&self.ports);
+        Ok(machine)
+    }
+}
+
+fn spawn(machine: &Machine, sockets: &Path, extra: &[String]) -> Result<Child, Error> {
+    let mut command = Command::new(machine.program());
+    command.args(machine.arguments()).args(["-display", "none"]);
+    command.arg("-serial").arg(format!(
+        "unix:{},server=on,wait=on",
+        sockets.join("serial").display()
+    ));
+    command.arg("-qmp").arg(format!(
+        "unix:{},server=on,wait=off",
+        sockets.join("qmp").display()
+    ));
+    command.args(extra).stdin(Stdio::null()).stdout(Stdio::null());
+    let package = Machine::package(machine.architecture);
+    command.spawn().map_err(|source| {
+        RunError::Start {
+            program: machine.program(),
+            package,
+            source,
+        }
+        .into()
+    })
+}
+
+/// A machine that runs; dropped, it is powered off at once, as by a power cut.
+#[derive(Debug)]
+pub struct Guest {
+    /// The serial console.
+    pub console: Console,
+    /// QEMU's monitor.
+    pub monitor: Monitor,
+    /// What processor it has.
+    pub architecture: Architecture,
+    child: Child,
+    started: Instant,
+    _sockets: TempDir,
+}
+
+impl Guest {
+    fn attach(mut child: Child, architecture: Architecture, sockets: TempDir) -> Result<Self, Error> {
+        let connected = connect(&mut child, sockets.path());
+        match connected {
+            Ok((console, monitor)) => Ok(Self {
+                console,
+                monitor,
+                architecture,
+                child,
+                started: Instant::now(),
+                _sockets: sockets,
+            }),
+            Err(error) => {
+                end(&mut child);
+                Err(error)
+            }
+        }
+    }
+
+    /// Time since power-on.
+    #[must_use]
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Cuts the power.
+    pub fn power_cut(self) {
+        drop(self);
+    }
+
+    /// Presses the power button and waits until the machine is off.
+    ///
+    /// # Errors
+    /// When it doesn't go off within `limit`.
+    pub fn power_off(mut self, limit: Duration) -> Result<(), Error> {
+        self.monitor.execute("system_powerdown", &json!({}))?;
+        self.wait_off(limit)
+    }
+
+    /// Waits until the guest has powered itself off.
+    ///
+    /// # Errors
+    /// When it doesn't within `limit`, or QEMU failed.
+    pub fn wait_off(&mut self, limit: Duration) -> Result<(), Error> {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if let Some(status) = self.exit_status()? {
+                return if status.success() {
+                    Ok(())
+                } else {
+                    Err(RunError::Failed { status }.into())
+                };
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        let wanted = "power-off".to_owned();
+        Err(Error::Silent {
+            wanted,
+            waited: limit,
+            tail: self.console.rest(),
+        })
+    }
+
+    /// Waits until the guest has reset itself (reboot, panic, watchdog).
+    ///
+    /// # Errors
+    /// When it doesn't within `limit`.
+    pub fn wait_reset(&mut self, limit: Duration) -> Result<(), Error> {
+        self.monitor.wait_for("RESET", limit).map(drop)
+    }
+
+    fn exit_status(&mut self) -> Result<Option<ExitStatus>, Error> {
+        self.child.try_wait().map_err(Error::io("wait for QEMU"))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        end(&mut self.child);
+    }
+}
+
+fn connect(child: &mut Child, sockets: &Path) -> Result<(Console, Monitor), Error> {
+    let deadline = Instant::now() + START_TIME;
+    let (serial, qmp) = (sockets.join("serial"), sockets.join("qmp"));
+    // QEMU makes the monitor's socket only after a reader of the serial console has come.
+    let console = wait_for_socket(child, &serial, deadline).and_then(|()| Console::connect(&serial))?;
+    let monitor = wait_for_socket(child, &qmp, deadline).and_then(|()| Monitor::connect(&qmp))?;
+    Ok((console, monitor))
+}
+
+fn wait_for_socket(child: &mut Child, socket: &Path, deadline: Instant) -> Result<(), Error> {
+    while !socket.exists() {
+        if let Some(status) = child.try_wait().map_err(Error::io("wait for QEMU"))? {
+            return Err(RunError::Failed { status }.into());
+        }
+        if Instant::now() > deadline {
+            return Err(Error::Monitor(format!(
+                "QEMU made no socket {}",
+                socket.display()
+            )));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// Ends a QEMU of ours. It hasn't been waited for, so its id still names it; both calls fail only when it is gone.
+fn end(child: &mut Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
