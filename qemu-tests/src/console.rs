@@ -106,6 +106,17 @@ impl Console {
         }
     }
 
+    /// Waits for `wanted` and returns everything between the last wait's find and it.
+    ///
+    /// # Errors
+    /// As [`Console::expect`].
+    pub fn read_until(&mut self, wanted: &str, limit: Duration) -> Result<String, Error> {
+        let start = self.seen;
+        self.expect(wanted, limit)?;
+        let end = self.seen - wanted.len();
+        Ok(String::from_utf8_lossy(&self.log.lock().text[start..end]).into_owned())
+    }
+
     /// Types `text`, as it is.
     ///
     /// # Errors

@@ -50,21 +50,13 @@ impl<'a> Shell<'a> {
         let mark = format!("outcrop-{}-", self.count);
         // The marks are typed with quotes inside, so that an echo of the line isn't taken for them.
         let (begin, end) = (format!("{mark}begin"), format!("{mark}end "));
-        self.console.send(&format!(
-            "echo {mark}'begin'; {command}\necho \"\"; echo {mark}'end' $?\n"
-        ))?;
+        let line = format!(
+            "echo {mark}'begin'; {command}\noutcrop_status=$?; echo; echo {mark}'end' $outcrop_status\n"
+        );
+        self.console.send(&line)?;
         self.console.expect(&begin, limit)?;
-        let before = self.console.text().len() - self.console.rest().len();
-        let line = self.console.expect(&end, limit)?;
-        let text = self.console.text();
-        let output = text.get(before..).unwrap_or_default();
-        let output = output.split(&end).next().unwrap_or_default();
-        let status = line
-            .trim()
-            .rsplit(' ')
-            .next()
-            .and_then(|word| word.parse().ok())
-            .unwrap_or(-1);
+        let output = self.console.read_until(&end, limit)?;
+        let status = self.console.read_until("\n", limit)?.trim().parse().unwrap_or(-1);
         Ok((status, output.replace('\r', "").trim().to_owned()))
     }
 }

@@ -150,10 +150,10 @@ impl Tree {
     /// # Errors
     /// When the parent is no folder, or a folder would replace something else or the reverse.
     pub fn insert(&mut self, path: TreePath, entry: Entry) -> Result<(), TreeError> {
-        if let Some(parent) = path.parent() {
-            if !self.get(parent.as_str()).is_some_and(Entry::is_directory) {
-                return Err(TreeError::NoParent(path));
-            }
+        if let Some(parent) = path.parent()
+            && !self.get(parent.as_str()).is_some_and(Entry::is_directory)
+        {
+            return Err(TreeError::NoParent(path));
         }
         if self
             .get(path.as_str())
