@@ -1,1 +1,24 @@
 //! From composed packages to a root file system that boots: the native steps that replace maintainer scripts.
+//!
+//! | step | what it does | instead of |
+//! |---|---|---|
+//! | `layers` | Outcrop's static files, the recipe's overlays and `[[files]]` | |
+//! | `accounts` | passwd, group, shadow, gshadow; homes and SSH keys of people | base-passwd, sysusers.d, adduser |
+//! | `os-release` | IMAGE_ID, IMAGE_VERSION | |
+
+pub mod accounts;
+pub mod edit;
+pub mod error;
+pub mod inputs;
+pub mod kernel;
+pub mod layers;
+mod os_release;
+pub mod report;
+mod suggest;
+#[cfg(test)]
+mod testing;
+
+pub use error::FinishError;
+pub use inputs::{ContentStore, InMemory, Inputs, InstalledPackage};
+pub use layers::Layer;
+pub use report::{Finished, Privilege, Report};
