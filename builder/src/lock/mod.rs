@@ -1,5 +1,14 @@
-//! Locks.
+//! Locks: which packages an image is made of, by digest, and what stands for their maintainer scripts.
+//!
+//! `apt` resolves (in a root of its own), `gate` judges every script, [`text`] writes and reads the file.
 
 pub mod format;
+mod recipe_digest;
+#[cfg(test)]
+mod testing;
+pub mod text;
+mod text_form;
 
 pub use format::Lock;
+pub use recipe_digest::recipe_digest;
+pub use text::{LockFileError, read};
