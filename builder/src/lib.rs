@@ -11,6 +11,8 @@ pub mod erofs;
 pub mod failure;
 pub mod fetch;
 pub mod finish;
+#[cfg(test)]
+mod generated_docs;
 pub mod lock;
 pub mod output;
 pub mod pipeline;

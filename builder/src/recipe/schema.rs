@@ -1,6 +1,6 @@
 //! What a recipe says, after includes are merged and every value is checked.
 //!
-//! Keys are kebab-case. `docs/recipe.md` is generated from these types and their comments.
+//! Keys are kebab-case. `keys` has the table of all keys, from which `docs/recipe.md` is generated.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -20,11 +20,11 @@ pub struct Recipe {
     pub packages: Packages,
     /// `[kernel]`: which kernel, which modules, which options.
     pub kernel: Kernel,
-    /// `[[files]]`: single files that the recipe adds, in order.
+    /// `[[files]]`: single files that the recipe adds, in order; each path once, none below another.
     pub files: Vec<FileSpec>,
     /// `overlays`: folders whose content is laid over the tree, in order; absolute host paths.
     pub overlays: Vec<PathBuf>,
-    /// `[users.NAME]`: accounts for people. None has a password, ever.
+    /// `[users.NAME]`: accounts for people. None has a password, ever. `root` has nothing but SSH keys.
     pub users: BTreeMap<AccountName, User>,
     /// `[services]`: units to enable, disable, mask.
     pub services: Services,
@@ -77,14 +77,14 @@ pub struct Packages {
 /// `[kernel]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
-    /// `package`: per architecture, the kernel's (meta) package.
+    /// `package`: per architecture, the kernel's (meta) package. Has each of the image's architectures.
     pub package: BTreeMap<Architecture, String>,
     /// `exclude-modules`: globs below `kernel/` of the module folder (`drivers/gpu/**`) that stay out, unless a module
     /// that stays needs them.
     pub exclude_modules: Vec<String>,
     /// `initramfs-modules`: module names that the initramfs carries beside its own list.
     pub initramfs_modules: Vec<String>,
-    /// `command-line`: options appended to Outcrop's own.
+    /// `command-line`: options appended to Outcrop's own, in order.
     pub command_line: Vec<String>,
 }
 
@@ -120,11 +120,11 @@ pub struct User {
     pub groups: Vec<AccountName>,
     /// Login shell; `/bin/bash` when left out.
     pub shell: Option<String>,
-    /// Public keys in OpenSSH's one-line form.
+    /// Public keys in OpenSSH's one-line form, without options before them.
     pub ssh_keys: Vec<String>,
 }
 
-/// `[services]`: each a full unit name (`ssh.service`).
+/// `[services]`: each a full unit name (`ssh.service`), sorted, in one of the lists only.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Services {
     /// Started at boot.
@@ -144,6 +144,16 @@ pub struct Disk {
     pub boot_slot: u64,
     /// `data`: the data partition as built; it grows to the disk's end on the device. A multiple of 1 MiB.
     pub data: u64,
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            root_slot: 1 << 30,
+            boot_slot: 64 << 20,
+            data: 256 << 20,
+        }
+    }
 }
 
 /// `[access]`

@@ -1,0 +1,203 @@
+//! Digests of recipes: what a lock was made for, and whether a finished build is still up to date.
+//!
+//! Both are SHA-256 over a sequence of fields, each a name and its values with their lengths, so that no two recipes
+//! give the same sequence. Host paths are not in it: the same recipe has the same digest in every folder.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use outcrop_release::digest::FileDigest;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    overlay::{OverlayNode, walk},
+    problem::RecipeError,
+    schema::{Access, Disk, FileContent, Kernel, Packages, Recipe, Services, User},
+};
+
+/// Digest of what decides over packages: base, names, accepted scripts, kernels, architectures, board. A lock holds it,
+/// and is out of date when it changes.
+#[must_use]
+pub fn package_digest(recipe: &Recipe) -> FileDigest {
+    let mut fields = Fields::new("outcrop recipe packages 1");
+    fields.packages(recipe);
+    fields.finish()
+}
+
+/// Digest of everything that the recipe says, with the content of the files and overlays that it names.
+///
+/// # Errors
+/// When one of those can't be read.
+pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
+    let Recipe {
+        image,
+        base: _,
+        packages: _,
+        kernel,
+        files,
+        overlays,
+        users,
+        services,
+        disk,
+        access,
+    } = recipe;
+    let mut fields = Fields::new("outcrop recipe 1");
+    fields.packages(recipe);
+    fields.add("name", [image.name.as_str()]);
+    fields.add("version", [&image.version.to_string()]);
+    fields.kernel(kernel);
+    for spec in files {
+        fields.add("file", [spec.path.as_str(), &format!("{:o}", spec.mode)]);
+        match &spec.content {
+            FileContent::Inline(text) => {
+                fields.add("content", [&FileDigest::of(text.as_bytes()).to_string()])
+            }
+            FileContent::Source(path) => fields.content(path)?,
+        }
+    }
+    for folder in overlays {
+        fields.overlay(folder)?;
+    }
+    for (name, user) in users {
+        fields.user(name, user);
+    }
+    let Services {
+        enable,
+        disable,
+        mask,
+    } = services;
+    fields.add("enable", enable);
+    fields.add("disable", disable);
+    fields.add("mask", mask);
+    let Disk {
+        root_slot,
+        boot_slot,
+        data,
+    } = disk;
+    fields.add("disk", [root_slot, boot_slot, data].map(u64::to_string));
+    let Access { serial_root_shell } = access;
+    fields.add("access", [serial_root_shell.to_string()]);
+    Ok(fields.finish())
+}
+
+struct Fields(Sha256);
+
+impl Fields {
+    fn new(kind: &str) -> Self {
+        let mut fields = Self(Sha256::new());
+        fields.add(kind, [""; 0]);
+        fields
+    }
+
+    fn finish(self) -> FileDigest {
+        FileDigest::from_bytes(self.0.finalize().into())
+    }
+
+    /// One field: lengths are 8 bytes, little-endian.
+    fn add<T: AsRef<str>>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    ) {
+        let values = values.into_iter();
+        self.text(name);
+        self.0.update((values.len() as u64).to_le_bytes());
+        for value in values {
+            self.text(value.as_ref());
+        }
+    }
+
+    fn text(&mut self, text: &str) {
+        self.0.update((text.len() as u64).to_le_bytes());
+        self.0.update(text);
+    }
+
+    fn packages(&mut self, recipe: &Recipe) {
+        let Packages {
+            install,
+            accept_scripts,
+        } = &recipe.packages;
+        self.add("distribution", [format!("{:?}", recipe.base.distribution)]);
+        self.add("suite", [&recipe.base.suite]);
+        self.add("components", &recipe.base.components);
+        self.add("board", [recipe.image.board.as_str()]);
+        self.add("install", install);
+        self.add("accept-scripts", accept_scripts);
+        for architecture in &recipe.image.architectures {
+            let kernel = recipe.kernel.package.get(architecture);
+            self.add(
+                "architecture",
+                [architecture.as_str(), kernel.map_or("", String::as_str)],
+            );
+        }
+    }
+
+    fn kernel(&mut self, kernel: &Kernel) {
+        let Kernel {
+            package: _,
+            exclude_modules,
+            initramfs_modules,
+            command_line,
+        } = kernel;
+        self.add("exclude-modules", exclude_modules);
+        self.add("initramfs-modules", initramfs_modules);
+        self.add("command-line", command_line);
+    }
+
+    fn user(&mut self, name: &str, user: &User) {
+        let User {
+            uid,
+            groups,
+            shell,
+            ssh_keys,
+        } = user;
+        self.add(
+            "user",
+            [name, &uid.map_or_else(String::new, |uid| uid.to_string())],
+        );
+        self.add("groups", groups);
+        self.add("shell", shell.as_slice());
+        self.add("ssh-keys", ssh_keys);
+    }
+
+    fn overlay(&mut self, folder: &Path) -> Result<(), RecipeError> {
+        let entries = walk(folder)?;
+        self.add("overlay", [entries.len().to_string()]);
+        for entry in entries {
+            let path = entry.path.as_str();
+            match entry.node {
+                OverlayNode::Folder => self.add("folder", [path]),
+                OverlayNode::Symlink(target) => self.add("symlink", [path, &target]),
+                OverlayNode::File { source, executable } => {
+                    self.add("file", [path, if executable { "755" } else { "644" }]);
+                    self.content(&source)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The digest of a file's content, read in pieces.
+    fn content(&mut self, path: &Path) -> Result<(), RecipeError> {
+        let digest = digest_of(path).map_err(|source| RecipeError::Content {
+            path: path.to_owned(),
+            source,
+        })?;
+        self.add("content", [&digest.to_string()]);
+        Ok(())
+    }
+}
+
+fn digest_of(path: &Path) -> io::Result<FileDigest> {
+    let mut file = File::open(path)?;
+    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 128 << 10]);
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(FileDigest::from_bytes(hasher.finalize().into())),
+            length => hasher.update(piece.get(..length).unwrap_or_default()),
+        }
+    }
+}

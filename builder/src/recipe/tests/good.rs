@@ -1,0 +1,168 @@
+//! What a recipe that is right becomes.
+
+use std::collections::BTreeSet;
+
+use outcrop_release::arch::Architecture;
+
+use super::{
+    super::{
+        Item,
+        keys::{Key, RECIPE, Shape},
+        schema::{Disk, FileContent},
+    },
+    load_text, text,
+};
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBNfrdyNSqVYv1LgDXfBJqG0bYCZTpVb9gmYAfQmCp0j a@b";
+
+#[test]
+fn the_least_recipe_gets_the_documented_defaults() {
+    let recipe = load_text(&text("", "")).unwrap().recipe;
+    assert_eq!(recipe.image.architectures, Architecture::ALL);
+    assert_eq!(recipe.image.board.as_str(), "efi");
+    assert_eq!(recipe.base.components, ["main"]);
+    assert_eq!(recipe.kernel.package[&Architecture::X86_64], "linux-image-amd64");
+    assert_eq!(recipe.kernel.package[&Architecture::Aarch64], "linux-image-arm64");
+    assert_eq!(recipe.disk, Disk::default());
+    assert!(recipe.users.is_empty() && recipe.files.is_empty() && !recipe.access.serial_root_shell);
+}
+
+/// For each key that is no section: what to write before and after the least recipe, so that it changes.
+fn examples() -> Vec<(&'static str, &'static str, String)> {
+    let after = |key, text: &str| (key, "", text.to_owned());
+    vec![
+        ("overlays", "overlays = [\"src\"]", String::new()),
+        after("packages.install", "[packages]\ninstall = [\"htop\"]"),
+        after(
+            "packages.accept-scripts",
+            "[packages]\naccept-scripts = [\"mdadm/postinst\"]",
+        ),
+        after(
+            "kernel.package",
+            "[kernel]\npackage.x86_64 = \"linux-image-cloud-amd64\"",
+        ),
+        after(
+            "kernel.exclude-modules",
+            "[kernel]\nexclude-modules = [\"drivers/gpu/**\"]",
+        ),
+        after(
+            "kernel.initramfs-modules",
+            "[kernel]\ninitramfs-modules = [\"mpt3sas\"]",
+        ),
+        after("kernel.command-line", "[kernel]\ncommand-line = [\"quiet\"]"),
+        after("files.path", "[[files]]\npath = \"/etc/motd\"\ncontent = \"x\""),
+        after(
+            "files.content",
+            "[[files]]\npath = \"/etc/motd\"\ncontent = \"y\"",
+        ),
+        after(
+            "files.source",
+            "[[files]]\npath = \"/etc/motd\"\nsource = \"Cargo.toml\"",
+        ),
+        after(
+            "files.mode",
+            "[[files]]\npath = \"/etc/motd\"\ncontent = \"x\"\nmode = \"0600\"",
+        ),
+        after(
+            "files.replace",
+            "[[files]]\npath = \"/a\"\ncontent = \"x\"\n[[files]]\npath = \"/a\"\ncontent = \"z\"\nreplace = true",
+        ),
+        after("users.uid", "[users.admin]\nuid = 1500"),
+        after("users.groups", "[users.admin]\ngroups = [\"sudo\"]"),
+        after("users.shell", "[users.admin]\nshell = \"/bin/sh\""),
+        (
+            "users.ssh-keys",
+            "",
+            format!("[users.admin]\nssh-keys = [\"{KEY}\"]"),
+        ),
+        after("services.enable", "[services]\nenable = [\"ssh.service\"]"),
+        after("services.disable", "[services]\ndisable = [\"ssh.service\"]"),
+        after("services.mask", "[services]\nmask = [\"ssh.service\"]"),
+        after("disk.root-slot", "[disk]\nroot-slot = \"2GiB\""),
+        after("disk.boot-slot", "[disk]\nboot-slot = \"96MiB\""),
+        after("disk.data", "[disk]\ndata = \"1GiB\""),
+        after("access.serial-root-shell", "[access]\nserial-root-shell = true"),
+    ]
+}
+
+fn leaves(keys: &[Key], above: &str, found: &mut BTreeSet<String>) {
+    for key in keys {
+        let name = format!("{above}{}", key.name);
+        match key.shape {
+            Shape::Table(keys) | Shape::Tables(keys) => leaves(keys, &format!("{name}."), found),
+            Shape::Map {
+                value: Shape::Table(keys),
+                ..
+            } => leaves(keys, &format!("{name}."), found),
+            _ => {
+                found.insert(name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_documented_key_is_read_and_changes_the_recipe() {
+    // Keys of the least recipe itself, and those that only act on included files, are shown by other tests.
+    let elsewhere = [
+        "include",
+        "image.name",
+        "image.version",
+        "image.architectures",
+        "image.board",
+        "base.distribution",
+        "base.suite",
+        "base.components",
+        "packages.remove",
+    ];
+    let mut expected = BTreeSet::new();
+    leaves(RECIPE, "", &mut expected);
+    let mut shown: BTreeSet<String> = elsewhere.iter().map(|key| (*key).to_owned()).collect();
+    let mut seen = vec![load_text(&text("", "")).unwrap().recipe];
+    for (key, before, after) in examples() {
+        let recipe = load_text(&text(before, &after))
+            .unwrap_or_else(|error| panic!("{key}: {error:?}"))
+            .recipe;
+        assert!(!seen.contains(&recipe), "{key} changes nothing");
+        seen.push(recipe);
+        shown.insert(key.to_owned());
+    }
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn keys_of_image_and_base_are_read() {
+    let recipe = load_text(
+        "[image]\nname = \"a\"\nversion = \"1.2.3-rc.1\"\narchitectures = [\"aarch64\"]\nboard = \"efi\"\n[base]\n\
+         distribution = \"debian\"\nsuite = \"forky\"\ncomponents = [\"main\", \"non-free-firmware\", \"main\"]",
+    )
+    .unwrap()
+    .recipe;
+    assert_eq!(
+        (
+            recipe.image.name.as_str(),
+            recipe.image.version.to_string().as_str()
+        ),
+        ("a", "1.2.3-rc.1")
+    );
+    assert_eq!(recipe.image.architectures, [Architecture::Aarch64]);
+    assert_eq!(recipe.kernel.package.len(), 1);
+    assert_eq!(
+        (recipe.base.suite.as_str(), recipe.base.components.len()),
+        ("forky", 2)
+    );
+}
+
+#[test]
+fn a_later_error_is_shown_where_the_recipe_says_the_item() {
+    let loaded = load_text(&text("", "[packages]\ninstall = [\"htop\",\n  \"htpo\"]")).unwrap();
+    let problem = loaded.problem(&Item::Package("htpo".to_owned()), "no such package");
+    assert_eq!(problem.location().unwrap().to_string(), "edge.toml:9:3");
+    assert!(loaded.problem(&Item::RootSlot, "too small").location().is_none());
+}
+
+#[test]
+fn a_relative_source_becomes_absolute() {
+    let loaded = load_text(&text("", "[[files]]\npath = \"/a\"\nsource = \"Cargo.toml\"")).unwrap();
+    assert!(matches!(&loaded.recipe.files[0].content, FileContent::Source(path) if path.is_absolute()));
+}

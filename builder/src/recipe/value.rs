@@ -1,0 +1,318 @@
+//! Values that are more than text: each function takes the text and says what is wrong with it.
+
+use globset::GlobBuilder;
+
+use crate::tree::TreePath;
+
+/// One MiB: what all partition sizes are multiples of.
+pub(super) const MIB: u64 = 1 << 20;
+
+/// Parses a size: a whole number and `MiB`, `GiB` or `TiB`, at least one MiB. The result is in bytes.
+pub(super) fn size(text: &str) -> Result<u64, String> {
+    let units = [("MiB", MIB), ("GiB", MIB << 10), ("TiB", MIB << 20)];
+    let wrong =
+        || format!("{text:?} is not a size: write a whole number and MiB, GiB or TiB, like \"512MiB\"");
+    let (number, unit) = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?.trim_end_matches(' '), *unit)))
+        .ok_or_else(wrong)?;
+    if number.is_empty() || !number.bytes().all(|digit| digit.is_ascii_digit()) {
+        return Err(wrong());
+    }
+    let bytes = number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit));
+    match bytes {
+        Some(0) | None => Err(format!("{text:?} is no size that a partition can have")),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+/// A size as recipes write it. `bytes` is a multiple of one MiB.
+pub(super) fn size_text(bytes: u64) -> String {
+    match bytes / MIB {
+        mib if mib % 1024 == 0 => format!("{}GiB", mib / 1024),
+        mib => format!("{mib}MiB"),
+    }
+}
+
+/// Checks a package name. Source: Debian Policy, section 5.6.1.
+pub(super) fn package_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    let good = text.len() >= 2
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.chars().all(legal);
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} can't be a package: names have lower-case letters, digits, `+`, `-` and `.`, no version"
+        ))
+    }
+}
+
+/// Checks `PACKAGE/preinst` or `PACKAGE/postinst`.
+pub(super) fn script(text: &str) -> Result<String, String> {
+    match text.split_once('/') {
+        Some((package, "preinst" | "postinst")) => package_name(package).map(|_| text.to_owned()),
+        _ => Err(format!(
+            "{text:?} names no script: write PACKAGE/preinst or PACKAGE/postinst"
+        )),
+    }
+}
+
+/// Checks a unit's full name. Source: systemd.unit(5), "Description".
+pub(super) fn unit_name(text: &str) -> Result<String, String> {
+    const KINDS: [&str; 9] = [
+        "service",
+        "socket",
+        "timer",
+        "path",
+        "target",
+        "mount",
+        "automount",
+        "swap",
+        "slice",
+    ];
+    let legal = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    let kind = text
+        .rsplit_once('.')
+        .filter(|(name, _)| !name.is_empty() && !name.starts_with('.'));
+    match kind {
+        Some((_, kind)) if KINDS.contains(&kind) && text.len() <= 255 && text.chars().all(legal) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "{text:?} is no unit's full name: write it with its ending, like \"ssh.service\" ({})",
+            KINDS.join(", ")
+        )),
+    }
+}
+
+/// Checks the name of a user or group: `[a-z_][a-z0-9_-]{0,30}`.
+pub(super) fn account_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
+    let good = text.len() <= 31
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
+        && text.chars().all(legal);
+    if good {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} can't name an account: use at most 31 lower-case letters, digits, `_` and `-`, not starting \
+             with a digit or `-`"
+        ))
+    }
+}
+
+/// Parses an absolute path inside the image; not the root itself.
+pub(super) fn image_path(text: &str) -> Result<TreePath, String> {
+    let below = text
+        .strip_prefix('/')
+        .filter(|below| !below.is_empty())
+        .ok_or_else(|| format!("{text:?} is not an absolute path of a file"))?;
+    below
+        .parse()
+        .map_err(|error: crate::tree::PathError| error.to_string())
+}
+
+/// Parses a path of a file that a recipe may add: not below folders that exist at run time only.
+pub(super) fn file_path(text: &str) -> Result<TreePath, String> {
+    const MOUNTED: [&str; 5] = ["dev", "proc", "run", "sys", "tmp"];
+    let path = image_path(text)?;
+    let top = text.split('/').nth(1).unwrap_or_default();
+    if MOUNTED.contains(&top) {
+        return Err(format!(
+            "{path} can't be in an image: /{top} is mounted over when the device starts"
+        ));
+    }
+    Ok(path)
+}
+
+/// Parses permission bits in octal. Set-user-ID and the like are in them: four digits.
+pub(super) fn mode(text: &str) -> Result<u16, String> {
+    let octal = matches!(text.len(), 3..=5) && text.bytes().all(|digit| matches!(digit, b'0'..=b'7'));
+    u16::from_str_radix(text, 8)
+        .ok()
+        .filter(|mode| octal && *mode <= 0o7777)
+        .ok_or_else(|| format!("{text:?} is no file mode: write it in octal, like \"0644\""))
+}
+
+/// Checks a pattern for module paths.
+pub(super) fn module_glob(text: &str) -> Result<String, String> {
+    if text.starts_with('/') || text.is_empty() {
+        return Err(format!(
+            "{text:?}: patterns start below the module folder's kernel/, like \"drivers/gpu/**\""
+        ));
+    }
+    GlobBuilder::new(text)
+        .literal_separator(true)
+        .build()
+        .map(|_| text.to_owned())
+        .map_err(|error| format!("{text:?} is no pattern: {}", error.kind()))
+}
+
+/// Checks a kernel module's name.
+pub(super) fn module_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !text.is_empty() && text.len() <= 55 && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} can't be a module: write its name without folder and `.ko`"
+        ))
+    }
+}
+
+/// Checks one option of the kernel command line: no blanks outside quotes, and none of those that decide how the
+/// device finds and trusts its root.
+pub(super) fn kernel_option(text: &str) -> Result<String, String> {
+    const OWN: [&str; 12] = [
+        "init",
+        "rdinit",
+        "initrd",
+        "ro",
+        "root",
+        "rootflags",
+        "rootfstype",
+        "roothash",
+        "rw",
+        "usrhash",
+        "verity",
+        "systemd.gpt_auto",
+    ];
+    let name = text.split('=').next().unwrap_or_default();
+    if OWN.contains(&name) || ["outcrop.", "rd."].iter().any(|own| name.starts_with(own)) {
+        return Err(format!(
+            "`{name}` is set by Outcrop: it decides which root the device trusts"
+        ));
+    }
+    let mut quoted = false;
+    let one_word = text.chars().all(|c| {
+        quoted ^= c == '"';
+        c == ' ' && quoted || c.is_ascii_graphic()
+    });
+    if text.is_empty() || !one_word || quoted {
+        return Err(format!(
+            "{text:?} is not one kernel option: write one per item, blanks in double quotes"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// Checks the name of a suite or component: it becomes part of a URL and of apt's configuration.
+pub(super) fn archive_word(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if text.starts_with(|c: char| c.is_ascii_lowercase()) && text.len() <= 64 && text.chars().all(legal) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!(
+            "{text:?} can't name a part of the archive: use lower-case letters, digits and hyphens"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_a_binary_unit_and_survive_their_text_form() {
+        assert_eq!(size("1GiB"), Ok(1 << 30));
+        assert_eq!(size("64 MiB"), Ok(64 << 20));
+        assert_eq!(size("2TiB").map(size_text), Ok("2048GiB".to_owned()));
+        assert_eq!(size_text(192 << 20), "192MiB");
+        for text in [
+            "",
+            "1",
+            "1GB",
+            "1.5GiB",
+            "-1GiB",
+            "GiB",
+            "0MiB",
+            "99999999999999999999MiB",
+            "1 GiB ",
+            "+1GiB",
+        ] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_packages_units_and_accounts_follow_their_specifications() {
+        assert!(package_name("libstdc++6").is_ok() && package_name("0ad").is_ok());
+        for text in ["", "a", "Vim", "vim=1", "vim:arm64", "-vim", "../x", "vim "] {
+            assert!(package_name(text).is_err(), "{text:?}");
+        }
+        assert!(unit_name("getty@ttyS0.service").is_ok() && unit_name("dev-disk\\x2d1.swap").is_ok());
+        for text in [
+            "ssh",
+            "ssh.",
+            ".service",
+            "a/b.service",
+            "ssh.servic",
+            "..service",
+        ] {
+            assert!(unit_name(text).is_err(), "{text:?}");
+        }
+        assert!(account_name("_apt").is_ok());
+        for text in ["", "1st", "-x", "Root", "a b", "a:b", &"a".repeat(32)] {
+            assert!(account_name(text).is_err(), "{text:?}");
+        }
+        assert!(
+            script("mdadm/postinst").is_ok() && script("mdadm/prerm").is_err() && script("mdadm").is_err()
+        );
+    }
+
+    #[test]
+    fn files_go_to_absolute_paths_that_survive_the_start_of_the_device() {
+        assert_eq!(
+            file_path("/etc/motd").map(|path| path.to_string()),
+            Ok("/etc/motd".to_owned())
+        );
+        for text in [
+            "",
+            "/",
+            "etc/motd",
+            "/etc/../shadow",
+            "/etc/",
+            "//etc/x",
+            "/run/x",
+            "/tmp/x",
+            "/proc/x",
+        ] {
+            assert!(file_path(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn modes_are_octal_text() {
+        assert_eq!(
+            (mode("0644"), mode("755"), mode("4755")),
+            (Ok(0o644), Ok(0o755), Ok(0o4755))
+        );
+        for text in ["", "0o755", "9", "888", "10000", "-755", "+755"] {
+            assert!(mode(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn options_that_choose_the_root_are_refused_and_blanks_need_quotes() {
+        for text in ["quiet", "console=ttyS0,115200", "dyndbg=\"file x +p\""] {
+            assert!(kernel_option(text).is_ok(), "{text:?}");
+        }
+        for text in [
+            "",
+            "a b",
+            "init=/bin/sh",
+            "rw",
+            "outcrop.slot=b",
+            "x=\"a",
+            "a\nb",
+            "root=/dev/sda",
+        ] {
+            assert!(kernel_option(text).is_err(), "{text:?}");
+        }
+    }
+}
