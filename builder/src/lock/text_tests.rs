@@ -203,3 +203,28 @@ fn a_lock_of_another_recipe_is_told_apart_from_an_edited_one() {
     let error = read(&recipe, &FileDigest::of(b"other")).unwrap_err();
     assert!(matches!(error, LockFileError::OtherRecipe { .. }), "{error:?}");
 }
+
+#[test]
+fn the_locks_of_the_default_recipes_can_be_read() {
+    let recipes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../recipes");
+    for name in ["edge.toml", "edge-dev.toml"] {
+        let lock = read_any(&path_for(&recipes.join(name)), name).unwrap();
+        assert_eq!(
+            lock.packages.keys().copied().collect::<Vec<_>>(),
+            Architecture::ALL
+        );
+        for packages in lock.packages.values() {
+            let boot: Vec<_> = packages
+                .iter()
+                .filter(|package| package.role == Role::Boot)
+                .collect();
+            assert_eq!(boot.len(), 1);
+            assert_eq!(boot[0].name, "systemd-boot-efi");
+            assert!(
+                packages
+                    .iter()
+                    .any(|package| package.name == "systemd" && package.role == Role::Root)
+            );
+        }
+    }
+}
