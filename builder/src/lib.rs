@@ -17,6 +17,7 @@ pub mod lock;
 pub mod output;
 pub mod pipeline;
 pub mod progress;
+pub mod read_at;
 pub mod recipe;
 pub mod run;
 pub mod sbom;

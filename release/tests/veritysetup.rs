@@ -1,5 +1,7 @@
 //! The verity partition against `veritysetup`, which nobody here wrote (Debian package cryptsetup-bin).
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     fs,
     path::{Path, PathBuf},

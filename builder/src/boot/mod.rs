@@ -1,1 +1,5 @@
-//! The boot payload: initramfs and UKI.
+//! What the firmware starts: the initramfs, and the unified kernel image (UKI) that holds it.
+
+pub mod initramfs;
+pub mod pe;
+pub mod uki;
