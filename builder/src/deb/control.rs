@@ -65,8 +65,11 @@ pub enum ControlError {
 }
 
 impl Control {
-    /// Parses the files of a control member.
-    pub(super) fn from_files(files: BTreeMap<String, Vec<u8>>) -> Result<Self, ControlError> {
+    /// Parses the files of a control member: for whoever kept them elsewhere than in a package.
+    ///
+    /// # Errors
+    /// When there is no `control`, or it isn't one paragraph with name, version and architecture.
+    pub fn from_files(files: BTreeMap<String, Vec<u8>>) -> Result<Self, ControlError> {
         let text = files.get("control").ok_or(ControlError::Missing)?;
         let text = std::str::from_utf8(text).map_err(|_| ControlError::Encoding("control"))?;
         let paragraph = parse_paragraph(text)?;

@@ -1,0 +1,321 @@
+//! Packages into the store, several at once.
+
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read, Seek as _},
+    path::Path,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use outcrop_release::digest::FileDigest;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    StoreError, TreeStore,
+    commits::Commits,
+    lock,
+    objects::ObjectWriter,
+    package::{self, PackageTree},
+};
+use crate::{
+    deb::{self, DataEntry, DataReader, Deb, DebError, Limits},
+    progress::{Phase, Progress, Unit},
+    tree::{Content, Entry, LinkGroup, Node, Tree, TreePath},
+};
+
+/// A fetched package.
+#[derive(Debug, Clone, Copy)]
+pub struct PackageFile<'a> {
+    /// What the lock says its SHA-256 is.
+    pub digest: FileDigest,
+    /// The .deb.
+    pub path: &'a Path,
+    /// Name and version, for errors.
+    pub name: &'a str,
+    /// Length in bytes, as locked: the largest are imported first.
+    pub size: u64,
+}
+
+impl TreeStore {
+    /// Gives every package, in the order of `packages`; those that the store lacks are imported first.
+    ///
+    /// As many packages as there are processors are decompressed, hashed and written at the same time. An imported
+    /// package stays, whatever happens to the others.
+    ///
+    /// # Errors
+    /// When a file isn't the locked one, a package is malformed, or the store can't be written.
+    pub fn import(
+        &self,
+        packages: &[PackageFile<'_>],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Arc<PackageTree>>, StoreError> {
+        let work = |file: &PackageFile<'_>, worker: &mut Worker<'_>| worker.load(file);
+        let found = self.on_all_processors(packages, progress, work)?;
+        let missing: Vec<PackageFile<'_>> = packages
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.is_none())
+            .map(|(file, _)| *file)
+            .collect();
+        let imported = if missing.is_empty() {
+            Vec::new()
+        } else {
+            self.begin_writing()?;
+            let imported = self.import_missing(&missing, progress)?;
+            self.flush_beside();
+            imported
+        };
+        let mut imported = imported.into_iter();
+        Ok(found
+            .into_iter()
+            .filter_map(|found| found.or_else(|| imported.next()))
+            .collect())
+    }
+
+    /// Imports all of `packages` and returns them in their order.
+    fn import_missing(
+        &self,
+        packages: &[PackageFile<'_>],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Arc<PackageTree>>, StoreError> {
+        let mut order: Vec<usize> = (0..packages.len()).collect();
+        // the longest work first, so that no processor is left with it at the end
+        order.sort_by_key(|&index| std::cmp::Reverse(packages.get(index).map(|file| file.size)));
+        let queue: Vec<PackageFile<'_>> = order
+            .iter()
+            .filter_map(|&index| packages.get(index).copied())
+            .collect();
+        let bytes = queue.iter().map(|file| file.size).sum();
+        let phase = progress.phase("import packages", Some(bytes), Unit::Bytes);
+        let work = |file: &PackageFile<'_>, worker: &mut Worker<'_>| {
+            let package = worker.import(file, phase.as_ref())?;
+            phase.advance(file.size);
+            Ok(package)
+        };
+        let imported = self.on_all_processors(&queue, progress, work)?;
+        let mut by_index: Vec<_> = order.into_iter().zip(imported).collect();
+        by_index.sort_by_key(|(index, _)| *index);
+        Ok(by_index.into_iter().map(|(_, package)| package).collect())
+    }
+
+    /// Calls `work` for every file; results are in the order of `files`. The first failure ends the others soon.
+    fn on_all_processors<T: Send>(
+        &self,
+        files: &[PackageFile<'_>],
+        progress: &dyn Progress,
+        work: impl Fn(&PackageFile<'_>, &mut Worker<'_>) -> Result<T, StoreError> + Sync,
+    ) -> Result<Vec<T>, StoreError> {
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new((HashMap::new(), None));
+        let run = || -> Result<(), StoreError> {
+            let mut worker = Worker::new(self)?;
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let Some(file) = files.get(index) else {
+                    return Ok(());
+                };
+                progress.checkpoint()?;
+                let result = work(file, &mut worker)?;
+                lock(&results).0.insert(index, result);
+            }
+        };
+        let threads = thread::available_parallelism()
+            .map_or(1, usize::from)
+            .min(files.len());
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    if let Err(error) = run() {
+                        next.store(files.len(), Ordering::Relaxed);
+                        lock(&results).1.get_or_insert(error);
+                    }
+                });
+            }
+        });
+        let (mut done, failure) = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match failure {
+            Some(error) => Err(error),
+            None => Ok((0..files.len()).filter_map(|index| done.remove(&index)).collect()),
+        }
+    }
+}
+
+/// What one thread needs.
+struct Worker<'a> {
+    store: &'a TreeStore,
+    commits: Commits,
+    writer: ObjectWriter<'a>,
+}
+
+impl<'a> Worker<'a> {
+    fn new(store: &'a TreeStore) -> Result<Self, StoreError> {
+        Ok(Self {
+            store,
+            commits: store.commits()?,
+            writer: store.objects.writer(),
+        })
+    }
+
+    fn load(&self, file: &PackageFile<'_>) -> Result<Option<Arc<PackageTree>>, StoreError> {
+        package::load(&self.commits, &self.store.objects, &file.digest)
+    }
+
+    fn import(&mut self, file: &PackageFile<'_>, phase: &dyn Phase) -> Result<Arc<PackageTree>, StoreError> {
+        let malformed = |source| StoreError::Package {
+            package: file.name.to_owned(),
+            source,
+        };
+        let reader = open_checked(file)?;
+        let mut deb = Deb::new(file.name, reader, Limits::default()).map_err(malformed)?;
+        let control = deb.control().map_err(malformed)?;
+        let mut files = FileTree::new(file.name);
+        let mut data = deb.data().map_err(malformed)?;
+        while files.add_next(&mut data, &mut self.writer)? {
+            phase.checkpoint()?;
+        }
+        let package = PackageTree {
+            digest: file.digest,
+            control,
+            files: files.tree,
+        };
+        package::save(&self.commits, &self.store.objects, &package)?;
+        Ok(Arc::new(package))
+    }
+}
+
+/// Opens the file, after its digest was compared: what a reference names is what the lock means.
+fn open_checked(file: &PackageFile<'_>) -> Result<File, StoreError> {
+    let fail = |source| StoreError::PackageFile {
+        package: file.name.to_owned(),
+        path: file.path.to_owned(),
+        source,
+    };
+    let mut reader = File::open(file.path).map_err(fail)?;
+    let found = digest(&mut reader).map_err(fail)?;
+    if found != file.digest {
+        return Err(StoreError::Digest {
+            package: file.name.to_owned(),
+            path: file.path.to_owned(),
+            locked: file.digest,
+            found,
+        });
+    }
+    reader.rewind().map_err(fail)?;
+    Ok(reader)
+}
+
+fn digest(reader: &mut impl Read) -> io::Result<FileDigest> {
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 256 << 10];
+    loop {
+        match reader.read(&mut piece) {
+            Ok(0) => return Ok(FileDigest::from_bytes(hash.finalize().into())),
+            Ok(read) => hash.update(piece.get(..read).unwrap_or_default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A package's files as they come.
+struct FileTree<'a> {
+    package: &'a str,
+    tree: Tree,
+    groups: u32,
+}
+
+impl<'a> FileTree<'a> {
+    fn new(package: &'a str) -> Self {
+        Self {
+            package,
+            tree: Tree::new(),
+            groups: 0,
+        }
+    }
+
+    /// Takes the next entry; false at the end.
+    fn add_next(
+        &mut self,
+        data: &mut DataReader<'_>,
+        writer: &mut ObjectWriter<'_>,
+    ) -> Result<bool, StoreError> {
+        let Some(mut entry) = data.next_entry().map_err(|error| self.malformed(error))? else {
+            return Ok(false);
+        };
+        let path = entry.path().clone();
+        let node = match entry.node().clone() {
+            deb::Node::Directory => Node::Directory,
+            deb::Node::Symlink(target) => Node::Symlink(target),
+            deb::Node::File { .. } => self.store_file(&path, &mut entry, writer)?,
+            deb::Node::HardLink(target) => self.hard_link(&path, &target)?,
+        };
+        let metadata = entry.metadata().clone();
+        self.put(path, Entry { metadata, node })?;
+        Ok(true)
+    }
+
+    fn store_file(
+        &self,
+        path: &TreePath,
+        entry: &mut DataEntry<'_, '_>,
+        writer: &mut ObjectWriter<'_>,
+    ) -> Result<Node, StoreError> {
+        let metadata = entry.metadata().clone();
+        let object = writer
+            .regular(path, &metadata, entry)
+            .map_err(|error| match error {
+                // an error of the package reader travels through `Read`
+                StoreError::Content { path, source } => match DebError::from_io(source) {
+                    Ok(inner) => self.malformed(inner),
+                    Err(source) => StoreError::Content { path, source },
+                },
+                other => other,
+            })?;
+        Ok(Node::File(Content::Stored(Arc::new(object)), None))
+    }
+
+    /// Makes `target` and the new name one group.
+    fn hard_link(&mut self, path: &TreePath, target: &TreePath) -> Result<Node, StoreError> {
+        let mut entry = match self.tree.get(target.as_str()) {
+            Some(entry) => entry.clone(),
+            None => return Err(self.contradiction(path, "links to a file that isn't there")),
+        };
+        let Node::File(content, group) = &mut entry.node else {
+            return Err(self.contradiction(path, "links to what is no file"));
+        };
+        if group.is_none() {
+            *group = Some(LinkGroup(self.groups));
+            self.groups += 1;
+        }
+        let node = Node::File(content.clone(), *group);
+        self.put(target.clone(), entry)?;
+        Ok(node)
+    }
+
+    fn put(&mut self, path: TreePath, entry: Entry) -> Result<(), StoreError> {
+        let failed = path.clone();
+        self.tree
+            .insert_all(path, entry)
+            .map_err(|_| self.contradiction(&failed, "is there as a folder and as something else"))
+    }
+
+    fn contradiction(&self, path: &TreePath, reason: &'static str) -> StoreError {
+        StoreError::Entry {
+            package: self.package.to_owned(),
+            path: path.clone(),
+            reason,
+        }
+    }
+
+    fn malformed(&self, source: DebError) -> StoreError {
+        StoreError::Package {
+            package: self.package.to_owned(),
+            source,
+        }
+    }
+}
