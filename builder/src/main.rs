@@ -1,3 +1,7 @@
-//! `outcrop`, the builder's command line.
+//! `outcrop`, the builder's command line: see [`outcrop_builder::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    outcrop_builder::cli::main()
+}

@@ -60,6 +60,19 @@ impl PendingFile {
         self.file.persist(&self.target).map_err(|error| error.error)?;
         folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())
     }
+
+    /// Like [`PendingFile::publish`], but never replaces a file.
+    ///
+    /// # Errors
+    /// When the name is taken (`AlreadyExists`), or the file can't be synced or renamed.
+    pub fn publish_new(self) -> io::Result<()> {
+        self.file.as_file().sync_all()?;
+        let folder = self.file.path().parent().map(Path::to_owned);
+        self.file
+            .persist_noclobber(&self.target)
+            .map_err(|error| error.error)?;
+        folder.map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    }
 }
 
 /// Replaces `target` by `bytes`: see [`PendingFile`].

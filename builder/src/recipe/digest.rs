@@ -1,6 +1,7 @@
-//! Digests of recipes: what a lock was made for, and whether a finished build is still up to date.
+//! The digest of a recipe: whether a finished build is still up to date. (`lock` has the digest of the parts that decide
+//! over packages.)
 //!
-//! Both are SHA-256 over a sequence of fields, each a name and its values with their lengths, so that no two recipes
+//! It is the SHA-256 over a sequence of fields, each a name and its values with their lengths, so that no two recipes
 //! give the same sequence. Host paths are not in it: the same recipe has the same digest in every folder.
 
 use std::{
@@ -17,15 +18,6 @@ use super::{
     problem::RecipeError,
     schema::{Access, Disk, FileContent, Kernel, Packages, Recipe, Services, User},
 };
-
-/// Digest of what decides over packages: base, names, accepted scripts, kernels, architectures, board. A lock holds it,
-/// and is out of date when it changes.
-#[must_use]
-pub fn package_digest(recipe: &Recipe) -> FileDigest {
-    let mut fields = Fields::new("outcrop recipe packages 1");
-    fields.packages(recipe);
-    fields.finish()
-}
 
 /// Digest of everything that the recipe says, with the content of the files and overlays that it names.
 ///

@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     const KEY: &str =
-        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBNfrdyNSqVYv1LgDXfBJqG0bYCZTpVb9gmYAfQmCp0j admin@example";
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f admin@example";
 
     #[test]
     fn a_whole_key_is_accepted_and_a_damaged_or_private_one_is_not() {

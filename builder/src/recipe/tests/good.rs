@@ -13,7 +13,7 @@ use super::{
     load_text, text,
 };
 
-const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBNfrdyNSqVYv1LgDXfBJqG0bYCZTpVb9gmYAfQmCp0j a@b";
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f a@b";
 
 #[test]
 fn the_least_recipe_gets_the_documented_defaults() {

@@ -1,0 +1,52 @@
+//! Why a command failed: the errors of all parts under one roof.
+
+use std::io;
+
+use miette::Diagnostic;
+
+use crate::{commands, failure::FailureClass, progress::Cancelled, recipe::RecipeError};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum Error {
+    /// The recipe.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Recipe(#[from] RecipeError),
+    /// `outcrop new`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    New(#[from] commands::new::NewError),
+    /// `outcrop man`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Man(#[from] commands::man::ManError),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// There is no place for the cache.
+    #[error("find the cache folder: neither XDG_CACHE_HOME nor HOME is an absolute path")]
+    #[diagnostic(help("name one with --cache-dir or OUTCROP_CACHE_DIR"))]
+    NoCache,
+    /// Ctrl-C couldn't be heard.
+    #[error("install the handlers of SIGINT and SIGTERM")]
+    Signals(#[source] io::Error),
+    /// Standard output can't be written.
+    #[error("write the result to standard output")]
+    Print(#[source] io::Error),
+}
+
+impl Error {
+    /// What kind of failure this is.
+    #[must_use]
+    pub const fn class(&self) -> FailureClass {
+        match self {
+            Self::Recipe(error) => error.class(),
+            Self::New(error) => error.class(),
+            Self::Man(error) => error.class(),
+            Self::Cancelled(_) => FailureClass::Interrupted,
+            Self::NoCache => FailureClass::Environment,
+            Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),
+        }
+    }
+}
