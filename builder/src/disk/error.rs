@@ -1,0 +1,104 @@
+//! What can go wrong while a disk image is made.
+
+use std::{io, path::PathBuf};
+
+use miette::Diagnostic;
+use outcrop_release::verity::TreeError;
+
+use super::units::Mib;
+use crate::failure::FailureClass;
+
+/// A disk image can't be made.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum DiskError {
+    /// A size in the recipe that no layout can have.
+    #[error("disk.{key} is {bytes} bytes, it must be a multiple of 1 MiB from {least} to {most}")]
+    #[diagnostic(help("give disk.{key} as a text like \"{least}\""))]
+    Size {
+        /// The recipe's key.
+        key: &'static str,
+        /// What it says, in bytes.
+        bytes: u64,
+        /// Least allowed.
+        least: Mib,
+        /// Most allowed.
+        most: Mib,
+    },
+    /// A release that fills its slot too far: the next one might not fit.
+    #[error("the {what} has {bytes} bytes: more than {percent} % of disk.{key} ({slot})")]
+    #[diagnostic(help(
+        "raise disk.{key} to at least {enough}, or remove packages (`outcrop inspect` lists the largest); devices in the field keep the slot size they were flashed with"
+    ))]
+    Headroom {
+        /// Root file system or boot payload.
+        what: &'static str,
+        /// The recipe's key for the slot.
+        key: &'static str,
+        /// What it needs, in bytes.
+        bytes: u64,
+        /// The slot.
+        slot: Mib,
+        /// How full a slot may be.
+        percent: u64,
+        /// The least slot that would do.
+        enough: Mib,
+    },
+    /// The boot loader doesn't fit beside the slots.
+    #[error("the boot loader has {0} bytes: it doesn't fit into partition 1 beside the slots")]
+    Loader(u64),
+    /// The root file system isn't as long as it said.
+    #[error("the root file system has {found} bytes, {expected} were planned")]
+    RootLength {
+        /// Planned length, in bytes.
+        expected: u64,
+        /// Written length.
+        found: u64,
+    },
+    /// The verity tree can't be made.
+    #[error("hash the root file system")]
+    Verity(#[from] TreeError),
+    /// A tool is missing.
+    #[error("{tool} isn't installed: it makes the data partition's file system")]
+    #[diagnostic(help("install {package}: apt-get install {package}"))]
+    MissingTool {
+        /// The program.
+        tool: &'static str,
+        /// The package that has it.
+        package: &'static str,
+    },
+    /// A tool failed.
+    #[error("{tool} failed: {message}")]
+    Tool {
+        /// The program.
+        tool: &'static str,
+        /// What it printed.
+        message: String,
+    },
+    /// Reading or writing failed.
+    #[error("{doing} {path}")]
+    Io {
+        /// A verb: `write`.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A hashing thread died, which is a defect of the builder.
+    #[error("a thread that hashes the image ended early")]
+    Thread,
+}
+
+impl DiskError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Size { .. } | Self::Headroom { .. } => FailureClass::Input,
+            Self::MissingTool { .. } | Self::Tool { .. } => FailureClass::Environment,
+            Self::Io { source, .. } => FailureClass::of_io(source),
+            Self::Loader(_) => FailureClass::Package,
+            Self::RootLength { .. } | Self::Verity(_) | Self::Thread => FailureClass::Other,
+        }
+    }
+}
