@@ -112,8 +112,14 @@ pub(crate) mod tests {
     #[test]
     fn identifiers_never_change() {
         let identity = identity(Architecture::X86_64);
-        assert_eq!(identity.disk().to_string(), "674dc961-d128-89ca-949a-71932f2ca792");
+        assert_eq!(
+            identity.disk().to_string(),
+            "674dc961-d128-89ca-949a-71932f2ca792"
+        );
         assert_eq!(identity.disk().get_version_num(), 8);
-        assert_eq!(identity.salt().to_string(), "b28ae05b5e2c6f11d088c3235747c184ab6cbac2c92f2f6c1aab3e050c130837");
+        assert_eq!(
+            identity.salt().to_string(),
+            "b28ae05b5e2c6f11d088c3235747c184ab6cbac2c92f2f6c1aab3e050c130837"
+        );
     }
 }
