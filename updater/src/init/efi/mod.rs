@@ -1,0 +1,11 @@
+//! What the firmware and the boot loader left in EFI variables: which disk and which slot they started.
+
+mod boot_option;
+mod device_path;
+mod variable;
+
+pub use boot_option::{BootOptionError, device_path_of_option};
+pub use device_path::{DevicePath, DevicePathError, Node};
+pub use variable::{
+    EfiVariables, FirmwareFacts, GLOBAL_VENDOR, LOADER_VENDOR, Variables, read_firmware_facts,
+};

@@ -1,0 +1,340 @@
+//! The steps from the kernel's start to the system's PID 1.
+
+use std::{
+    fs, io,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use outcrop_release::{
+    cmdline::{CommandLine, ReadError},
+    digest::RootHash,
+    partition::Partition,
+    verity,
+};
+use rustix::{
+    fs::Mode,
+    process::umask,
+    rand::{GetRandomFlags, getrandom},
+    system::uname,
+};
+
+use super::{
+    Never,
+    console::Console,
+    data::{CheckRun, DataSystem, Var, VarError, bring_up_var},
+    disk::{Certainty, OutcropDisk, SysBlock},
+    dm::{self, DmError},
+    efi::{EfiVariables, FirmwareFacts, read_firmware_facts},
+    grow,
+    hardware::{DiskError, Search, SysModaliases},
+    kmod::{ALWAYS, ModuleError, ModuleFolder, ModuleFolderError, Modules},
+    machine_id::{self, MachineId, MachineIdError, Origin},
+    mounts::{self, MountError},
+    slot::{ChosenSlot, NoSlot, choose_slot},
+    switch_root::{SwitchError, switch_root},
+    uevent::KernelUevents,
+    uptime,
+};
+use crate::{chain, facts, facts::BootFacts};
+
+/// Where the verified root is mounted before it becomes `/`.
+const NEW_ROOT: &str = "/sysroot";
+/// Where EFI variables are.
+const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
+/// Outcrop's own state on the data partition.
+const STATE: &str = "/var/lib/outcrop";
+/// PID 1 of the system.
+const SYSTEMD: &str = "/usr/lib/systemd/systemd";
+
+/// Why the boot ends.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each text says what was being done to what")]
+pub enum InitError {
+    #[error(transparent)]
+    Mount(#[from] MountError),
+    #[error("{what} {path}")]
+    File {
+        what: &'static str,
+        path: String,
+        source: io::Error,
+    },
+    #[error(transparent)]
+    CommandLine(#[from] ReadError),
+    #[error("listen to the kernel's device messages")]
+    Uevents(#[source] io::Error),
+    #[error("find the kernel's modules")]
+    ModuleFolder(#[from] ModuleFolderError),
+    #[error("load what every machine needs")]
+    Modules(#[from] ModuleError),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Slot(#[from] NoSlot),
+    #[error("set up the verified root")]
+    Verity(#[from] DmError),
+    #[error("leave the initramfs")]
+    Switch(#[from] SwitchError),
+    #[error(transparent)]
+    Var(#[from] VarError),
+    #[error("keep the machine's identity")]
+    MachineId(#[from] MachineIdError),
+    #[error("get random bytes for the machine's identity")]
+    Random(#[source] io::Error),
+    #[error("start {SYSTEMD}")]
+    Exec(#[source] io::Error),
+}
+
+/// The whole boot. Returns only when it failed.
+///
+/// # Errors
+/// Each case of [`InitError`] that a step can't go on with.
+pub fn boot(console: &mut Console) -> Result<Never, InitError> {
+    umask(Mode::from_raw_mode(0o022));
+    mounts::mount_kernel_file_systems()?;
+    *console = Console::open();
+    let begin = uptime();
+    console.info("begin");
+    let root_hash = CommandLine::parse(&read("/proc/cmdline")?).root_hash()?;
+    let (disk, firmware) = find_disk(console)?;
+    let slot = find_slot(console, &disk, &firmware, &root_hash)?;
+    enter_verified_root(&slot, &root_hash)?;
+    mounts::mount_etc_overlay()?;
+    let mut state = State::bring_up(console, &disk)?;
+    let id = state.machine_id(console)?;
+    write("/etc/machine-id", &format!("{id}\n"))?;
+    for reason in &state.degraded {
+        console.fatal(&format!("degraded: {reason}"));
+    }
+    let end = uptime();
+    let grow = state.device.is_some() && grow::can_grow(&disk);
+    let facts = BootFacts {
+        slot: slot.slot,
+        root_hash,
+        disk: device_path(&disk.disk.name),
+        data: state.device,
+        init_milliseconds: (milliseconds(begin), milliseconds(end)),
+    };
+    leave_facts(&facts, &state.degraded, grow)?;
+    console.info(&format!("end, {} ms after the begin", milliseconds(end - begin)));
+    Err(InitError::Exec(Command::new(SYSTEMD).arg0("/sbin/init").exec()))
+}
+
+/// Loads drivers, and waits for the disk that the firmware booted from.
+fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), InitError> {
+    let mut events = KernelUevents::open().map_err(InitError::Uevents)?;
+    let folder = ModuleFolder::new(
+        Path::new("/usr/lib/modules"),
+        &uname().release().to_string_lossy(),
+    );
+    let mut modules = Modules::new(folder.index()?, folder);
+    let mut warnings = Vec::new();
+    let mut search = Search {
+        modules: &mut modules,
+        events: &mut events,
+        modaliases: &SysModaliases::new("/sys"),
+        disks: &SysBlock::new("/sys", "/dev"),
+        now: &uptime,
+        warn: &mut |text| warnings.push(text.to_owned()),
+    };
+    // Drivers first: disks come up by themselves while the rest is loaded.
+    search.load_drivers()?;
+    for name in ALWAYS {
+        search.modules.require(name)?;
+    }
+    let firmware = firmware_facts(console, search.modules);
+    let found = search.boot_disk(&firmware);
+    warnings.iter().for_each(|text| console.warn(text));
+    let (disk, certainty) = found?;
+    tell_disk(console, &disk, certainty);
+    Ok((disk, firmware))
+}
+
+/// What firmware and boot loader say; nothing on a machine without UEFI.
+fn firmware_facts(console: &mut Console, modules: &mut Modules<ModuleFolder>) -> FirmwareFacts {
+    if !Path::new("/sys/firmware/efi").is_dir() {
+        return FirmwareFacts::default();
+    }
+    if let Err(error) = modules.require("efivarfs") {
+        console.warn(&chain::describe(&error));
+    }
+    if let Err(error) = mounts::mount_efi_variables(Path::new(EFI_VARIABLES)) {
+        console.warn(&chain::describe(&error));
+    }
+    let facts = read_firmware_facts(&EfiVariables::new(EFI_VARIABLES));
+    facts.complaints.iter().for_each(|text| console.warn(text));
+    facts
+}
+
+fn tell_disk(console: &mut Console, disk: &OutcropDisk, certainty: Certainty) {
+    let name = &disk.disk.name;
+    match certainty {
+        Certainty::FirmwarePath => console.info(&format!("boot disk {name}, where the firmware booted from")),
+        Certainty::Only => console.info(&format!("boot disk {name}, the only one that has the loader's partition")),
+        Certainty::OnlyElsewhere => console.warn(&format!(
+            "boot disk {name}: the only one that has the loader's partition, but the firmware names another place"
+        )),
+    }
+}
+
+fn find_slot(
+    console: &mut Console,
+    disk: &OutcropDisk,
+    firmware: &FirmwareFacts,
+    root_hash: &RootHash,
+) -> Result<ChosenSlot, InitError> {
+    let slot = choose_slot(&SysBlock::new("/sys", "/dev"), disk, firmware.slot, root_hash)?;
+    match firmware.slot {
+        Some(started) if started != slot.slot => console.warn(&format!(
+            "slot {}: the loader started slot {started}, which holds another release",
+            slot.slot
+        )),
+        _ => console.info(&format!("slot {}, root hash {root_hash}", slot.slot)),
+    }
+    Ok(slot)
+}
+
+/// Mounts the slot's root behind dm-verity and makes it `/`.
+fn enter_verified_root(slot: &ChosenSlot, root_hash: &RootHash) -> Result<(), InitError> {
+    let (data, hash) = (device_path(&slot.root), device_path(&slot.verity));
+    let superblock = &slot.superblock;
+    let root = dm::create_verity(
+        Path::new("/dev/mapper/control"),
+        superblock.uuid,
+        verity::dm_sectors(superblock),
+        &verity::dm_table(superblock, root_hash, data, hash),
+    )?;
+    let new_root = Path::new(NEW_ROOT);
+    mounts::mount_root(&device_path(&root), new_root)?;
+    mounts::move_kernel_file_systems(new_root)?;
+    Ok(switch_root(new_root)?)
+}
+
+/// `/var`, and what is wrong with it.
+struct State {
+    /// The mounted data partition, as a path.
+    device: Option<String>,
+    degraded: Vec<String>,
+}
+
+impl State {
+    fn bring_up(console: &mut Console, disk: &OutcropDisk) -> Result<Self, InitError> {
+        let device = disk.device(Partition::Data);
+        match bring_up_var(&mut Kernel, device)? {
+            Var::Mounted { repaired } => {
+                if let Some(text) = repaired {
+                    console.warn(&format!("data partition repaired: {text}"));
+                }
+                let device = device.map(device_path);
+                Ok(Self {
+                    device,
+                    degraded: vec![],
+                })
+            }
+            Var::Degraded(reason) => {
+                let degraded = vec![format!("/var is in memory: {reason}")];
+                Ok(Self {
+                    device: None,
+                    degraded,
+                })
+            }
+        }
+    }
+
+    /// The machine's identity, kept on the data partition. When that can't be written, the device is degraded and has an
+    /// identity for this boot only.
+    fn machine_id(&mut self, console: &mut Console) -> Result<MachineId, InitError> {
+        let mut random = [0; 16];
+        getrandom(&mut random, GetRandomFlags::empty()).map_err(|errno| InitError::Random(errno.into()))?;
+        match machine_id::load_or_make(Path::new(STATE), random) {
+            Ok((id, origin)) => {
+                match origin {
+                    Origin::Kept => {}
+                    Origin::Made if self.device.is_some() => console.info("first boot: machine-id made"),
+                    Origin::Made => console.warn("machine-id is for this boot only"),
+                    Origin::Replaced(aside) => {
+                        console.warn(&format!("machine-id was damaged, now in {}", aside.display()));
+                    }
+                }
+                Ok(id)
+            }
+            Err(error) => {
+                self.degraded.push(format!(
+                    "machine-id is for this boot only: {}",
+                    chain::describe(&error)
+                ));
+                Ok(MachineId::from_random(random))
+            }
+        }
+    }
+}
+
+/// The system behind [`bring_up_var`].
+struct Kernel;
+
+impl DataSystem for Kernel {
+    fn check(&mut self, device: &str) -> io::Result<CheckRun> {
+        let run = Command::new("/usr/sbin/e2fsck")
+            .arg("-p")
+            .arg(device_path(device))
+            .stdin(Stdio::null())
+            .output()?;
+        let output = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+        Ok(CheckRun {
+            code: run.status.code(),
+            output,
+        })
+    }
+
+    fn mount(&mut self, device: &str) -> io::Result<()> {
+        mounts::mount_data(&device_path(device)).map_err(MountError::into_io)
+    }
+
+    fn mount_in_memory(&mut self) -> io::Result<()> {
+        mounts::mount_var_in_memory().map_err(MountError::into_io)
+    }
+}
+
+fn leave_facts(facts: &BootFacts, degraded: &[String], grow: bool) -> Result<(), InitError> {
+    let folder = Path::new(facts::FOLDER);
+    write(folder.join(facts::BOOT_FILE), &facts.to_env())?;
+    if !degraded.is_empty() {
+        let path = folder.join(facts::DEGRADED_FILE).display().to_string();
+        facts::write_degraded(folder, degraded).map_err(|source| InitError::File {
+            what: "write",
+            path,
+            source,
+        })?;
+    }
+    if grow {
+        write(folder.join(facts::GROW_FILE), "")?;
+    }
+    Ok(())
+}
+
+fn device_path(name: &str) -> String {
+    format!("/dev/{name}")
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn read(path: &str) -> Result<String, InitError> {
+    fs::read_to_string(path).map_err(|source| InitError::File {
+        what: "read",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn write(path: impl AsRef<Path>, text: &str) -> Result<(), InitError> {
+    let path = path.as_ref();
+    fs::write(path, text).map_err(|source| InitError::File {
+        what: "write",
+        path: path.display().to_string(),
+        source,
+    })
+}
