@@ -1,5 +1,12 @@
 //! Whole packages, sound and hostile.
 
+mod archive;
+mod container;
+mod control;
+mod entries;
+mod interop;
+mod mutation;
+
 use std::io::{Cursor, Read as _};
 
 use super::{testing::*, *};
@@ -46,6 +53,27 @@ const SOUND: [&str; 6] = [
     "/usr/bin/twin HardLink(/usr/bin/tool) 777 0:0",
     "/usr/bin/link Symlink(\"../../etc/tool\") 777 0:0",
 ];
+
+/// The error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+fn refusal(package: Vec<u8>) -> String {
+    chain(&listing(package).expect_err("must be refused"))
+}
+
+/// Checks that a data archive is refused, that the error names package and member, and says `reason`.
+#[track_caller]
+fn assert_refused(archive: Vec<u8>, reason: &str) {
+    let message = refusal(deb(&[], &archive));
+    assert!(
+        message.starts_with("read data.tar of package sample.deb: "),
+        "{message}"
+    );
+    assert!(message.contains(reason), "{message:?} doesn't say {reason:?}");
+}
 
 #[test]
 fn a_sound_package_gives_the_same_entries_in_every_compression() {
