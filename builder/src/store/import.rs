@@ -248,14 +248,23 @@ impl<'a> FileTree<'a> {
             return Ok(false);
         };
         let path = entry.path().clone();
-        let node = match entry.node().clone() {
-            deb::Node::Directory => Node::Directory,
-            deb::Node::Symlink(target) => Node::Symlink(target),
-            deb::Node::File { .. } => self.store_file(&path, &mut entry, writer)?,
+        let metadata = entry.metadata().clone();
+        let entry = match entry.node().clone() {
+            deb::Node::Directory => Entry {
+                metadata,
+                node: Node::Directory,
+            },
+            deb::Node::Symlink(target) => Entry {
+                metadata,
+                node: Node::Symlink(target),
+            },
+            deb::Node::File { .. } => Entry {
+                metadata,
+                node: self.store_file(&path, &mut entry, writer)?,
+            },
             deb::Node::HardLink(target) => self.hard_link(&path, &target)?,
         };
-        let metadata = entry.metadata().clone();
-        self.put(path, Entry { metadata, node })?;
+        self.put(path, entry)?;
         Ok(true)
     }
 
@@ -279,22 +288,21 @@ impl<'a> FileTree<'a> {
         Ok(Node::File(Content::Stored(Arc::new(object)), None))
     }
 
-    /// Makes `target` and the new name one group.
-    fn hard_link(&mut self, path: &TreePath, target: &TreePath) -> Result<Node, StoreError> {
+    /// Makes `target` and the new name one group. One inode has one owner and mode: those of `target`.
+    fn hard_link(&mut self, path: &TreePath, target: &TreePath) -> Result<Entry, StoreError> {
         let mut entry = match self.tree.get(target.as_str()) {
             Some(entry) => entry.clone(),
             None => return Err(self.contradiction(path, "links to a file that isn't there")),
         };
-        let Node::File(content, group) = &mut entry.node else {
+        let Node::File(_, group) = &mut entry.node else {
             return Err(self.contradiction(path, "links to what is no file"));
         };
         if group.is_none() {
             *group = Some(LinkGroup(self.groups));
             self.groups += 1;
         }
-        let node = Node::File(content.clone(), *group);
-        self.put(target.clone(), entry)?;
-        Ok(node)
+        self.put(target.clone(), entry.clone())?;
+        Ok(entry)
     }
 
     fn put(&mut self, path: TreePath, entry: Entry) -> Result<(), StoreError> {

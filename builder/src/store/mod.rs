@@ -23,6 +23,10 @@ mod objects;
 mod package;
 mod prune;
 mod repository;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod unsynced;
 mod variant;
 
@@ -47,6 +51,7 @@ use self::{commits::Commits, lock::StoreLock, objects::Objects, unsynced::Unsync
 pub struct TreeStore {
     path: PathBuf,
     boot: String,
+    durable: bool,
     objects: Objects,
     /// Of this process, from its first write on.
     marker: Mutex<Option<Unsynced>>,
@@ -62,6 +67,19 @@ impl TreeStore {
     /// # Errors
     /// When the folder can't be made or written, or its file system lacks user extended attributes.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, true)
+    }
+
+    /// Like [`TreeStore::open`], but never waits for the disk: after a power cut the store may be damaged unnoticed.
+    /// For tests and other stores that don't outlive the process.
+    ///
+    /// # Errors
+    /// As [`TreeStore::open`].
+    pub fn open_volatile(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, false)
+    }
+
+    fn open_with(path: &Path, durable: bool) -> Result<Self, StoreError> {
         let fail = |source| StoreError::Open {
             path: path.to_owned(),
             source,
@@ -76,6 +94,7 @@ impl TreeStore {
             adopted: Mutex::new(adopted),
             flushing: Mutex::default(),
             _lock: lock,
+            durable,
             boot,
             path,
         })
@@ -94,7 +113,7 @@ impl TreeStore {
     /// Call it before anything is written: see [`unsynced`].
     fn begin_writing(&self) -> Result<(), StoreError> {
         let mut marker = lock(&self.marker);
-        if marker.is_none() {
+        if self.durable && marker.is_none() {
             let begun = Unsynced::begin(&self.path, &self.boot);
             *marker = Some(begun.map_err(|source| StoreError::Write {
                 path: self.path.clone(),
@@ -106,7 +125,9 @@ impl TreeStore {
 
     /// Call it after much was written: the disk catches up beside what comes next.
     fn flush_beside(&self) {
-        lock(&self.flushing).push(unsynced::flush_beside(&self.path));
+        if self.durable {
+            lock(&self.flushing).push(unsynced::flush_beside(&self.path));
+        }
     }
 }
 
@@ -119,6 +140,9 @@ impl Drop for TreeStore {
     fn drop(&mut self) {
         for thread in lock(&self.flushing).drain(..) {
             let _ = thread.join();
+        }
+        if !self.durable {
+            return;
         }
         let mut markers: Vec<Unsynced> = lock(&self.marker).take().into_iter().collect();
         markers.append(&mut lock(&self.adopted));

@@ -78,16 +78,6 @@ impl Objects {
         }
     }
 
-    /// Makes the 256 folders, so that writers needn't look.
-    pub(super) fn make_folders(&self) -> io::Result<()> {
-        (0..=u8::MAX).try_for_each(
-            |byte| match fs::create_dir(self.objects.join(format!("{byte:02x}"))) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-                _ => Ok(()),
-            },
-        )
-    }
-
     /// Removes temporary files of processes that were killed. Only for one who has the store alone.
     pub(super) fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.temporary)? {
@@ -315,7 +305,15 @@ fn finish(temporary: Temporary, metadata: &Metadata, kind: u32, path: &Path) -> 
 }
 
 fn publish(mut temporary: Temporary, path: &Path) -> io::Result<()> {
-    fs::rename(&temporary.path, path)?;
+    match fs::rename(&temporary.path, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?; // the first object with these two digits
+            }
+            fs::rename(&temporary.path, path)?;
+        }
+        result => result?,
+    }
     temporary.kept = true;
     Ok(())
 }

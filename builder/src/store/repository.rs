@@ -5,13 +5,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ostree::{Repo, RepoMode, gio::Cancellable, glib};
+use ostree::{Repo, RepoMode, gio::Cancellable};
 
 use super::{StoreError, lock::StoreLock, objects::Objects, unsynced};
 
 /// Version of what Outcrop keeps in the repository: raised when an older store's content is of no use.
 const FORMAT: &str = "outcrop store 1\n";
 const FORMAT_FILE: &str = "outcrop-format";
+/// `bare-user` keeps owner, mode and attributes without root. Syncing is [`unsynced`]'s business, and free space the
+/// user's: libostree would refuse to write into the last 3 % of a disk.
+const CONFIG: &str = "[core]\nrepo_version=1\nmode=bare-user\nfsync=false\nmin-free-space-percent=0\n";
 
 /// Opens the store's lock, and makes the repository when it doesn't exist, has another format, or was cut short.
 pub(super) fn prepare(store: &Path, boot: &str) -> Result<StoreLock, StoreError> {
@@ -51,7 +54,7 @@ pub(super) fn make_usable(store: &Path, boot: &str) -> Result<(), StoreError> {
             .map_err(|source| open_error(store, source));
     }
     discard(store).map_err(|source| open_error(store, source))?;
-    create(store)
+    create(store, boot)
 }
 
 /// Removes the store. It loses its name first, so that half of it is never taken for the whole.
@@ -72,33 +75,23 @@ fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-fn create(store: &Path) -> Result<(), StoreError> {
+/// The first thing in a new store is a marker of [`unsynced`], so nothing here waits for the disk.
+fn create(store: &Path, boot: &str) -> Result<(), StoreError> {
     let new = beside(store, ".new");
     let fail = |source| open_error(store, source);
     remove_folder(&new)
         .and_then(|()| fs::create_dir_all(&new))
+        .and_then(|()| unsynced::prepare(&new, boot))
+        .and_then(|()| fs::write(new.join("config"), CONFIG))
         .map_err(fail)?;
-    create_repository(&new).map_err(|source| StoreError::Repository {
+    let created = Repo::new_for_path(&new).create(RepoMode::BareUser, Cancellable::NONE);
+    created.map_err(|source| StoreError::Repository {
         path: store.to_owned(),
         source,
     })?;
-    Objects::new(&new)
-        .make_folders()
-        .and_then(|()| unsynced::prepare(&new))
-        .and_then(|()| crate::output::replace_file(&new.join(FORMAT_FILE), FORMAT.as_bytes()))
+    fs::write(new.join(FORMAT_FILE), FORMAT)
         .and_then(|()| fs::rename(&new, store))
         .map_err(fail)
-}
-
-/// `bare-user` keeps owner, mode and attributes without root. Syncing is [`unsynced`]'s business, and free space the
-/// user's: libostree would refuse to write into the last 3 % of a disk.
-fn create_repository(folder: &Path) -> Result<(), glib::Error> {
-    let repo = Repo::new_for_path(folder);
-    repo.create(RepoMode::BareUser, Cancellable::NONE)?;
-    let config = repo.copy_config();
-    config.set_boolean("core", "fsync", false);
-    config.set_string("core", "min-free-space-percent", "0");
-    repo.write_config(&config)
 }
 
 fn beside(store: &Path, suffix: &str) -> PathBuf {

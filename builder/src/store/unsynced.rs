@@ -54,9 +54,11 @@ fn markers(store: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Makes the folder for markers in a new store.
-pub(super) fn prepare(store: &Path) -> io::Result<()> {
-    fs::create_dir(store.join(FOLDER))
+/// Makes the folder for markers in a new store, and a marker without owner: the store itself isn't on the disk yet.
+pub(super) fn prepare(store: &Path, boot: &str) -> io::Result<()> {
+    let folder = store.join(FOLDER);
+    fs::create_dir(&folder)?;
+    fs::write(folder.join(format!("{boot}.new")), b"")
 }
 
 impl Unsynced {
@@ -122,7 +124,8 @@ mod tests {
 
     fn store() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        prepare(folder.path()).unwrap();
+        prepare(folder.path(), "boot").unwrap();
+        settle(folder.path(), Unsynced::adopt(folder.path(), "boot").unwrap()).unwrap();
         folder
     }
 
