@@ -166,3 +166,17 @@ fn a_relative_source_becomes_absolute() {
     let loaded = load_text(&text("", "[[files]]\npath = \"/a\"\nsource = \"Cargo.toml\"")).unwrap();
     assert!(matches!(&loaded.recipe.files[0].content, FileContent::Source(path) if path.is_absolute()));
 }
+
+#[test]
+fn every_recipe_of_this_repository_is_right() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../recipes");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            super::super::load(&path).unwrap_or_else(|error| panic!("{error:?}"));
+            count += 1;
+        }
+    }
+    assert!(count >= 2, "edge.toml and edge-dev.toml");
+}

@@ -1,1 +1,0 @@
-//! The CycloneDX software bill of materials.
