@@ -3,6 +3,7 @@
 //! `apt` resolves (in a root of its own), `gate` judges every script, [`text`] writes and reads the file.
 
 pub mod format;
+pub mod gate;
 mod recipe_digest;
 #[cfg(test)]
 mod testing;
