@@ -64,7 +64,10 @@ impl Message {
             message.put(at::VERSION + 4 * index, &part.to_ne_bytes());
         }
         message.put_text(at::NAME, at::UUID, name, "the name")?;
-        message.put_text(at::UUID, at::DATA, uuid, "the UUID")?;
+        if command == Command::Create {
+            // Later requests may name the device only once.
+            message.put_text(at::UUID, at::DATA, uuid, "the UUID")?;
+        }
         if command != Command::Resume {
             message.put(at::FLAGS, &READ_ONLY.to_ne_bytes());
         }
@@ -166,6 +169,13 @@ mod tests {
     fn starting_a_device_sets_no_flag() {
         let message = Message::new("outcrop-root", "", Command::Resume, None).unwrap();
         assert_eq!(u32_at(&message, at::FLAGS), 0);
+    }
+
+    #[test]
+    fn only_the_first_request_has_the_uuid() {
+        let uuid = |command| Message::new("x", "CRYPT-VERITY-0", command, None).unwrap().0[at::UUID];
+        assert_eq!(uuid(Command::Create), b'C');
+        assert_eq!((uuid(Command::LoadTable), uuid(Command::Resume)), (0, 0));
     }
 
     #[test]
