@@ -45,7 +45,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         fields.add("file", [spec.path.as_str(), &format!("{:o}", spec.mode)]);
         match &spec.content {
             FileContent::Inline(text) => {
-                fields.add("content", [&FileDigest::of(text.as_bytes()).to_string()])
+                fields.add("content", [&FileDigest::of(text.as_bytes()).to_string()]);
             }
             FileContent::Source(path) => fields.content(path)?,
         }

@@ -67,7 +67,7 @@ fn keys(text: &mut String, keys: &[&Key]) {
 
 fn type_of(shape: Shape) -> String {
     match shape {
-        Shape::Text(of) if of == "text" => "text".to_owned(),
+        Shape::Text("text") => "text".to_owned(),
         Shape::Text(of) => format!("text: {of}"),
         Shape::Integer => "number".to_owned(),
         Shape::Flag => "true or false".to_owned(),

@@ -1,6 +1,6 @@
 //! `[[files]]` and `overlays`.
 
-use std::path::PathBuf;
+use std::{fs::Metadata, path::PathBuf};
 
 use super::{
     super::{
@@ -18,37 +18,37 @@ use crate::tree::TreePath;
 pub(super) fn overlays(reader: &mut Reader<'_>, top: Section<'_>) -> Vec<PathBuf> {
     let mut overlays = Vec::new();
     for (name, place) in reader.list(top, "overlays", |text| Ok(text.to_owned())) {
-        match existing(&name, place, |metadata| metadata.is_dir(), "folder") {
-            Ok(path) => {
-                reader.locate(Item::Overlay(path.clone()), place);
-                overlays.push(path);
-            }
-            Err(message) => reader.report(message),
+        if let Some(path) = existing(reader, &name, place, Metadata::is_dir, "folder") {
+            reader.locate(Item::Overlay(path.clone()), place);
+            overlays.push(path);
         }
     }
     overlays
 }
 
-/// The absolute path of `name`, as the recipe at `place` means it, when it is what it should be.
+/// The absolute path of `name`, as the recipe at `place` means it; reports when it isn't there or isn't `right`.
 fn existing(
+    reader: &mut Reader<'_>,
     name: &str,
     place: &Location,
-    right: impl Fn(&std::fs::Metadata) -> bool,
+    right: impl Fn(&Metadata) -> bool,
     kind: &str,
-) -> Result<PathBuf, Problem> {
+) -> Option<PathBuf> {
     let path = place.file().folder().join(name);
-    let problem = |why: &str| {
+    let why = match path.metadata() {
+        Err(error) => format!("can't be read: {error}"),
+        Ok(metadata) if !right(&metadata) => format!("is no {kind}"),
+        Ok(_) => match std::path::absolute(&path) {
+            Ok(absolute) => return Some(absolute),
+            Err(error) => format!("can't be found: {error}"),
+        },
+    };
+    reader.report(
         Problem::new(format!("{} {why}", path.display()))
             .at(place.clone())
-            .help(format!("paths are relative to {}", place.file().path.display()))
-    };
-    let metadata = path
-        .metadata()
-        .map_err(|error| problem(&format!("can't be read: {error}")))?;
-    if !right(&metadata) {
-        return Err(problem(&format!("is no {kind}")));
-    }
-    std::path::absolute(&path).map_err(|error| problem(&format!("can't be found: {error}")))
+            .help(format!("paths are relative to {}", place.file().path.display())),
+    );
+    None
 }
 
 pub(super) fn files(reader: &mut Reader<'_>, top: Section<'_>) -> Vec<FileSpec> {
@@ -147,10 +147,8 @@ fn content(reader: &mut Reader<'_>, section: Section<'_>) -> Option<FileContent>
         }
         (None, Some(_)) => {
             let (name, place) = section.text("source")?;
-            match existing(name, place, std::fs::Metadata::is_file, "file") {
-                Ok(path) => return Some(FileContent::Source(path)),
-                Err(problem) => problem,
-            }
+            let path = existing(reader, name, place, Metadata::is_file, "file")?;
+            return Some(FileContent::Source(path));
         }
         (Some(_), Some(source)) => {
             Problem::new("a file has either `content` or `source`, not both").at(source.key.clone())
