@@ -95,7 +95,9 @@ impl Count {
             bar.set_length(total);
         }
         bar.set_style(style(self.unit, total > 0));
-        bar.set_position(self.done.load(Ordering::Relaxed));
+        let done = self.done.load(Ordering::Relaxed);
+        bar.set_position(done);
+        bar.set_prefix(pace(self.unit, done, total, self.began.elapsed()));
         bar.tick();
     }
 
@@ -115,12 +117,27 @@ impl Count {
     }
 }
 
+/// Speed and time to go, from the phase's average: the bar itself only knows the time since it was drawn.
+fn pace(unit: Unit, done: u64, total: u64, elapsed: Duration) -> String {
+    if done == 0 {
+        return String::new();
+    }
+    let share = total.saturating_sub(done) as f64 / done as f64;
+    let left = (elapsed.as_secs_f64() * share).ceil();
+    match unit {
+        Unit::Items => format!("{left} s left"),
+        Unit::Bytes => {
+            let speed = u128::from(done) * 1000 / elapsed.as_millis().max(1);
+            let speed = indicatif::BinaryBytes(u64::try_from(speed).unwrap_or(u64::MAX));
+            format!("{speed}/s, {left} s left")
+        }
+    }
+}
+
 fn style(unit: Unit, total: bool) -> ProgressStyle {
     let template = match (unit, total) {
-        (Unit::Bytes, true) => {
-            "{msg:32} [{bar:32}] {binary_bytes}/{binary_total_bytes} {binary_bytes_per_sec} {eta}"
-        }
-        (Unit::Items, true) => "{msg:32} [{bar:32}] {pos}/{len} {eta}",
+        (Unit::Bytes, true) => "{msg:32} [{bar:32}] {binary_bytes}/{binary_total_bytes} {prefix}",
+        (Unit::Items, true) => "{msg:32} [{bar:32}] {pos}/{len} {prefix}",
         (Unit::Bytes, false) => "{msg:32} {spinner} {binary_bytes} {elapsed}",
         (Unit::Items, false) => "{msg:32} {spinner} {pos} {elapsed}",
     };
@@ -251,6 +268,17 @@ mod tests {
             std::io::ErrorKind::Interrupted,
             "loops over reads would try again"
         );
+    }
+
+    #[test]
+    fn the_pace_is_the_phases_average() {
+        let elapsed = Duration::from_secs(4);
+        assert_eq!(
+            pace(Unit::Bytes, 8 << 20, 10 << 20, elapsed),
+            "2.00 MiB/s, 1 s left"
+        );
+        assert_eq!(pace(Unit::Items, 1, 3, elapsed), "8 s left");
+        assert_eq!(pace(Unit::Items, 0, 3, elapsed), "");
     }
 
     #[test]
