@@ -7,13 +7,16 @@
 //! | `os-release` | IMAGE_ID, IMAGE_VERSION | |
 
 pub mod accounts;
+mod actions;
 pub mod edit;
 pub mod error;
 pub mod inputs;
 pub mod kernel;
 pub mod layers;
 mod os_release;
+mod pam;
 pub mod report;
+mod shells;
 mod suggest;
 #[cfg(test)]
 mod testing;

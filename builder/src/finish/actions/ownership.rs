@@ -1,0 +1,153 @@
+//! `chown`, `chmod`, `dpkg-statoverride`.
+
+use crate::{
+    action::Action,
+    finish::{
+        accounts::Accounts,
+        edit,
+        error::{ActionError, FinishError},
+    },
+    tree::{Metadata, Node, Tree, TreePath},
+};
+
+/// Carries out [`Action::Own`]; other actions do nothing here.
+pub(super) fn apply(
+    tree: &mut Tree,
+    accounts: &Accounts,
+    package: &str,
+    action: &Action,
+) -> Result<(), FinishError> {
+    let Action::Own {
+        path,
+        user,
+        group,
+        mode,
+    } = action
+    else {
+        return Ok(());
+    };
+    let found = existing(tree, package, path)?;
+    let (uid, gid) = owner(accounts, package, user, group)?;
+    let bits = mode.as_deref().map(|mode| octal(package, mode)).transpose()?;
+    change(tree, &found, |metadata| {
+        (metadata.uid, metadata.gid) = (uid, gid);
+        metadata.mode = bits.unwrap_or(metadata.mode);
+    });
+    Ok(())
+}
+
+/// The tree path that an action's path leads to.
+pub(super) fn existing(tree: &Tree, package: &str, path: &str) -> Result<TreePath, FinishError> {
+    let missing = || ActionError::NoPath {
+        package: package.to_owned(),
+        path: path.to_owned(),
+    };
+    Ok(edit::resolve(tree, &edit::tree_path(path)?).ok_or_else(missing)?)
+}
+
+/// The numbers of `user` and `group`.
+pub(super) fn owner(
+    accounts: &Accounts,
+    package: &str,
+    user: &str,
+    group: &str,
+) -> Result<(u32, u32), ActionError> {
+    let no_user = || ActionError::NoUser {
+        package: package.to_owned(),
+        name: user.to_owned(),
+    };
+    let no_group = || ActionError::NoGroup {
+        package: package.to_owned(),
+        name: group.to_owned(),
+    };
+    let uid = accounts.user(user).ok_or_else(no_user)?.uid;
+    let gid = accounts.group(group).ok_or_else(no_group)?.gid;
+    Ok((uid, gid))
+}
+
+/// Permission bits from octal text.
+pub(super) fn octal(package: &str, mode: &str) -> Result<u16, ActionError> {
+    u16::from_str_radix(mode, 8)
+        .ok()
+        .filter(|bits| *bits <= 0o7777)
+        .ok_or_else(|| ActionError::Mode {
+            package: package.to_owned(),
+            mode: mode.to_owned(),
+        })
+}
+
+/// Changes the metadata at `path`, and at every other name of the same inode.
+pub(super) fn change(tree: &mut Tree, path: &TreePath, change: impl Fn(&mut Metadata)) {
+    let group = match tree.get(path.as_str()).map(|entry| &entry.node) {
+        Some(Node::File(_, Some(group))) => Some(*group),
+        _ => None,
+    };
+    let same_inode = |node: &Node| matches!(node, Node::File(_, Some(other)) if Some(*other) == group);
+    let mut names = vec![path.clone()];
+    if group.is_some() {
+        names = tree
+            .iter()
+            .filter(|(_, entry)| same_inode(&entry.node))
+            .map(|(name, _)| name.clone())
+            .collect();
+    }
+    for name in &names {
+        if let Some(metadata) = tree.metadata_mut(name.as_str()) {
+            change(metadata);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        finish::testing,
+        tree::{Content, Entry, LinkGroup},
+    };
+
+    fn own(path: &str, user: &str, mode: Option<&str>) -> Action {
+        let (user, group) = (user.to_owned(), "shadow".to_owned());
+        Action::Own {
+            path: path.to_owned(),
+            user,
+            group,
+            mode: mode.map(str::to_owned),
+        }
+    }
+
+    fn accounts() -> Accounts {
+        Accounts::from_masters("root:*:0:0:root:/root:/bin/bash", "shadow:*:42:").unwrap()
+    }
+
+    #[test]
+    fn owner_and_setuid_bits_reach_every_name_of_a_hard_linked_file() {
+        let mut tree = testing::tree(&[("usr/lib/other", "x")]);
+        for name in ["usr/bin/a", "usr/bin/b"] {
+            let mut entry = Entry::file(0o755, "x");
+            entry.node = Node::File(Content::from("x"), Some(LinkGroup(1)));
+            edit::put(&mut tree, name, entry).unwrap();
+        }
+        apply(&mut tree, &accounts(), "p", &own("/bin/a", "root", Some("2755"))).unwrap();
+        for name in ["usr/bin/a", "usr/bin/b"] {
+            let metadata = &tree.get(name).unwrap().metadata;
+            assert_eq!((metadata.gid, metadata.mode), (42, 0o2755));
+        }
+        assert_eq!(tree.get("usr/lib/other").unwrap().metadata.gid, 0);
+    }
+
+    #[test]
+    fn a_missing_path_an_unknown_user_and_a_bad_mode_are_refused() {
+        let mut tree = testing::tree(&[("usr/bin/a", "x")]);
+        for action in [
+            own("/usr/bin/b", "root", None),
+            own("/usr/bin/a", "nobody", None),
+            own("/usr/bin/a", "root", Some("99999")),
+        ] {
+            assert!(matches!(
+                apply(&mut tree, &accounts(), "p", &action),
+                Err(FinishError::Action(_))
+            ));
+        }
+    }
+}
