@@ -8,11 +8,14 @@
 
 pub mod accounts;
 mod actions;
+mod base_files;
+mod certificates;
 pub mod edit;
 pub mod error;
 pub mod inputs;
 pub mod kernel;
 pub mod layers;
+mod nsswitch;
 mod os_release;
 mod pam;
 pub mod report;
