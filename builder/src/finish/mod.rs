@@ -23,6 +23,7 @@ mod shells;
 mod suggest;
 #[cfg(test)]
 mod testing;
+mod units;
 
 pub use error::FinishError;
 pub use inputs::{ContentStore, InMemory, Inputs, InstalledPackage};
