@@ -23,6 +23,9 @@ pub struct Inputs<'a> {
     /// Folders that Outcrop itself lays over the packages: `images/base`, the board's, the device's programs. Later
     /// ones win; the recipe's own overlays and files win over all of them.
     pub layers: &'a [Layer],
+    /// Names of modules that the board's initramfs carries: they are never left out. See
+    /// [`super::kernel::names_in_list`].
+    pub initramfs_modules: &'a [String],
     /// Where big contents go that a step makes.
     pub contents: &'a dyn ContentStore,
     /// Where the kernel's modules are reported as they are unpacked.

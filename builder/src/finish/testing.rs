@@ -53,6 +53,7 @@ pub(super) fn inputs(recipe: &Recipe) -> Inputs<'_> {
         architecture: Architecture::X86_64,
         packages: &[],
         layers: &[],
+        initramfs_modules: &[],
         contents: &InMemory,
         progress: &Silent,
     }
