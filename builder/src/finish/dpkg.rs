@@ -3,62 +3,193 @@
 //! Formats: dpkg(1) `status`, `info/PACKAGE.list`, `.md5sums`, `.conffiles`. It is a record, not for changing packages:
 //! the root is read-only. The list files name what is really in the image.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
+
+use md5::{Digest as _, Md5};
 
 use super::{
     edit,
     error::FinishError,
     inputs::{Inputs, InstalledPackage},
 };
-use crate::tree::Tree;
+use crate::tree::{Entry, Node, Tree, TreePath};
 
 /// Where it is.
 pub(super) const DATABASE: &str = "usr/lib/sysimage/dpkg";
 /// Where scanners look for it, below /var: a link.
 pub(super) const IN_VAR: &str = "lib/dpkg";
 
-/// Writes the database.
+/// The text of `status`. Call it on the tree as composed: conffile hashes are those of the packages' own files.
 ///
 /// # Errors
-/// When a control paragraph has no `Package` or a conffile has no hash.
-pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<(), FinishError> {
+/// When a control paragraph doesn't begin with `Package`, or a conffile can't be read.
+pub(super) fn status(tree: &Tree, inputs: &Inputs<'_>) -> Result<String, FinishError> {
     let mut status = String::new();
     for package in inputs.packages {
-        let hashes = hashes(&package.md5sums);
-        status.push_str(&paragraph(package, &hashes)?);
+        status.push_str(&paragraph(tree, package)?);
         status.push('\n');
-        info(tree, package)?;
     }
-    edit::write_text(tree, &format!("{DATABASE}/status"), &status)
+    Ok(status)
 }
 
-/// MD5 by path without leading slash.
-fn hashes(md5sums: &str) -> BTreeMap<&str, &str> {
-    md5sums.lines().filter_map(|line| line.split_once("  ")).map(|(hash, path)| (path, hash)).collect()
-}
-
-/// The control paragraph with `Status` after `Package`, and `Conffiles` before what may be long.
-fn paragraph(package: &InstalledPackage, hashes: &BTreeMap<&str, &str>) -> Result<String, FinishError> {
-    let malformed = |reason: &str| FinishError::Control { package: package.name.clone(), reason: reason.to_owned() };
-    let (first, rest) = package.control.trim_end().split_once('\n').ok_or_else(|| malformed("it has one line"))?;
+/// The control paragraph with `Status` after `Package`, and `Conffiles` before the description.
+fn paragraph(tree: &Tree, package: &InstalledPackage) -> Result<String, FinishError> {
+    let malformed = |reason: &str| FinishError::Control {
+        package: package.name.clone(),
+        reason: reason.to_owned(),
+    };
+    let (first, rest) = package
+        .control
+        .trim_end()
+        .split_once('\n')
+        .ok_or_else(|| malformed("it has one line"))?;
     if !first.starts_with("Package:") {
         return Err(malformed("its first field isn't Package"));
     }
-    let mut text = format!("{first}\nStatus: install ok installed\n");
-    let (before, description) = rest.split_once("\nDescription:").unwrap_or((rest, ""));
-    text.push_str(before);
-    text.push('\n');
-    let conffiles: Vec<&str> = package.conffiles.lines().filter(|line| line.starts_with('/')).collect();
-    if !conffiles.is_empty() {
-        text.push_str("Conffiles:\n");
-    }
-    for path in conffiles {
-        // dh_md5sums leaves conffiles out: dpkg hashes them itself when it unpacks.
-        let hash = hashes.get(path.trim_start_matches('/')).copied().or_else(|| package.conffile_md5.get(path).map(String::as_str));
-        writeln!(text, " {path} {}", hash.unwrap_or("newconffile")).unwrap_or_default();
-    }
-    if !description.is_empty() {
+    let (before, description) = rest
+        .split_once("\nDescription:")
+        .map_or((rest, None), |(before, description)| (before, Some(description)));
+    let mut text = format!("{first}\nStatus: install ok installed\n{before}\n");
+    text.push_str(&conffiles(tree, package)?);
+    if let Some(description) = description {
         writeln!(text, "Description:{description}").unwrap_or_default();
     }
     Ok(text)
+}
+
+/// The field `Conffiles`. Lines such as `remove-on-upgrade /etc/x` speak of upgrades only.
+fn conffiles(tree: &Tree, package: &InstalledPackage) -> Result<String, FinishError> {
+    let mut text = String::new();
+    for path in package.conffiles.lines().filter(|line| line.starts_with('/')) {
+        let found = edit::tree_path(path)?;
+        if let Some(Entry {
+            node: Node::File(content, _),
+            ..
+        }) = tree.get(found.as_str())
+        {
+            let bytes = content
+                .read()
+                .map_err(|source| FinishError::Read { path: found, source })?;
+            writeln!(text, " {path} {}", hex::encode(Md5::digest(&bytes))).unwrap_or_default();
+        }
+    }
+    Ok(if text.is_empty() {
+        text
+    } else {
+        format!("Conffiles:\n{text}")
+    })
+}
+
+/// Writes the database: `status` as [`status`] made it, and for every package the lists of what is in `tree` now.
+///
+/// # Errors
+/// When a file is where a folder must be.
+pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>, status: &str) -> Result<(), FinishError> {
+    edit::write_text(tree, &format!("{DATABASE}/status"), status)?;
+    for package in inputs.packages {
+        for (suffix, text) in lists(tree, package) {
+            let path = format!("{DATABASE}/info/{}.{suffix}", qualified(package));
+            edit::write_text(tree, &path, &text)?;
+        }
+    }
+    Ok(())
+}
+
+/// The base of a package's file names in `info`: with the architecture when several may be installed.
+fn qualified(package: &InstalledPackage) -> String {
+    let same = package
+        .control
+        .lines()
+        .any(|line| line.trim_end() == "Multi-Arch: same");
+    if same {
+        format!("{}:{}", package.name, package.architecture)
+    } else {
+        package.name.clone()
+    }
+}
+
+fn lists(tree: &Tree, package: &InstalledPackage) -> Vec<(&'static str, String)> {
+    let kept: BTreeSet<&TreePath> = package
+        .files
+        .iter()
+        .filter(|path| tree.contains(path.as_str()))
+        .collect();
+    let list: String = kept.iter().map(|path| format!("{path}\n")).collect();
+    let known: BTreeMap<&str, &str> = package
+        .md5sums
+        .lines()
+        .filter_map(|line| line.split_once("  "))
+        .map(|(hash, path)| (path, hash))
+        .collect();
+    let hashes: String = known
+        .iter()
+        .filter(|(path, _)| tree.contains(path))
+        .map(|(path, hash)| format!("{hash}  {path}\n"))
+        .collect();
+    let mut lists = vec![("list", format!("/.\n{list}"))];
+    if !hashes.is_empty() {
+        lists.push(("md5sums", hashes));
+    }
+    if !package.conffiles.is_empty() {
+        lists.push(("conffiles", package.conffiles.clone()));
+    }
+    lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finish::testing;
+
+    fn package() -> InstalledPackage {
+        InstalledPackage {
+            name: "x".to_owned(),
+            architecture: "amd64".to_owned(),
+            control: "Package: x\nVersion: 1-1\nMulti-Arch: same\nDescription: short\n long\n".to_owned(),
+            conffiles: "/etc/x.conf\nremove-on-upgrade /etc/old\n".to_owned(),
+            md5sums: "0123  usr/bin/x\n4567  usr/share/man/x\n".to_owned(),
+            files: ["etc/x.conf", "usr/bin/x", "usr/share/man/x"]
+                .map(|path| path.parse().unwrap())
+                .into(),
+            actions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn scanners_see_an_installed_package_with_the_hashes_of_its_conffiles_and_its_remaining_files() {
+        let mut tree = testing::tree(&[("etc/x.conf", "x"), ("usr/bin/x", "")]);
+        let (packages, recipe) = ([package()], testing::recipe());
+        let inputs = Inputs {
+            packages: &packages,
+            ..testing::inputs(&recipe)
+        };
+        let status = status(&tree, &inputs).unwrap();
+        run(&mut tree, &inputs, &status).unwrap();
+        assert_eq!(
+            testing::text(&tree, "usr/lib/sysimage/dpkg/status"),
+            "Package: x\nStatus: install ok installed\nVersion: 1-1\nMulti-Arch: same\nConffiles:\n \
+             /etc/x.conf 9dd4e461268c8034f5c8564e155c67a6\nDescription: short\n long\n\n"
+        );
+        let info =
+            |suffix: &str| testing::text(&tree, &format!("usr/lib/sysimage/dpkg/info/x:amd64.{suffix}"));
+        assert_eq!(info("list"), "/.\n/etc/x.conf\n/usr/bin/x\n");
+        assert_eq!(info("md5sums"), "0123  usr/bin/x\n");
+    }
+
+    #[test]
+    fn a_control_file_that_does_not_begin_with_its_package_is_refused() {
+        let packages = [InstalledPackage {
+            control: "Version: 1\nX: y\n".to_owned(),
+            ..package()
+        }];
+        let recipe = testing::recipe();
+        let inputs = Inputs {
+            packages: &packages,
+            ..testing::inputs(&recipe)
+        };
+        assert!(status(&Tree::new(), &inputs).is_err());
+    }
 }

@@ -17,7 +17,9 @@ pub(super) fn run(tree: &mut Tree, architecture: Architecture) -> Result<(), Fin
     edit::remove(tree, "etc/ld.so.cache")?;
     edit::remove(tree, "var/cache/ldconfig")?;
     for path in edit::names_in(tree, "etc/ld.so.conf.d", ".conf") {
-        let path: TreePath = format!("etc/ld.so.conf.d/{path}").parse().map_err(FinishError::Path)?;
+        let path: TreePath = format!("etc/ld.so.conf.d/{path}")
+            .parse()
+            .map_err(FinishError::Path)?;
         let text = edit::read_text(tree, &path)?.unwrap_or_default();
         for folder in text.lines().map(str::trim).filter(|line| line.starts_with('/')) {
             let folder = edit::tree_path(folder)?;
@@ -39,7 +41,8 @@ fn built_in(folder: &str, architecture: Architecture) -> bool {
 }
 
 fn has_libraries(tree: &Tree, folder: &TreePath) -> bool {
-    tree.children(folder).any(|(path, _)| path.file_name().is_some_and(|name| name.contains(".so")))
+    tree.children(folder)
+        .any(|(path, _)| path.file_name().is_some_and(|name| name.contains(".so")))
 }
 
 #[cfg(test)]
@@ -51,7 +54,10 @@ mod tests {
     fn debians_own_configuration_needs_no_cache() {
         let mut tree = testing::tree(&[
             ("etc/ld.so.conf.d/libc.conf", "# x\n/usr/local/lib\n"),
-            ("etc/ld.so.conf.d/x86_64-linux-gnu.conf", "/usr/local/lib/x86_64-linux-gnu\n/lib/x86_64-linux-gnu\n"),
+            (
+                "etc/ld.so.conf.d/x86_64-linux-gnu.conf",
+                "/usr/local/lib/x86_64-linux-gnu\n/lib/x86_64-linux-gnu\n",
+            ),
             ("usr/lib/x86_64-linux-gnu/libc.so.6", ""),
             ("var/cache/ldconfig/aux-cache", "stale"),
         ]);
@@ -61,8 +67,14 @@ mod tests {
 
     #[test]
     fn a_folder_that_needs_the_cache_is_refused_by_its_path() {
-        let mut tree = testing::tree(&[("etc/ld.so.conf.d/x.conf", "/usr/lib/x\n"), ("usr/lib/x/libx.so.1", "")]);
+        let mut tree = testing::tree(&[
+            ("etc/ld.so.conf.d/x.conf", "/usr/lib/x\n"),
+            ("usr/lib/x/libx.so.1", ""),
+        ]);
         let error = run(&mut tree, Architecture::X86_64).unwrap_err().to_string();
-        assert!(error.contains("/etc/ld.so.conf.d/x.conf adds the library folder /usr/lib/x"), "{error}");
+        assert!(
+            error.contains("/etc/ld.so.conf.d/x.conf adds the library folder /usr/lib/x"),
+            "{error}"
+        );
     }
 }

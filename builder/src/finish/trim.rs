@@ -49,12 +49,18 @@ const REMOVED: [&str; 31] = [
 ];
 
 /// Emptied: what is generated at run time or by tools that images don't run.
-const EMPTIED: [&str; 7] =
-    ["var/cache", "var/backups", "var/lib/apt", "var/lib/dpkg", "var/lib/pam", "var/lib/ucf", "var/log/apt"];
+const EMPTIED: [&str; 7] = [
+    "var/cache",
+    "var/backups",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    "var/lib/pam",
+    "var/lib/ucf",
+    "var/log/apt",
+];
 
 /// Single files and patterns, `*` not crossing folders.
-const PATTERNS: [&str; 6] = [
-    "usr/share/locale/*/**",
+const PATTERNS: [&str; 5] = [
     "usr/lib/python3*/**/__pycache__/**",
     "usr/share/python3*/**/*.pyc",
     "usr/lib/*/pkgconfig",
@@ -74,6 +80,7 @@ pub(super) fn run(tree: &mut Tree) -> Result<(), FinishError> {
         empty(tree, path)?;
     }
     documentation(tree);
+    translations(tree);
     by_pattern(tree);
     native_init_scripts(tree)?;
     dangling_alternatives(tree);
@@ -102,8 +109,11 @@ fn documentation(tree: &mut Tree) {
     for path in unwanted {
         tree.remove(&path);
     }
-    let mut folders: Vec<TreePath> =
-        tree.below(&folder).filter(|(_, entry)| entry.is_directory()).map(|(path, _)| path.clone()).collect();
+    let mut folders: Vec<TreePath> = tree
+        .below(&folder)
+        .filter(|(_, entry)| entry.is_directory())
+        .map(|(path, _)| path.clone())
+        .collect();
     folders.reverse();
     for path in folders {
         if tree.below(&path).next().is_none() {
@@ -121,10 +131,28 @@ fn keeps_licence(path: &TreePath, entry: &Entry) -> bool {
     }
 }
 
+/// Removes every language below /usr/share/locale: C.UTF-8 needs none.
+fn translations(tree: &mut Tree) {
+    let Ok(folder) = "usr/share/locale".parse::<TreePath>() else {
+        return;
+    };
+    let languages: Vec<TreePath> = tree
+        .children(&folder)
+        .filter(|(_, entry)| entry.is_directory())
+        .map(|(path, _)| path.clone())
+        .collect();
+    for path in languages {
+        tree.remove(&path);
+    }
+}
+
 fn by_pattern(tree: &mut Tree) {
     let Some(patterns) = patterns() else { return };
-    let found: Vec<TreePath> =
-        tree.iter().filter(|(path, _)| patterns.is_match(path.as_str())).map(|(path, _)| path.clone()).collect();
+    let found: Vec<TreePath> = tree
+        .iter()
+        .filter(|(path, _)| patterns.is_match(path.as_str()))
+        .map(|(path, _)| path.clone())
+        .collect();
     for path in found {
         tree.remove(&path);
     }
@@ -155,7 +183,8 @@ fn dangling_alternatives(tree: &mut Tree) {
         .iter()
         .filter(|(path, entry)| match &entry.node {
             Node::Symlink(target) => {
-                (path.as_str().starts_with("etc/alternatives/") || through(target)) && edit::resolve(tree, path).is_none()
+                (path.as_str().starts_with("etc/alternatives/") || through(target))
+                    && edit::resolve(tree, path).is_none()
             }
             _ => false,
         })
@@ -185,12 +214,21 @@ mod tests {
         edit::link(&mut tree, "usr/share/doc/c", "a").unwrap();
         edit::link(&mut tree, "etc/alternatives/a.1.gz", "/usr/share/man/man1/a.1.gz").unwrap();
         run(&mut tree).unwrap();
-        for kept in ["usr/share/doc/a/copyright", "usr/share/doc/c", "usr/share/locale/locale.alias", "usr/bin/a"] {
+        for kept in [
+            "usr/share/doc/a/copyright",
+            "usr/share/doc/c",
+            "usr/share/locale/locale.alias",
+            "usr/bin/a",
+        ] {
             assert!(tree.contains(kept), "{kept}");
         }
-        for gone in
-            ["usr/share/doc/a/examples", "usr/share/doc/b", "usr/share/man", "usr/share/locale/de", "etc/alternatives/a.1.gz"]
-        {
+        for gone in [
+            "usr/share/doc/a/examples",
+            "usr/share/doc/b",
+            "usr/share/man",
+            "usr/share/locale/de",
+            "etc/alternatives/a.1.gz",
+        ] {
             assert!(!tree.contains(gone), "{gone}");
         }
     }

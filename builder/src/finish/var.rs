@@ -26,8 +26,10 @@ pub(super) fn run(tree: &mut Tree, accounts: &Accounts) -> Result<(), FinishErro
     let var: TreePath = "var".parse().map_err(FinishError::Path)?;
     let spoken_for = paths_in_tmpfiles(tree)?;
     let names = Names::of(accounts);
-    let content: Vec<(TreePath, Entry)> =
-        tree.below(&var).map(|(path, entry)| (path.clone(), entry.clone())).collect();
+    let content: Vec<(TreePath, Entry)> = tree
+        .below(&var)
+        .map(|(path, entry)| (path.clone(), entry.clone()))
+        .collect();
     let mut lines = "# Made from what packages ship in /var.\n".to_owned();
     for (path, entry) in &content {
         if spoken_for.contains(path.as_str()) {
@@ -61,7 +63,10 @@ fn line(path: &TreePath, entry: &Entry, names: &Names<'_>) -> String {
 
 /// Specifiers and spaces as tmpfiles.d(5) wants them.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "%%").replace(' ', "\\x20").replace('\t', "\\x09")
+    text.replace('\\', "\\\\")
+        .replace('%', "%%")
+        .replace(' ', "\\x20")
+        .replace('\t', "\\x09")
 }
 
 /// Names of numeric owners.
@@ -73,17 +78,29 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn of(accounts: &'a Accounts) -> Self {
         Self {
-            users: accounts.users().iter().map(|user| (user.uid, user.name.as_str())).collect(),
-            groups: accounts.groups().iter().map(|group| (group.gid, group.name.as_str())).collect(),
+            users: accounts
+                .users()
+                .iter()
+                .map(|user| (user.uid, user.name.as_str()))
+                .collect(),
+            groups: accounts
+                .groups()
+                .iter()
+                .map(|group| (group.gid, group.name.as_str()))
+                .collect(),
         }
     }
 
     fn user(&self, uid: u32) -> String {
-        self.users.get(&uid).map_or_else(|| uid.to_string(), |name| (*name).to_owned())
+        self.users
+            .get(&uid)
+            .map_or_else(|| uid.to_string(), |name| (*name).to_owned())
     }
 
     fn group(&self, gid: u32) -> String {
-        self.groups.get(&gid).map_or_else(|| gid.to_string(), |name| (*name).to_owned())
+        self.groups
+            .get(&gid)
+            .map_or_else(|| gid.to_string(), |name| (*name).to_owned())
     }
 }
 
@@ -95,7 +112,9 @@ fn paths_in_tmpfiles(tree: &Tree) -> Result<BTreeSet<String>, FinishError> {
         let text = edit::read_text(tree, &path)?.unwrap_or_default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let mut words = line.split_whitespace();
-            let makes = words.next().is_some_and(|kind| kind.starts_with(['d', 'D', 'f', 'L', 'C', 'q', 'Q', 'v']));
+            let makes = words
+                .next()
+                .is_some_and(|kind| kind.starts_with(['d', 'D', 'f', 'L', 'C', 'q', 'Q', 'v']));
             if let Some(path) = words.next().filter(|_| makes) {
                 found.insert(path.trim_matches(['/', '"']).to_owned());
             }
@@ -110,12 +129,19 @@ mod tests {
     use crate::finish::testing;
 
     fn accounts() -> Accounts {
-        Accounts::from_masters("root:*:0:0:root:/root:/bin/bash\nman:*:6:12::/:/x", "root:*:0:\nman:*:12:").unwrap()
+        Accounts::from_masters(
+            "root:*:0:0:root:/root:/bin/bash\nman:*:6:12::/:/x",
+            "root:*:0:\nman:*:12:",
+        )
+        .unwrap()
     }
 
     #[test]
     fn content_becomes_lines_with_copies_and_var_is_empty_but_for_the_package_database() {
-        let mut tree = testing::tree(&[("var/lib/x/state file", "s"), ("usr/lib/tmpfiles.d/var.conf", "d /var/log 0755 - - -\n")]);
+        let mut tree = testing::tree(&[
+            ("var/lib/x/state file", "s"),
+            ("usr/lib/tmpfiles.d/var.conf", "d /var/log 0755 - - -\n"),
+        ]);
         edit::ensure_directory(&mut tree, "var/log", 0o755).unwrap();
         edit::link(&mut tree, "var/run", "../run").unwrap();
         let mut folder = Entry::directory(0o2775);
@@ -129,8 +155,14 @@ mod tests {
              d /var/mail 2775 man man -\nL /var/run - - - - ../run\n\
              L+ /var/lib/dpkg - - - - ../../usr/lib/sysimage/dpkg\n"
         );
-        assert_eq!(testing::text(&tree, "usr/share/factory/var/lib/x/state file"), "s");
-        let left: Vec<&str> = tree.below(&"var".parse().unwrap()).map(|(path, _)| path.as_str()).collect();
+        assert_eq!(
+            testing::text(&tree, "usr/share/factory/var/lib/x/state file"),
+            "s"
+        );
+        let left: Vec<&str> = tree
+            .below(&"var".parse().unwrap())
+            .map(|(path, _)| path.as_str())
+            .collect();
         assert_eq!(left, ["var/lib", "var/lib/dpkg"]);
     }
 }

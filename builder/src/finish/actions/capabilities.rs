@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The attribute that the kernel reads.
-pub(crate) const ATTRIBUTE: &str = "security.capability";
+pub(in crate::finish) const ATTRIBUTE: &str = "security.capability";
 /// Revision 2: 64 capabilities, no user namespace.
 const REVISION: u32 = 0x0200_0000;
 /// The flag that makes all permitted capabilities effective.

@@ -9,6 +9,8 @@ mod capabilities;
 mod ownership;
 mod paths;
 
+pub(super) use capabilities::ATTRIBUTE as CAPABILITY_ATTRIBUTE;
+
 use super::{accounts::Accounts, error::FinishError, inputs::InstalledPackage};
 use crate::{action::Action, tree::Tree};
 

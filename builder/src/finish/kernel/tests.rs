@@ -317,6 +317,7 @@ fn no_kernel_two_kernels_and_a_broken_module_are_refused() {
     let mut broken = kernel();
     edit::write_text(&mut broken, "usr/lib/modules/6.12.0-test/kernel/x.ko", "no").unwrap();
     assert!(failed(&mut broken).starts_with("/usr/lib/modules/6.12.0-test/kernel/x.ko is no kernel module"));
+    let mut broken = kernel();
     edit::write_text(&mut broken, "usr/lib/modules/6.12.0-test/kernel/x.ko.xz", "no").unwrap();
     assert_eq!(
         failed(&mut broken),

@@ -1,0 +1,190 @@
+//! The last look at the tree: what makes a device unsafe or unbootable must not get past it; what an auditor wants to
+//! see is listed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{actions::CAPABILITY_ATTRIBUTE, edit, error::FinishError, inputs::Inputs, report::Privilege};
+use crate::tree::{Entry, Node, Tree, TreePath};
+
+/// Without these nothing starts.
+const REQUIRED: [(&str, &str); 4] = [
+    ("usr/lib/systemd/systemd", "systemd"),
+    ("usr/bin/udevadm", "udev"),
+    ("etc/passwd", "base-passwd"),
+    ("etc/machine-id", "systemd"),
+];
+/// Links that must stay links: a folder instead hides /usr.
+const LINKS: [&str; 3] = ["bin", "lib", "sbin"];
+const SETUID: u16 = 0o4000;
+const SETGID: u16 = 0o2000;
+const STICKY: u16 = 0o1000;
+const OTHERS_WRITE: u16 = 0o002;
+
+/// Checks `tree` and lists its privileged files.
+///
+/// # Errors
+/// [`FinishError::Check`] says what is wrong.
+pub(super) fn run(tree: &Tree) -> Result<Vec<(TreePath, Privilege)>, FinishError> {
+    for (path, package) in REQUIRED {
+        let path: TreePath = path.parse().map_err(FinishError::Path)?;
+        if edit::resolve(tree, &path).is_none() {
+            return Err(FinishError::Missing { path, package });
+        }
+    }
+    for link in LINKS {
+        if !matches!(tree.get(link).map(|entry| &entry.node), Some(Node::Symlink(_))) {
+            return Err(FinishError::Check(format!("/{link} is no link into /usr")));
+        }
+    }
+    no_passwords(tree)?;
+    let mut privileged = Vec::new();
+    for (path, entry) in tree.iter() {
+        writable_by_all(path, entry)?;
+        privileged.extend(privilege(entry).map(|privilege| (path.clone(), privilege)));
+    }
+    Ok(privileged)
+}
+
+/// No password in /etc/shadow, whoever wrote it: a hash in an image is the same on every device.
+fn no_passwords(tree: &Tree) -> Result<(), FinishError> {
+    let path = "etc/shadow".parse().map_err(FinishError::Path)?;
+    let text = edit::read_text(tree, &path)?.unwrap_or_default();
+    for line in text.lines() {
+        let mut fields = line.split(':');
+        let (name, password) = (
+            fields.next().unwrap_or_default(),
+            fields.next().unwrap_or_default(),
+        );
+        if !password.starts_with(['*', '!']) || password.contains('$') {
+            return Err(FinishError::Check(format!(
+                "account {name} has a password in /etc/shadow, or none at all"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn writable_by_all(path: &TreePath, entry: &Entry) -> Result<(), FinishError> {
+    let mode = entry.metadata.mode;
+    let harmless = matches!(entry.node, Node::Symlink(_)) || (entry.is_directory() && mode & STICKY != 0);
+    if mode & OTHERS_WRITE != 0 && !harmless {
+        return Err(FinishError::Check(format!(
+            "{path} can be written by everybody (mode {mode:04o})"
+        )));
+    }
+    Ok(())
+}
+
+fn privilege(entry: &Entry) -> Option<Privilege> {
+    let metadata = &entry.metadata;
+    if !matches!(entry.node, Node::File(..)) {
+        return None;
+    }
+    if metadata.mode & (SETUID | SETGID) != 0 {
+        return Some(Privilege::Bits {
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+        });
+    }
+    metadata
+        .xattrs
+        .contains_key(CAPABILITY_ATTRIBUTE)
+        .then_some(Privilege::Capabilities)
+}
+
+/// Bytes of content that each package has left in the tree, the largest first. A file of several packages counts for
+/// the first by name.
+pub(super) fn package_bytes(tree: &Tree, inputs: &Inputs<'_>, unpacked: &str) -> Vec<(String, u64)> {
+    let mut seen = BTreeSet::new();
+    let mut bytes: BTreeMap<&str, u64> = BTreeMap::new();
+    for package in inputs.packages {
+        for path in &package.files {
+            let plain = [".xz", ".zst"]
+                .iter()
+                .find_map(|suffix| path.as_str().strip_suffix(suffix));
+            let path = plain
+                .filter(|plain| plain.starts_with(unpacked))
+                .unwrap_or(path.as_str());
+            if let Some(Entry {
+                node: Node::File(content, _),
+                ..
+            }) = tree.get(path)
+            {
+                if seen.insert(path) {
+                    *bytes.entry(&package.name).or_default() += content.len();
+                }
+            }
+        }
+    }
+    let mut sorted: Vec<(String, u64)> = bytes
+        .into_iter()
+        .map(|(name, bytes)| (name.to_owned(), bytes))
+        .collect();
+    sorted.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finish::testing;
+
+    fn sound() -> Tree {
+        let mut tree = testing::tree(&[
+            ("usr/lib/systemd/systemd", ""),
+            ("usr/bin/udevadm", ""),
+            ("usr/bin/su", ""),
+            ("etc/passwd", ""),
+            ("etc/machine-id", ""),
+            ("etc/shadow", "root:!*:::::::\nme:*:::::::\n"),
+        ]);
+        for link in LINKS {
+            edit::link(&mut tree, link, &format!("usr/{link}")).unwrap();
+        }
+        tree
+    }
+
+    #[test]
+    fn privileged_files_are_listed() {
+        let mut tree = sound();
+        tree.metadata_mut("usr/bin/su").unwrap().mode = 0o4755;
+        let listed = run(&tree).unwrap();
+        let bits = Privilege::Bits {
+            mode: 0o4755,
+            uid: 0,
+            gid: 0,
+        };
+        assert_eq!(listed, [("usr/bin/su".parse().unwrap(), bits)]);
+    }
+
+    #[test]
+    fn a_password_a_writable_file_and_a_folder_for_lib_are_refused() {
+        let refused = |change: &dyn Fn(&mut Tree)| {
+            let mut tree = sound();
+            change(&mut tree);
+            run(&tree).unwrap_err().to_string()
+        };
+        let password =
+            |text: &'static str| move |tree: &mut Tree| edit::write_text(tree, "etc/shadow", text).unwrap();
+        for text in ["root:$y$x:::::::\n", "root::::::::\n", "root:!$y$x:::::::\n"] {
+            assert!(
+                refused(&password(text)).contains("account root has a password"),
+                "{text}"
+            );
+        }
+        let writable = refused(&|tree| tree.metadata_mut("usr/bin/su").unwrap().mode = 0o666);
+        assert!(
+            writable.ends_with("/usr/bin/su can be written by everybody (mode 0666)"),
+            "{writable}"
+        );
+        let folder = refused(&|tree| {
+            edit::remove(tree, "lib").unwrap();
+            edit::ensure_directory(tree, "lib", 0o755).unwrap();
+        });
+        assert!(folder.ends_with("/lib is no link into /usr"), "{folder}");
+        assert!(
+            refused(&|tree| edit::remove(tree, "usr/bin/udevadm").unwrap()).contains("the image has no udev")
+        );
+    }
+}
