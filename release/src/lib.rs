@@ -6,6 +6,7 @@ pub mod arch;
 pub mod board;
 pub mod cmdline;
 pub mod digest;
+pub mod loader;
 pub mod name;
 pub mod partition;
 pub mod slot;

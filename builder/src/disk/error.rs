@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use miette::Diagnostic;
 use outcrop_release::verity::TreeError;
 
-use super::units::Mib;
+use super::{fat::FatError, units::Mib};
 use crate::failure::FailureClass;
 
 /// A disk image can't be made.
@@ -43,9 +43,15 @@ pub enum DiskError {
         /// The least slot that would do.
         enough: Mib,
     },
-    /// The boot loader doesn't fit beside the slots.
-    #[error("the boot loader has {0} bytes: it doesn't fit into partition 1 beside the slots")]
+    /// A boot loader that no file in partition 1 can hold.
+    #[error("the boot loader has {0} bytes")]
     Loader(u64),
+    /// The files don't fit into partition 1.
+    #[error("lay out partition 1")]
+    Fat {
+        /// The cause.
+        source: FatError,
+    },
     /// The root file system isn't as long as it said.
     #[error("the root file system has {found} bytes, {expected} were planned")]
     RootLength {
@@ -97,7 +103,7 @@ impl DiskError {
             Self::Size { .. } | Self::Headroom { .. } => FailureClass::Input,
             Self::MissingTool { .. } | Self::Tool { .. } => FailureClass::Environment,
             Self::Io { source, .. } => FailureClass::of_io(source),
-            Self::Loader(_) => FailureClass::Package,
+            Self::Loader(_) | Self::Fat { .. } => FailureClass::Package,
             Self::RootLength { .. } | Self::Verity(_) | Self::Thread => FailureClass::Other,
         }
     }

@@ -55,7 +55,7 @@ impl Layout {
     pub fn plan(disk: &Disk, architecture: Architecture, board: Board) -> Result<Self, DiskError> {
         check_size("root-slot", disk.root_slot, 16 * MIB, 1 << 40)?;
         check_size("boot-slot", disk.boot_slot, 8 * MIB, 1024 * MIB)?;
-        check_size("data", disk.data, 64 * MIB, 1 << 40)?;
+        check_size("data", disk.data, 128 * MIB, 1 << 40)?;
         let mut next = TABLE_BYTES;
         let partitions = ORDER.map(|partition| {
             let extent = Extent {
@@ -257,7 +257,7 @@ mod tests {
         fn partitions_are_aligned_follow_each_other_and_leave_room_for_both_tables(
             root in 16_u64..5000,
             boot in 8_u64..300,
-            data in 64_u64..4000,
+            data in 128_u64..4000,
         ) {
             let disk = Disk { root_slot: root * MIB, boot_slot: boot * MIB, data: data * MIB };
             let layout = plan(&disk).unwrap();

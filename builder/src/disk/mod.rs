@@ -1,7 +1,11 @@
 //! The disk image: partition table, FAT of partition 1, verity trees, data file system, and the block map beside it.
 
+pub mod assemble;
 pub mod error;
+mod ext4;
+pub mod fat;
 pub mod gpt;
 pub mod identity;
+pub mod image;
 pub mod layout;
 pub mod units;

@@ -38,7 +38,7 @@ impl Gpt {
     /// When there is no table, or one that is damaged or contradicts itself.
     pub fn read(disk: &(impl ReadAt + ?Sized)) -> Result<Self, GptError> {
         let bytes = disk.read_vec(0, PRIMARY_BYTES)?;
-        let (header, entries) = bytes[SECTOR as usize..].split_at(SECTOR as usize);
+        let (header, entries) = bytes[512..].split_at(512);
         let (disk_guid, sectors) = check_header(header, entries)?;
         if sectors.checked_mul(SECTOR).is_none_or(|len| len > disk.len()) {
             return Err(GptError::Header("alternate header"));
@@ -159,7 +159,7 @@ mod tests {
         let disk = Disk {
             root_slot: 64 * MIB,
             boot_slot: 16 * MIB,
-            data: 64 * MIB,
+            data: 128 * MIB,
         };
         let layout = Layout::plan(&disk, Architecture::Aarch64, Board::Efi).unwrap();
         Gpt::new(&layout, &identity(Architecture::Aarch64))
