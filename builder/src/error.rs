@@ -4,7 +4,10 @@ use std::io;
 
 use miette::Diagnostic;
 
-use crate::{commands, failure::FailureClass, progress::Cancelled, recipe::RecipeError};
+use crate::{
+    commands, disk::error::DiskError, failure::FailureClass, fetch::FetchError, finish::FinishError,
+    lock::LockFileError, progress::Cancelled, recipe::RecipeError, store::StoreError,
+};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -13,6 +16,26 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Recipe(#[from] RecipeError),
+    /// The lock file.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    LockFile(#[from] LockFileError),
+    /// Fetching packages.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fetch(#[from] FetchError),
+    /// The tree store.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
+    /// Finishing the root file system.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Finish(#[from] FinishError),
+    /// The disk image.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Disk(#[from] DiskError),
     /// `outcrop new`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -39,9 +62,14 @@ pub enum Error {
 impl Error {
     /// What kind of failure this is.
     #[must_use]
-    pub const fn class(&self) -> FailureClass {
+    pub fn class(&self) -> FailureClass {
         match self {
             Self::Recipe(error) => error.class(),
+            Self::LockFile(error) => error.class(),
+            Self::Fetch(error) => error.class(),
+            Self::Store(error) => error.class(),
+            Self::Finish(error) => error.class(),
+            Self::Disk(error) => error.class(),
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,

@@ -1,6 +1,7 @@
 //! Outcrop's builder as a library: recipe, lock, packages, tree, EROFS, disk image. `outcrop` is its command line.
 
 pub mod action;
+pub mod blame;
 pub mod boot;
 pub mod cache;
 pub mod cli;
