@@ -17,13 +17,17 @@ mod pool;
 mod response;
 pub mod shelf;
 mod snapshot;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::{ops::ControlFlow, path::PathBuf, sync::Mutex, time::Duration};
 
 pub use error::{FetchError, Missing, SnapshotError, TransferError};
 pub use mirrors::{MirrorError, Mirrors};
 pub use net::{Clock, Http, Response, SystemClock, Timeouts, Transport, TransportError};
-pub use shelf::Shelf;
+pub use shelf::{Recheck, Shelf};
 pub use snapshot::Snapshot;
 
 use crate::{lock::format::LockedPackage, progress::Progress};
