@@ -145,6 +145,27 @@ mod tests {
     }
 
     #[test]
+    fn each_kind_of_bad_recipe_is_told_with_its_line_and_a_way_out() {
+        let least = "[image]\nname = \"edge\"\nversion = \"0.1.0\"\n[base]\nsuite = \"trixie\"\n";
+        let file = "[[files]]\npath = \"/etc/motd\"\ncontent = \"\"\n";
+        let cases = [
+            ("not TOML", "[image\nname = \"edge\"\n".to_owned()),
+            ("wrong type", format!("{least}[packages]\ninstall = \"htop\"\n")),
+            ("unknown key", format!("{least}[packages]\ninstal = [\"htop\"]\n")),
+            ("key of another section", format!("{least}install = [\"htop\"]\n")),
+            ("two files with one path", format!("{least}{file}{file}")),
+            ("slot too small", format!("{least}[disk]\nroot-slot = \"32MiB\"\n")),
+            ("version not semver", least.replace("0.1.0", "0.1")),
+            ("missing include", format!("include = [\"/nonexistent/base.toml\"]\n{least}")),
+        ];
+        let report = cases.map(|(what, recipe)| {
+            let error = recipe::parse(Path::new("edge.toml"), &recipe).unwrap_err();
+            format!("--- {what}\n{}", text(&error, plain()))
+        });
+        insta::assert_snapshot!(report.join("\n"));
+    }
+
+    #[test]
     fn a_cause_is_shown_below_what_was_being_done() {
         let error = recipe::load(Path::new("/nonexistent/edge.toml")).unwrap_err();
         let ascii = Abilities {
