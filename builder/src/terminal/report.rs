@@ -154,9 +154,15 @@ mod tests {
             ("unknown key", format!("{least}[packages]\ninstal = [\"htop\"]\n")),
             ("key of another section", format!("{least}install = [\"htop\"]\n")),
             ("two files with one path", format!("{least}{file}{file}")),
-            ("slot too small", format!("{least}[disk]\nroot-slot = \"32MiB\"\n")),
+            (
+                "slot too small",
+                format!("{least}[disk]\nroot-slot = \"32MiB\"\n"),
+            ),
             ("version not semver", least.replace("0.1.0", "0.1")),
-            ("missing include", format!("include = [\"/nonexistent/base.toml\"]\n{least}")),
+            (
+                "missing include",
+                format!("include = [\"/nonexistent/base.toml\"]\n{least}"),
+            ),
         ];
         let report = cases.map(|(what, recipe)| {
             let error = recipe::parse(Path::new("edge.toml"), &recipe).unwrap_err();
