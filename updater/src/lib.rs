@@ -1,5 +1,9 @@
 //! Outcrop's programs on the device: `outcrop-init`, PID 1 of the initramfs, and `outcrop-updater`.
 
+pub mod boot_report;
 pub mod chain;
+pub mod cli;
 pub mod facts;
 pub mod init;
+pub mod os_release;
+pub mod status;
