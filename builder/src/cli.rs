@@ -62,6 +62,15 @@ enum Command {
         /// Name of the image: the recipe becomes NAME.toml
         name: ImageName,
     },
+    /// Resolve a recipe's packages into the lock file beside it
+    ///
+    /// Only this command decides versions; builds take them from the lock. Keep it under version control.
+    Lock {
+        /// The recipe
+        recipe: PathBuf,
+        #[command(flatten)]
+        mirror: MirrorArgs,
+    },
     /// Print a shell's completions
     ///
     /// For bash: outcrop completions bash > ~/.local/share/bash-completion/completions/outcrop
@@ -76,11 +85,19 @@ enum Command {
     },
 }
 
+/// Where packages come from.
+#[derive(Debug, Args)]
+struct MirrorArgs {
+    /// Take packages from the Debian mirror at URL [default: $OUTCROP_MIRROR, or the machine's apt sources]
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+}
+
 impl Command {
     /// Whether the command talks to a program.
     const fn json(&self) -> bool {
         match self {
-            Self::New { .. } | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::New { .. } | Self::Lock { .. } | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
 }
@@ -130,6 +147,14 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
                 folder: PathBuf::new(),
             };
             commands::new::run(&options, context)
+        }
+        Command::Lock { recipe, mirror } => {
+            let options = commands::lock::Options {
+                recipe,
+                mirror: mirror.mirror,
+                mirror_variable: std::env::var_os("OUTCROP_MIRROR"),
+            };
+            commands::lock::run(&options, context)
         }
         Command::Completions { shell } => commands::completions::run(shell, Cli::command(), context),
         Command::Man { dir } => commands::man::run(&dir, Cli::command(), context),

@@ -5,8 +5,15 @@ use std::io;
 use miette::Diagnostic;
 
 use crate::{
-    commands, disk::error::DiskError, failure::FailureClass, fetch::FetchError, finish::FinishError,
-    lock::LockFileError, progress::Cancelled, recipe::RecipeError, store::StoreError,
+    commands,
+    disk::error::DiskError,
+    failure::FailureClass,
+    fetch::{FetchError, MirrorError},
+    finish::FinishError,
+    lock::{LockError, LockFileError},
+    progress::Cancelled,
+    recipe::RecipeError,
+    store::StoreError,
 };
 
 /// Why a command failed.
@@ -36,6 +43,14 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Disk(#[from] DiskError),
+    /// `outcrop lock`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Lock(#[from] LockError),
+    /// `--mirror` or `OUTCROP_MIRROR`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Mirror(#[from] MirrorError),
     /// `outcrop new`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -70,6 +85,8 @@ impl Error {
             Self::Store(error) => error.class(),
             Self::Finish(error) => error.class(),
             Self::Disk(error) => error.class(),
+            Self::Lock(error) => error.class(),
+            Self::Mirror(error) => error.class(),
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,

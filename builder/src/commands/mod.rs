@@ -1,6 +1,7 @@
 //! What each command does. `cli` has the arguments; a command takes its options and the [`Context`].
 
 pub mod completions;
+pub mod lock;
 pub mod man;
 pub mod new;
 

@@ -1,0 +1,298 @@
+//! Makes a lock: resolve, fetch, judge every maintainer script.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    path::Path,
+    sync::Mutex,
+};
+
+use outcrop_release::{arch::Architecture, board::Board};
+
+use super::{
+    LockError,
+    apt::{self, AptError, Origin, Resolved, UnknownPackage, Wanted},
+    error::UnreviewedScripts,
+    format::{Archive, Lock, LockedPackage, LockedScript, Role, ScriptKind},
+    gate::{self, Script, Unreviewed},
+    recipe_digest,
+};
+use crate::{
+    cache::Cache,
+    deb::{Deb, DebError, Limits},
+    fetch::{Clock, Effort, Fetcher, Mirrors, Mode, Shelf, Sources, Transport},
+    progress::{Progress, Unit},
+    recipe::{Item, LoadedRecipe},
+};
+
+/// What every image needs beside Debian's essential packages, whatever the recipe says: an init, device management, a
+/// bus, modules, and the check and growth of the data partition.
+pub const NEEDED: [&str; 7] = [
+    "dbus",
+    "e2fsprogs",
+    "kmod",
+    "systemd",
+    "systemd-repart",
+    "systemd-sysv",
+    "udev",
+];
+
+/// What locking works with.
+#[derive(Clone, Copy)]
+pub struct Locker<'a> {
+    /// Lists and packages are kept here.
+    pub cache: &'a Cache,
+    /// Where the archive is; the first of each kind is used for the lists.
+    pub mirrors: &'a Mirrors,
+    /// Who may sign the archive: [`apt::DEBIAN_KEYRING`], but for tests.
+    pub keyring: &'a [u8],
+    /// Downloads packages.
+    pub transport: &'a dyn Transport,
+    /// Waits between tries.
+    pub clock: &'a dyn Clock,
+    /// Told about the phases.
+    pub progress: &'a dyn Progress,
+}
+
+impl Locker<'_> {
+    /// Makes the lock of a recipe.
+    ///
+    /// # Errors
+    /// Any [`LockError`].
+    pub fn lock(&self, loaded: &LoadedRecipe) -> Result<Lock, LockError> {
+        let resolved = self.resolve(loaded)?;
+        let wanted = distinct(&resolved);
+        let scripts = self.scripts(&wanted, &loaded.recipe.packages.accept_scripts)?;
+        let mut packages = resolved.packages;
+        for (&arch, package) in packages
+            .iter_mut()
+            .flat_map(|(arch, list)| list.iter_mut().map(move |p| (arch, p)))
+        {
+            if package.role == Role::Root {
+                package.scripts = scripts.get(&key(arch, package)).cloned().unwrap_or_default();
+            }
+        }
+        Ok(Lock {
+            recipe: recipe_digest(&loaded.recipe),
+            suites: resolved.suites,
+            packages,
+        })
+    }
+
+    fn resolve(&self, loaded: &LoadedRecipe) -> Result<Resolved, LockError> {
+        let phase = self.progress.phase("resolve packages", None, Unit::Items);
+        let origin = self.origin(loaded)?;
+        let resolved = apt::resolve(&self.cache.apt(), &origin, &wanted(loaded));
+        drop(phase);
+        resolved.map_err(|error| match error {
+            AptError::Unknown(names) => unknown(loaded, &names),
+            error => error.into(),
+        })
+    }
+
+    fn origin(&self, loaded: &LoadedRecipe) -> Result<Origin, LockError> {
+        let base = &loaded.recipe.base;
+        let first = |archive| {
+            self.mirrors
+                .of(archive)
+                .first()
+                .cloned()
+                .ok_or(LockError::NoMirror)
+        };
+        Ok(Origin {
+            suite: base.suite.clone(),
+            components: base.components.clone(),
+            main: first(Archive::Main)?,
+            security: first(Archive::Security)?,
+            keyring: self.keyring.to_owned(),
+        })
+    }
+
+    /// Fetches the packages and judges their scripts as they come in.
+    fn scripts(
+        &self,
+        wanted: &[(Architecture, LockedPackage)],
+        accepted: &[String],
+    ) -> Result<Judged, LockError> {
+        let packages: Vec<_> = wanted.iter().map(|(_, package)| package.clone()).collect();
+        let shelf = Shelf::of(self.cache);
+        let sources = Sources {
+            mirrors: self.mirrors.clone(),
+            snapshot: None,
+        };
+        let fetcher = Fetcher {
+            shelf: &shelf,
+            sources: &sources,
+            mode: Mode::Online,
+            effort: Effort::default(),
+            transport: self.transport,
+            clock: self.clock,
+            progress: self.progress,
+        };
+        let found = Mutex::new(Found::default());
+        let fetched = fetcher.fetch_each(&packages, &|fetched| match wanted.get(fetched.index) {
+            Some((arch, package)) => {
+                found_lock(&found).take(*arch, package, judge(&fetched.path, *arch, package, accepted))
+            }
+            None => ControlFlow::Continue(()),
+        });
+        let found = found
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(error) = found.broken {
+            return Err(error);
+        }
+        fetched?;
+        if !found.unreviewed.is_empty() {
+            return Err(LockError::Scripts(UnreviewedScripts(
+                found.unreviewed.into_values().collect(),
+            )));
+        }
+        Ok(found.judged)
+    }
+}
+
+fn found_lock(found: &Mutex<Found>) -> std::sync::MutexGuard<'_, Found> {
+    found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Scripts by package; the architecture counts, because scripts hold its name.
+type Judged = BTreeMap<(Architecture, String), Vec<LockedScript>>;
+
+fn key(arch: Architecture, package: &LockedPackage) -> (Architecture, String) {
+    (arch, package.name.clone())
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    judged: Judged,
+    /// By name and script: the other architecture's twin is not shown.
+    unreviewed: BTreeMap<(String, ScriptKind), Unreviewed>,
+    broken: Option<LockError>,
+}
+
+impl Found {
+    fn take(
+        &mut self,
+        arch: Architecture,
+        package: &LockedPackage,
+        judged: Result<Vec<Result<LockedScript, Box<Unreviewed>>>, LockError>,
+    ) -> ControlFlow<()> {
+        let scripts = match judged {
+            Ok(scripts) => scripts,
+            Err(error) => {
+                self.broken.get_or_insert(error);
+                return ControlFlow::Break(());
+            }
+        };
+        let mut locked = Vec::new();
+        for script in scripts {
+            match script {
+                Ok(script) => locked.push(script),
+                Err(one) => {
+                    self.unreviewed.insert((one.package.clone(), one.kind), *one);
+                }
+            }
+        }
+        self.judged.insert(key(arch, package), locked);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Reads a package's control member and judges its scripts.
+fn judge(
+    path: &Path,
+    architecture: Architecture,
+    package: &LockedPackage,
+    accepted: &[String],
+) -> Result<Vec<Result<LockedScript, Box<Unreviewed>>>, LockError> {
+    let expected = format!("{} {} {}", package.name, package.version, package.architecture);
+    let control = Deb::open(path, Limits::default()).and_then(|deb| deb.named(&expected).control());
+    let control = control.map_err(|error: DebError| LockError::Package(error))?;
+    let found = format!(
+        "{} {} {}",
+        control.package(),
+        control.version(),
+        control.architecture()
+    );
+    if found != expected {
+        return Err(LockError::Mismatch {
+            path: package.path.clone(),
+            expected,
+            found,
+        });
+    }
+    if package.role == Role::Boot {
+        return Ok(Vec::new());
+    }
+    let script = |kind: ScriptKind| {
+        let bytes = control.file(kind.as_str())?;
+        Some(gate::judge(
+            &Script {
+                package: &package.name,
+                architecture,
+                kind,
+                bytes,
+            },
+            accepted,
+        ))
+    };
+    Ok([ScriptKind::Preinst, ScriptKind::Postinst]
+        .into_iter()
+        .filter_map(script)
+        .collect())
+}
+
+/// Every package once per architecture; packages for all architectures too, as their scripts are judged for each.
+fn distinct(resolved: &Resolved) -> Vec<(Architecture, LockedPackage)> {
+    let mut seen = BTreeSet::new();
+    let all = resolved
+        .packages
+        .iter()
+        .flat_map(|(arch, list)| list.iter().map(|package| (*arch, package.clone())));
+    all.filter(|(arch, package)| seen.insert((*arch, package.name.clone())))
+        .collect()
+}
+
+fn wanted(loaded: &LoadedRecipe) -> BTreeMap<Architecture, Wanted> {
+    let recipe = &loaded.recipe;
+    let boot: BTreeSet<_> = match recipe.image.board {
+        Board::Efi => BTreeSet::from(["systemd-boot-efi".to_owned()]),
+    };
+    let of = |arch: &Architecture| {
+        let named = NEEDED
+            .iter()
+            .map(|name| (*name).to_owned())
+            .chain(recipe.packages.install.iter().cloned());
+        let root = named.chain(recipe.kernel.package.get(arch).cloned()).collect();
+        (
+            *arch,
+            Wanted {
+                root,
+                boot: boot.clone(),
+            },
+        )
+    };
+    recipe.image.architectures.iter().map(of).collect()
+}
+
+/// Shows unknown packages where the recipe says them.
+fn unknown(loaded: &LoadedRecipe, names: &[UnknownPackage]) -> LockError {
+    let problem = |unknown: &UnknownPackage| {
+        let package = Item::Package(unknown.name.clone());
+        let kernel = Item::KernelPackage(unknown.arch);
+        let item = if loaded.locate(&package).is_some() {
+            package
+        } else {
+            kernel
+        };
+        let problem = loaded.problem(&item, unknown.to_string());
+        match &unknown.nearest {
+            Some(nearest) if unknown.providers.is_empty() => {
+                problem.help(format!("the nearest name is {nearest}"))
+            }
+            _ => problem,
+        }
+    };
+    loaded.invalid(names.iter().map(problem).collect()).into()
+}
