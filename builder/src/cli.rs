@@ -71,6 +71,22 @@ enum Command {
         #[command(flatten)]
         mirror: MirrorArgs,
     },
+    /// Tell what changed between two releases
+    ///
+    /// Each is a disk image, a lock file, or an image in the tree store: image/NAME/ARCHITECTURE, with ^ for the build
+    /// before.
+    Diff {
+        /// The older release
+        old: String,
+        /// The newer release
+        new: String,
+        /// Tell every path that differs
+        #[arg(long)]
+        files: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a shell's completions
     ///
     /// For bash: outcrop completions bash > ~/.local/share/bash-completion/completions/outcrop
@@ -97,6 +113,7 @@ impl Command {
     /// Whether the command talks to a program.
     const fn json(&self) -> bool {
         match self {
+            Self::Diff { json, .. } => *json,
             Self::New { .. } | Self::Lock { .. } | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
@@ -155,6 +172,20 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
                 mirror_variable: std::env::var_os("OUTCROP_MIRROR"),
             };
             commands::lock::run(&options, context)
+        }
+        Command::Diff {
+            old,
+            new,
+            files,
+            json,
+        } => {
+            let options = commands::diff::Options {
+                old,
+                new,
+                files,
+                json,
+            };
+            commands::diff::run(&options, context)
         }
         Command::Completions { shell } => commands::completions::run(shell, Cli::command(), context),
         Command::Man { dir } => commands::man::run(&dir, Cli::command(), context),

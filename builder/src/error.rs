@@ -59,6 +59,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Man(#[from] commands::man::ManError),
+    /// `outcrop diff`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Diff(#[from] commands::diff::DiffError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -89,6 +93,7 @@ impl Error {
             Self::Mirror(error) => error.class(),
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
+            Self::Diff(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,
             Self::NoCache => FailureClass::Environment,
             Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),

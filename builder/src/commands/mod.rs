@@ -1,6 +1,7 @@
 //! What each command does. `cli` has the arguments; a command takes its options and the [`Context`].
 
 pub mod completions;
+pub mod diff;
 pub mod lock;
 pub mod man;
 pub mod new;
@@ -103,11 +104,16 @@ pub(crate) mod testing {
 
     /// A silent context without cache, and what is written to it.
     pub(crate) fn context() -> (Context, Written) {
+        context_with_cache(None)
+    }
+
+    /// A silent context, and what is written to it.
+    pub(crate) fn context_with_cache(cache: Option<Cache>) -> (Context, Written) {
         let written = Written::default();
         let context = Context::new(
             Box::new(Silent),
             Verbosity::Normal,
-            None,
+            cache,
             Box::new(written.clone()),
         );
         (context, written)

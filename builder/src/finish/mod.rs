@@ -55,6 +55,9 @@ pub use report::{Finished, Privilege, Report};
 
 use crate::tree::Tree;
 
+/// dpkg's record of the installed packages, in an image.
+pub const DPKG_STATUS: &str = "usr/lib/sysimage/dpkg/status";
+
 /// Makes a root file system of a composed tree: all packages unpacked, usr-merged, diversions carried out.
 ///
 /// # Errors

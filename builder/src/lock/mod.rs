@@ -13,10 +13,10 @@ mod recipe_digest;
 #[cfg(test)]
 mod testing;
 pub mod text;
-mod text_form;
+pub(crate) mod text_form;
 
 pub use error::{LockError, UnreviewedScripts};
 pub use format::Lock;
 pub use make::{Locker, NEEDED};
 pub use recipe_digest::recipe_digest;
-pub use text::{LockFileError, read};
+pub use text::{LockFileError, read, read_any};

@@ -1,5 +1,7 @@
 //! Finished trees: the history of an image.
 
+use std::collections::BTreeMap;
+
 use outcrop_release::{arch::Architecture, digest::FileDigest, name::ImageName};
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +15,12 @@ use crate::tree::Tree;
 /// What an image's commit says beside its tree.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
+    /// Name of the product.
+    #[serde(with = "crate::lock::text_form")]
+    pub name: ImageName,
+    /// What it runs on.
+    #[serde(with = "crate::lock::text_form")]
+    pub architecture: Architecture,
     /// Version of the product.
     pub version: String,
     /// SHA-256 of the recipe.
@@ -26,7 +34,7 @@ pub struct ImageRecord {
     /// Kernel command line, in order.
     pub command_line: Vec<String>,
     /// Bytes by output: `root`, `boot`, ...
-    pub sizes: std::collections::BTreeMap<String, u64>,
+    pub sizes: BTreeMap<String, u64>,
     /// The packages, by name.
     pub packages: Vec<RecordedPackage>,
 }
@@ -77,7 +85,7 @@ fn reference(name: &ImageName, architecture: Architecture) -> String {
 }
 
 impl TreeStore {
-    /// Commits the finished tree on `image/<name>/<architecture>`, on top of what is there. Files whose objects the
+    /// Commits the finished tree on `image/<name>/<architecture>` (the record's), on top of what is there. Files whose objects the
     /// store has are not read. `time` is the image's, in seconds since 1970. A tree and record that the newest commit
     /// has already make no new one.
     ///
@@ -85,15 +93,13 @@ impl TreeStore {
     /// When content can't be read or the store can't be written.
     pub fn commit_image(
         &self,
-        name: &ImageName,
-        architecture: Architecture,
         tree: &Tree,
         record: &ImageRecord,
         time: u64,
     ) -> Result<ImageCommit, StoreError> {
-        let reference = reference(name, architecture);
+        let reference = reference(&record.name, record.architecture);
         let text = CommitText {
-            subject: format!("{name} {}", record.version),
+            subject: format!("{} {}", record.name, record.version),
             time,
             hard_links: folders::hard_links(tree),
             record: Some(to_json(record, &reference)?),

@@ -188,6 +188,8 @@ fn two_builds_import_into_one_store_at_once() {
 
 fn record() -> ImageRecord {
     ImageRecord {
+        name: "edge".parse().unwrap(),
+        architecture: Architecture::X86_64,
         version: "0.1.0".to_owned(),
         recipe: "r".to_owned(),
         lock: "l".to_owned(),
@@ -209,11 +211,7 @@ fn an_image_comes_back_as_it_was_committed_and_an_equal_one_makes_no_new_commit(
     tree.insert_all("etc/os-release".parse().unwrap(), Entry::file(0o644, "ID=x\n"))
         .unwrap();
     let name = "edge".parse().unwrap();
-    let commit = |tree: &Tree, record: &ImageRecord| {
-        store
-            .commit_image(&name, Architecture::X86_64, tree, record, 1_700_000_000)
-            .unwrap()
-    };
+    let commit = |tree: &Tree, record: &ImageRecord| store.commit_image(tree, record, 1_700_000_000).unwrap();
     let first = commit(&tree, &record());
     assert!(first.new);
     let same = commit(&tree, &record());
@@ -261,10 +259,7 @@ fn pruning_keeps_what_is_named_and_what_images_use() {
         let store = bench.store();
         let mut image = tree.clone();
         image.remove(&"gone".parse().unwrap());
-        let name = "edge".parse().unwrap();
-        store
-            .commit_image(&name, Architecture::Aarch64, &image, &record(), 0)
-            .unwrap();
+        store.commit_image(&image, &record(), 0).unwrap();
         store.remember_tree(&FileDigest::of(b"1"), &image).unwrap();
         let mut unused = Tree::new();
         unused
