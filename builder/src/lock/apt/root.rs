@@ -158,7 +158,7 @@ const SETTINGS: [(&str, &str); 20] = [
     ("Acquire::Retries", "3"),
     ("Acquire::http::Timeout", "30"),
     ("Acquire::https::Timeout", "30"),
-    ("Quiet", "2"),
+    ("Quiet", "1"),
 ];
 
 fn sources(origin: &Origin) -> String {
