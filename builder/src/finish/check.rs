@@ -37,6 +37,11 @@ pub(super) fn run(tree: &Tree) -> Result<Vec<(TreePath, Privilege)>, FinishError
         }
     }
     no_passwords(tree)?;
+    if !edit::names_in(tree, "etc/udev/hwdb.d", ".hwdb").is_empty() {
+        return Err(FinishError::Check(
+            "/etc/udev/hwdb.d has files, but images have no hardware database".to_owned(),
+        ));
+    }
     let mut privileged = Vec::new();
     for (path, entry) in tree.iter() {
         writable_by_all(path, entry)?;

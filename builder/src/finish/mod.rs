@@ -21,8 +21,9 @@
 //! | `var` | what packages ship in /var becomes tmpfiles.d | |
 //! | `check` | refuses what is unsafe or can't boot; lists privileged files | |
 //!
-//! What is left out on purpose: the journal's catalog (explanations in `journalctl -x`), Python byte code, MIME and
-//! icon caches, debconf's answers.
+//! What is left out on purpose: the journal's catalog (explanations in `journalctl -x`), udev's hardware database (names
+//! of vendors in `lsusb` and `networkctl`, quirks of keyboards and mice; a layer with files for it is refused), Python
+//! byte code, MIME and icon caches, debconf's answers.
 
 pub mod accounts;
 mod actions;

@@ -21,7 +21,7 @@ fn composed() -> Tree {
         ("usr/share/base-passwd/group.master", "root:*:0:\nshadow:*:42:\n"),
         ("usr/share/libc-bin/nsswitch.conf", "hosts: files dns\n"),
         ("usr/lib/systemd/systemd", ""),
-        ("usr/lib/systemd/system/multi-user.target", ""),
+        ("usr/lib/systemd/system/multi-user.target", "[Unit]"),
         (
             "usr/lib/systemd/system/x.service",
             "[Install]\nWantedBy=multi-user.target\n",

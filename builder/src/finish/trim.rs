@@ -44,7 +44,7 @@ const REMOVED: [&str; 31] = [
     "usr/share/runit",
     // Explanations of journal entries; the database that they are compiled into would be made at every update.
     "usr/lib/systemd/catalog",
-    // The hardware database's sources: hwdb.bin is made from them when the image is built.
+    // The hardware database: names of vendors, quirks of keyboards, mice and tablets.
     "usr/lib/udev/hwdb.d",
 ];
 

@@ -1,7 +1,8 @@
 //! The units step: what starts at boot, what can't.
 //!
 //! Who decides, the strongest first: the recipe's `[services]`; preset files (Outcrop's own in `images/base`, then
-//! Debian's); packages whose maintainer script enables a unit. A unit that nobody mentions stays off.
+//! Debian's); packages whose maintainer script enables a unit. A unit that nobody mentions stays off. What can't be
+//! started at all is in `images/base` and in the recipe's `mask`.
 
 mod enable;
 mod preset;
@@ -27,30 +28,6 @@ use crate::{
 /// What an image starts when nothing else is said.
 const DEFAULT_TARGET: &str = "multi-user.target";
 
-/// Units that would fail on a read-only root, or redo at every boot what the release contains already; and what would
-/// change the packages of an image.
-const MASKED: [&str; 15] = [
-    "apt-daily-upgrade.timer",
-    "apt-daily.timer",
-    "dpkg-db-backup.timer",
-    "e2scrub_all.timer",
-    "e2scrub_reap.service",
-    "ldconfig.service",
-    "man-db.timer",
-    "systemd-boot-random-seed.service",
-    "systemd-boot-update.service",
-    "systemd-firstboot.service",
-    "systemd-hwdb-update.service",
-    "systemd-journal-catalog-update.service",
-    "systemd-machine-id-commit.service",
-    "systemd-sysusers.service",
-    "unattended-upgrades.service",
-];
-
-/// Starts a shell instead of asking who is there: `[access] serial-root-shell`.
-const SERIAL_SHELL: &str = "[Service]\nExecStart=\n\
-    ExecStart=-/sbin/agetty --autologin root --noreset --noclear --keep-baud 115200,57600,38400,9600 - ${TERM}\n";
-
 /// What the step has done.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Enabled {
@@ -66,7 +43,7 @@ pub(super) struct Enabled {
 /// When the recipe names a unit that doesn't exist or can't be enabled.
 pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<Enabled, FinishError> {
     let mut enabled = Enabled::default();
-    mask(tree, inputs, &mut enabled)?;
+    mask(tree, inputs)?;
     let mut wanted = by_packages(inputs, Scope::User);
     apply_presets(tree, Scope::User, &mut wanted)?;
     enable_all(tree, Scope::User, &wanted, &mut BTreeSet::new())?;
@@ -83,32 +60,17 @@ pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<Enabled, Finis
             &format!("/{}/{DEFAULT_TARGET}", Scope::System.vendor()),
         )?;
     }
-    if inputs.recipe.access.serial_root_shell {
-        let path = format!(
-            "{}/serial-getty@.service.d/10-outcrop-root-shell.conf",
-            Scope::System.config()
-        );
-        edit::write_text(tree, &path, SERIAL_SHELL)?;
-    }
+    enabled.masked = unit::masked(tree, Scope::System);
     Ok(enabled)
 }
 
-fn mask(tree: &mut Tree, inputs: &Inputs<'_>, enabled: &mut Enabled) -> Result<(), FinishError> {
-    for unit in MASKED {
-        if matches!(unit::find(tree, Scope::System, unit), Found::File(_)) {
-            enable::mask(tree, Scope::System, unit)?;
-            enabled.masked.push(unit.to_owned());
-        }
-    }
+fn mask(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<(), FinishError> {
     for unit in &inputs.recipe.services.mask {
         if unit::find(tree, Scope::System, unit) == Found::Nothing {
             return Err(unknown(tree, "mask", unit).into());
         }
         enable::mask(tree, Scope::System, unit)?;
-        enabled.masked.push(unit.clone());
     }
-    enabled.masked.sort();
-    enabled.masked.dedup();
     Ok(())
 }
 

@@ -107,28 +107,30 @@ fn a_masked_unit_is_neither_enabled_nor_startable() {
 }
 
 #[test]
-fn units_that_fail_on_a_read_only_root_are_masked_when_they_exist() {
-    let ldconfig = ("usr/lib/systemd/system/ldconfig.service", "[Service]\n");
-    assert_eq!(
-        finished(&[ldconfig], &testing::recipe(), "x").unwrap().1.masked,
-        ["ldconfig.service"]
-    );
-    assert!(
-        finished(&[], &testing::recipe(), "x")
-            .unwrap()
-            .1
-            .masked
-            .is_empty()
-    );
+fn what_a_layer_masks_is_not_enabled_and_is_told() {
+    let mask = ("etc/systemd/system/ssh.service", "");
+    let (_, enabled) = finished(&[SSH, mask], &testing::recipe(), "ssh.service").unwrap();
+    assert!(enabled.links.is_empty());
+    assert_eq!(enabled.masked, ["ssh.service"]);
 }
 
 #[test]
-fn the_default_is_multi_user_and_the_root_shell_is_there_only_when_asked_for() {
-    let target = ("usr/lib/systemd/system/multi-user.target", "");
-    let shell = "etc/systemd/system/serial-getty@.service.d/10-outcrop-root-shell.conf";
-    let (tree, _) = finished(&[target], &testing::recipe(), "x").unwrap();
-    assert!(tree.contains("etc/systemd/system/default.target") && !tree.contains(shell));
-    let mut recipe = testing::recipe();
-    recipe.access.serial_root_shell = true;
-    assert!(finished(&[target], &recipe, "x").unwrap().0.contains(shell));
+fn the_default_is_multi_user_unless_a_layer_says_otherwise() {
+    let target = ("usr/lib/systemd/system/multi-user.target", "[Unit]");
+    let default = "etc/systemd/system/default.target";
+    let link = |files: &[(&str, &str)]| {
+        finished(files, &testing::recipe(), "x")
+            .unwrap()
+            .0
+            .get(default)
+            .unwrap()
+            .clone()
+    };
+    assert!(
+        matches!(&link(&[target]).node, Node::Symlink(to) if to == "/usr/lib/systemd/system/multi-user.target")
+    );
+    assert!(matches!(
+        &link(&[target, (default, "[Unit]")]).node,
+        Node::File(..)
+    ));
 }

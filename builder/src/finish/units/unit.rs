@@ -4,7 +4,7 @@
 
 use crate::{
     finish::{edit, error::FinishError},
-    tree::{Node, Tree, TreePath},
+    tree::{Entry, Node, Tree, TreePath},
 };
 
 /// The system manager's units or those of users' managers.
@@ -44,7 +44,7 @@ impl Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     Nothing,
-    /// A link to /dev/null.
+    /// A link to /dev/null, or an empty file.
     Masked,
     /// A unit file, with the path that a link to it should name.
     File(TreePath),
@@ -64,11 +64,30 @@ pub(super) fn find(tree: &Tree, scope: Scope, unit: &str) -> Found {
     Found::Nothing
 }
 
+/// A link to /dev/null, or an empty file, which systemd takes for one.
+fn is_mask(entry: &Entry) -> bool {
+    match &entry.node {
+        Node::Symlink(target) => target == "/dev/null",
+        Node::File(content, _) => content.is_empty(),
+        Node::Directory => false,
+    }
+}
+
+/// Names of the units that the configuration folder masks.
+pub(super) fn masked(tree: &Tree, scope: Scope) -> Vec<String> {
+    let folder: Option<TreePath> = scope.config().parse().ok();
+    let entries = folder.iter().flat_map(|folder| tree.children(folder));
+    entries
+        .filter(|(_, entry)| is_mask(entry))
+        .filter_map(|(path, _)| path.file_name().map(str::to_owned))
+        .collect()
+}
+
 fn look(tree: &Tree, path: &str) -> Found {
     let Some(entry) = tree.get(path) else {
         return Found::Nothing;
     };
-    if matches!(&entry.node, Node::Symlink(target) if target == "/dev/null") {
+    if is_mask(entry) {
         return Found::Masked;
     }
     let resolved = path.parse().ok().and_then(|path| edit::resolve(tree, &path));
@@ -178,15 +197,20 @@ mod tests {
     }
 
     #[test]
-    fn instances_have_their_templates_file_and_dev_null_is_a_mask() {
+    fn instances_have_their_templates_file_and_nothing_is_a_mask() {
         let mut tree = testing::tree(&[
-            ("usr/lib/systemd/system/a@.service", ""),
-            ("usr/lib/systemd/system/b.service", ""),
+            ("usr/lib/systemd/system/a@.service", "[Unit]"),
+            ("usr/lib/systemd/system/b.service", "[Unit]"),
+            ("usr/lib/systemd/system/d.service", "[Unit]"),
+            ("etc/systemd/system/d.service", ""),
         ]);
         edit::link(&mut tree, "etc/systemd/system/b.service", "/dev/null").unwrap();
         let path = "usr/lib/systemd/system/a@.service".parse().unwrap();
         assert_eq!(find(&tree, Scope::System, "a@x.y.service"), Found::File(path));
-        assert_eq!(find(&tree, Scope::System, "b.service"), Found::Masked);
+        for unit in ["b.service", "d.service"] {
+            assert_eq!(find(&tree, Scope::System, unit), Found::Masked);
+        }
+        assert_eq!(masked(&tree, Scope::System), ["b.service", "d.service"]);
         assert_eq!(find(&tree, Scope::System, "c.service"), Found::Nothing);
     }
 }
