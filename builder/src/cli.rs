@@ -87,6 +87,28 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what the cache holds and costs; free space
+    ///
+    /// Nothing in the cache is needed for good: it is fetched or made again. Packages count as used whenever a build or
+    /// lock needs them.
+    Cache {
+        /// Remove what wasn't used for DAYS days: packages with their trees in the store, build records, apt's lists;
+        /// and of each image all but the newest five trees
+        #[arg(long)]
+        prune: bool,
+        /// With --prune: how long unused
+        #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "prune")]
+        unused: u32,
+        /// With --prune: packages of this lock file stay, however long unused
+        #[arg(long, value_name = "LOCK", requires = "prune")]
+        keep: Vec<PathBuf>,
+        /// Read all packages again; remove damaged ones
+        #[arg(long)]
+        verify: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a shell's completions
     ///
     /// For bash: outcrop completions bash > ~/.local/share/bash-completion/completions/outcrop
@@ -113,7 +135,7 @@ impl Command {
     /// Whether the command talks to a program.
     const fn json(&self) -> bool {
         match self {
-            Self::Diff { json, .. } => *json,
+            Self::Cache { json, .. } | Self::Diff { json, .. } => *json,
             Self::New { .. } | Self::Lock { .. } | Self::Completions { .. } | Self::Man { .. } => false,
         }
     }
@@ -186,6 +208,22 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
                 json,
             };
             commands::diff::run(&options, context)
+        }
+        Command::Cache {
+            prune,
+            unused,
+            keep,
+            verify,
+            json,
+        } => {
+            let options = commands::cache::Options {
+                prune,
+                unused_days: unused,
+                keep,
+                verify,
+                json,
+            };
+            commands::cache::run(&options, context)
         }
         Command::Completions { shell } => commands::completions::run(shell, Cli::command(), context),
         Command::Man { dir } => commands::man::run(&dir, Cli::command(), context),

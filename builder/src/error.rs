@@ -5,6 +5,7 @@ use std::io;
 use miette::Diagnostic;
 
 use crate::{
+    cache::CacheError,
     commands,
     disk::error::DiskError,
     failure::FailureClass,
@@ -63,6 +64,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Diff(#[from] commands::diff::DiffError),
+    /// The cache.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Cache(#[from] CacheError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -94,6 +99,7 @@ impl Error {
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
             Self::Diff(error) => error.class(),
+            Self::Cache(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,
             Self::NoCache => FailureClass::Environment,
             Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),

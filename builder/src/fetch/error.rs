@@ -170,7 +170,7 @@ impl FetchError {
             Self::Offline(_) | Self::Gone { .. } | Self::Transfer { .. } => FailureClass::Network,
             Self::NoMirror { .. } => FailureClass::Input,
             Self::Cache { source, .. } => FailureClass::of_io(source),
-            Self::Cancelled(_) => FailureClass::Other,
+            Self::Cancelled(_) => FailureClass::Interrupted,
         }
     }
 }

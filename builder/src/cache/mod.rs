@@ -1,6 +1,14 @@
 //! Where downloads, the tree store and build records live on the build machine.
 
+mod lock;
+mod prune;
+mod usage;
+
 use std::path::{Path, PathBuf};
+
+pub use lock::CacheLock;
+pub use prune::{CacheError, PruneRule, Pruned, prune};
+pub use usage::{Part, Usage, measure};
 
 /// The cache folder: `$XDG_CACHE_HOME/outcrop`, else `~/.cache/outcrop`. Everything below may be deleted at any time
 /// while no build runs; it is fetched or made again.
@@ -60,5 +68,22 @@ impl Cache {
     #[must_use]
     pub fn builds(&self) -> PathBuf {
         self.root.join("builds")
+    }
+
+    /// Keeps others from pruning the cache while the value lives. Waits while somebody prunes. Every command holds it
+    /// from its first look into the cache to its last use of a path in there.
+    ///
+    /// # Errors
+    /// When the cache's folder can't be made or written.
+    pub fn share(&self) -> std::io::Result<CacheLock> {
+        CacheLock::shared(&self.root)
+    }
+
+    /// The cache alone, for one who removes things; none while another command uses it.
+    ///
+    /// # Errors
+    /// When the cache's folder can't be made or written.
+    pub fn try_alone(&self) -> std::io::Result<Option<CacheLock>> {
+        CacheLock::try_alone(&self.root)
     }
 }
