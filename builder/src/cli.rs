@@ -5,13 +5,15 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 use miette::Diagnostic;
-use outcrop_release::name::ImageName;
+use outcrop_release::{arch::Architecture, name::ImageName};
 
 use crate::{
     cache::Cache,
     commands::{self, Context},
     error::Error,
     failure::FailureClass,
+    fetch::Mode,
+    pipeline::Request,
     terminal::{Abilities, Color, Verbosity, bars::Bars, report, signals},
 };
 
@@ -109,6 +111,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Build images from a recipe and its lock
+    ///
+    /// Writes NAME-VERSION-ARCH-BOARD.img (sparse), its block map, its bill of materials and SHA256SUMS. Takes nothing
+    /// but what the lock names; `outcrop lock` makes or renews it.
+    Build(BuildArgs),
     /// Print a shell's completions
     ///
     /// For bash: outcrop completions bash > ~/.local/share/bash-completion/completions/outcrop
@@ -131,12 +138,58 @@ struct MirrorArgs {
     mirror: Option<String>,
 }
 
+#[derive(Debug, Args)]
+struct BuildArgs {
+    /// The recipe
+    recipe: PathBuf,
+    /// Build for this architecture only; may repeat [default: all of the recipe's]
+    #[arg(long, value_name = "ARCH")]
+    arch: Vec<Architecture>,
+    /// Folder that the files go to
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    output: PathBuf,
+    #[command(flatten)]
+    mirror: MirrorArgs,
+    /// Take packages from the cache only
+    #[arg(long, conflicts_with = "mirror")]
+    offline: bool,
+    /// Folder of the device's static programs [default: device-programs beside this program]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "OUTCROP_DEVICE_PROGRAMS",
+        hide_env_values = true
+    )]
+    device_programs: Option<PathBuf>,
+}
+
+impl From<BuildArgs> for Request {
+    fn from(arguments: BuildArgs) -> Self {
+        Self {
+            recipe: arguments.recipe,
+            architectures: arguments.arch,
+            output: arguments.output,
+            mirror: arguments.mirror.mirror,
+            mode: if arguments.offline {
+                Mode::Offline
+            } else {
+                Mode::Online
+            },
+            device_programs: arguments.device_programs,
+        }
+    }
+}
+
 impl Command {
     /// Whether the command talks to a program.
     const fn json(&self) -> bool {
         match self {
             Self::Cache { json, .. } | Self::Diff { json, .. } => *json,
-            Self::New { .. } | Self::Lock { .. } | Self::Completions { .. } | Self::Man { .. } => false,
+            Self::New { .. }
+            | Self::Build(_)
+            | Self::Lock { .. }
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
         }
     }
 }
@@ -225,6 +278,7 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
             };
             commands::cache::run(&options, context)
         }
+        Command::Build(arguments) => commands::build::run(&arguments.into(), context),
         Command::Completions { shell } => commands::completions::run(shell, Cli::command(), context),
         Command::Man { dir } => commands::man::run(&dir, Cli::command(), context),
     }

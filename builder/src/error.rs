@@ -5,13 +5,17 @@ use std::io;
 use miette::Diagnostic;
 
 use crate::{
+    boot::{initramfs::InitramfsError, uki::UkiError},
     cache::CacheError,
     commands,
+    compose::ComposeError,
     disk::error::DiskError,
+    erofs::ErofsError,
     failure::FailureClass,
     fetch::{FetchError, MirrorError},
     finish::FinishError,
     lock::{LockError, LockFileError},
+    pipeline::PipelineError,
     progress::Cancelled,
     recipe::RecipeError,
     store::StoreError,
@@ -52,6 +56,26 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Mirror(#[from] MirrorError),
+    /// Packages that contradict each other.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Compose(#[from] ComposeError),
+    /// The EROFS image.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Erofs(#[from] ErofsError),
+    /// The initramfs.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Initramfs(#[from] InitramfsError),
+    /// The UKI.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Uki(#[from] UkiError),
+    /// A build.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Pipeline(#[from] PipelineError),
     /// `outcrop new`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -96,6 +120,11 @@ impl Error {
             Self::Disk(error) => error.class(),
             Self::Lock(error) => error.class(),
             Self::Mirror(error) => error.class(),
+            Self::Compose(error) => error.class(),
+            Self::Erofs(error) => error.class(),
+            Self::Initramfs(error) => error.class(),
+            Self::Uki(error) => error.class(),
+            Self::Pipeline(error) => error.class(),
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
             Self::Diff(error) => error.class(),

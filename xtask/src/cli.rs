@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    device,
+    demo, device,
     error::Error,
     packages::{self, Install, Needs},
     test,
@@ -22,6 +22,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Install what is missing, build the default image for x86_64, boot it, show it healthy
+    Demo,
     /// Install what is missing and run every test
     Test {
         /// Run only the tests whose name contains one of these
@@ -42,6 +44,7 @@ pub(crate) fn run() -> Result<(), Error> {
         Install::Missing
     };
     match arguments.task {
+        Task::Demo => demo::run(install),
         Task::Test { filter } => test::run(install, &filter),
         Task::Device => device::build(install),
         Task::Setup => packages::ensure(Needs::Test, install),

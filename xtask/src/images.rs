@@ -1,6 +1,9 @@
 //! The images that the demo, the tests and the benches use.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{error::Error, host::Arch, project, shell};
 
@@ -29,7 +32,7 @@ pub(crate) fn builder(profile: Profile) -> Result<PathBuf, Error> {
 }
 
 /// `outcrop build` for these architectures; the images go to the returned folder.
-pub(crate) fn build(outcrop: &PathBuf, recipe: &str, archs: &[Arch]) -> Result<PathBuf, Error> {
+pub(crate) fn build(outcrop: &Path, recipe: &str, archs: &[Arch]) -> Result<PathBuf, Error> {
     let output = project::target().join("images");
     let mut command = Command::new(outcrop);
     command
@@ -43,4 +46,32 @@ pub(crate) fn build(outcrop: &PathBuf, recipe: &str, archs: &[Arch]) -> Result<P
     }
     shell::run(&mut command)?;
     Ok(output)
+}
+
+/// The newest image of a product in `folder`.
+pub(crate) fn find(folder: &Path, name: &str, arch: Arch) -> Result<PathBuf, Error> {
+    let suffix = format!("-{}-efi.img", arch.as_str());
+    let is_wanted = |file: &String| {
+        let version = file
+            .strip_suffix(&suffix)
+            .and_then(|rest| rest.strip_prefix(name)?.strip_prefix('-'));
+        version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let entries = folder.read_dir().map_err(|source| Error::File {
+        doing: "list folder",
+        path: folder.to_owned(),
+        source,
+    })?;
+    let mut files: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(is_wanted)
+        .collect();
+    files.sort_unstable();
+    let newest = files.pop().map(|file| folder.join(file));
+    newest.ok_or_else(|| {
+        Error::Unexpected(format!(
+            "the build left no {name}-VERSION{suffix} in {}",
+            folder.display()
+        ))
+    })
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stderr, reason = "a developer tool talks on standard error")]
 
 mod cli;
+mod demo;
 mod device;
 mod error;
 mod host;

@@ -1,5 +1,6 @@
 //! What each command does. `cli` has the arguments; a command takes its options and the [`Context`].
 
+pub mod build;
 pub mod cache;
 pub mod completions;
 pub mod diff;

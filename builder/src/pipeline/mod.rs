@@ -1,1 +1,375 @@
 //! From recipe and lock to the files in the output folder.
+//!
+//! ```text
+//! recipe + lock ─key known, files untouched?─yes→ nothing to do
+//!      └─no→ fetch ─→ import ─→ compose ─→ finish ─→ EROFS + verity ─┐
+//!                                              └─→ initramfs ─→ UKI ─┴─→ disk image, block map, SBOM ─→ SHA256SUMS
+//! ```
+//! Fetching is for all architectures at once; the rest goes one architecture after the other, since each step of one
+//! uses all processors.
+
+mod error;
+mod image;
+mod key;
+mod payload;
+mod programs;
+mod record;
+mod root;
+mod summary;
+mod sums;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use outcrop_release::{arch::Architecture, digest::FileDigest, name::ReleaseName};
+
+pub use error::PipelineError;
+pub use summary::ImageSummary;
+
+use self::{
+    image::{ImageJob, Written},
+    programs::DevicePrograms,
+    record::{BuildRecord, OutputFile},
+    root::RootInputs,
+};
+use crate::{
+    cache::Cache,
+    error::Error,
+    fetch::{Effort, Fetcher, Http, Mirrors, Mode, Shelf, Snapshot, Sources, SystemClock, Timeouts},
+    lock::{self, Lock, format::LockedPackage},
+    progress::Progress,
+    recipe::{self, LoadedRecipe, digest},
+    store::{ImageRecord, RecordedPackage, TreeStore},
+};
+
+/// Where Debian's and the user's apt sources are.
+const APT: &str = "/etc/apt";
+
+/// What to build.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The recipe's file; its lock lies beside it.
+    pub recipe: PathBuf,
+    /// For which of the recipe's architectures; none means all.
+    pub architectures: Vec<Architecture>,
+    /// The output folder; made when it isn't there.
+    pub output: PathBuf,
+    /// `--mirror`.
+    pub mirror: Option<String>,
+    /// Whether the network may be used.
+    pub mode: Mode,
+    /// Folder of the device's programs; beside this program when left out.
+    pub device_programs: Option<PathBuf>,
+}
+
+/// An image that is in the output folder.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// Its figures.
+    pub summary: ImageSummary,
+    /// Whether it was there already, made from the same inputs.
+    pub unchanged: bool,
+}
+
+/// Builds images.
+///
+/// # Errors
+/// See [`Error`]. Files that were complete before the failure stay; nothing half-written does.
+pub fn build(request: &Request, cache: &Cache, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
+    let session = Session::new(request, cache, progress)?;
+    let jobs = session.jobs()?;
+    let wanted: Vec<&Job> = jobs.iter().filter(|job| job.known.is_none()).collect();
+    let paths = session.fetch(&wanted)?;
+    let mut built = Vec::new();
+    let mut sums = BTreeMap::new();
+    for job in &jobs {
+        let record = match &job.known {
+            Some(record) => record.clone(),
+            None => session.make(job, &paths)?,
+        };
+        sums.extend(
+            record
+                .files
+                .iter()
+                .map(|file| (file.name.clone(), file.sha256.clone())),
+        );
+        built.push(Built {
+            summary: record.summary,
+            unchanged: job.known.is_some(),
+        });
+    }
+    sums::update(&session.output, &sums)
+        .map_err(PipelineError::file("write", session.output.join(sums::NAME)))?;
+    Ok(built)
+}
+
+/// One call of [`build`].
+struct Session<'a> {
+    request: &'a Request,
+    cache: &'a Cache,
+    progress: &'a dyn Progress,
+    loaded: LoadedRecipe,
+    recipe_digest: FileDigest,
+    lock: Lock,
+    lock_digest: FileDigest,
+    output: PathBuf,
+}
+
+/// One architecture's image.
+struct Job {
+    release: ReleaseName,
+    programs: DevicePrograms,
+    key: String,
+    known: Option<BuildRecord>,
+}
+
+impl<'a> Session<'a> {
+    fn new(request: &'a Request, cache: &'a Cache, progress: &'a dyn Progress) -> Result<Self, Error> {
+        let loaded = recipe::load(&request.recipe)?;
+        let lock = lock::read(&request.recipe, &lock::recipe_digest(&loaded.recipe))?;
+        let lock_path = lock::text::path_for(&request.recipe);
+        let lock_digest = key::file_digest(&lock_path).map_err(PipelineError::file("read", &lock_path))?;
+        let recipe_digest = digest::build_digest(&loaded.recipe)?;
+        fs::create_dir_all(&request.output).map_err(PipelineError::file("create folder", &request.output))?;
+        let output = request.output.canonicalize();
+        let output = output.map_err(PipelineError::file("open folder", &request.output))?;
+        Ok(Self {
+            request,
+            cache,
+            progress,
+            loaded,
+            recipe_digest,
+            lock,
+            lock_digest,
+            output,
+        })
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>, Error> {
+        let builder = env::current_exe().map_err(PipelineError::file("find", "this program"))?;
+        let builder_digest = key::file_digest(&builder).map_err(PipelineError::file("read", &builder))?;
+        let tools = tools();
+        let folder = match &self.request.device_programs {
+            Some(folder) => folder.clone(),
+            None => programs::default_folder(&builder).ok_or(PipelineError::NoPrograms)?,
+        };
+        let job = |architecture| self.job(architecture, &folder, builder_digest, &tools);
+        self.architectures()?.into_iter().map(job).collect()
+    }
+
+    fn architectures(&self) -> Result<Vec<Architecture>, Error> {
+        let known = &self.loaded.recipe.image.architectures;
+        let wanted: BTreeSet<Architecture> = self.request.architectures.iter().copied().collect();
+        match wanted.iter().find(|architecture| !known.contains(architecture)) {
+            Some(&architecture) => Err(PipelineError::NotInRecipe {
+                recipe: self.request.recipe.clone(),
+                architecture,
+            }
+            .into()),
+            None if wanted.is_empty() => Ok(known.clone()),
+            None => Ok(wanted.into_iter().collect()),
+        }
+    }
+
+    fn job(
+        &self,
+        architecture: Architecture,
+        folder: &Path,
+        builder: FileDigest,
+        tools: &str,
+    ) -> Result<Job, Error> {
+        let image = &self.loaded.recipe.image;
+        let programs = DevicePrograms::read(folder, architecture)?;
+        let digests: Vec<FileDigest> = programs.digests.iter().map(|(_, digest)| *digest).collect();
+        let inputs = key::Inputs {
+            recipe: self.recipe_digest,
+            lock: self.lock_digest,
+            architecture,
+            programs: &digests,
+            builder,
+            tools,
+            output: &self.output,
+        };
+        let key = inputs.key();
+        let known = record::recall(&self.cache.builds(), &key, &self.output);
+        let release = ReleaseName {
+            image: image.name.clone(),
+            version: image.version.clone(),
+            architecture,
+            board: image.board,
+        };
+        Ok(Job {
+            release,
+            programs,
+            key,
+            known,
+        })
+    }
+
+    fn packages(&self, architecture: Architecture) -> &[LockedPackage] {
+        self.lock
+            .packages
+            .get(&architecture)
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+    }
+
+    /// Brings the packages of all jobs into the cache; returns where each is.
+    fn fetch(&self, jobs: &[&Job]) -> Result<BTreeMap<FileDigest, PathBuf>, Error> {
+        let all = jobs
+            .iter()
+            .flat_map(|job| self.packages(job.release.architecture));
+        let unique: BTreeMap<FileDigest, &LockedPackage> =
+            all.map(|package| (package.sha256, package)).collect();
+        if unique.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let packages: Vec<LockedPackage> = unique.values().map(|package| (*package).clone()).collect();
+        let shelf = Shelf::of(self.cache);
+        let sources = self.sources()?;
+        let effort = Effort::default();
+        let transport = Http::new(Timeouts::default(), effort.connections);
+        let fetcher = Fetcher {
+            shelf: &shelf,
+            sources: &sources,
+            mode: self.request.mode,
+            effort,
+            transport: &transport,
+            clock: &SystemClock,
+            progress: self.progress,
+        };
+        let paths = fetcher.fetch(&packages)?;
+        Ok(unique.into_keys().zip(paths).collect())
+    }
+
+    fn sources(&self) -> Result<Sources, Error> {
+        if self.request.mode == Mode::Offline {
+            return Ok(Sources::default());
+        }
+        let variable = env::var_os("OUTCROP_MIRROR");
+        let mirrors = Mirrors::choose(
+            self.request.mirror.as_deref(),
+            variable.as_deref(),
+            Path::new(APT),
+        )?;
+        Ok(Sources {
+            mirrors,
+            snapshot: Some(Snapshot::of(&self.lock)),
+        })
+    }
+
+    /// Makes one image and remembers it.
+    fn make(&self, job: &Job, paths: &BTreeMap<FileDigest, PathBuf>) -> Result<BuildRecord, Error> {
+        let architecture = job.release.architecture;
+        let store = TreeStore::open(&self.cache.store())?;
+        let path = |package: &LockedPackage| paths.get(&package.sha256).cloned().unwrap_or_default();
+        let packages: Vec<(LockedPackage, PathBuf)> = self
+            .packages(architecture)
+            .iter()
+            .map(|package| (package.clone(), path(package)))
+            .collect();
+        let inputs = RootInputs {
+            recipe: &self.loaded.recipe,
+            architecture,
+            packages: &packages,
+            programs: &job.programs,
+            store: &store,
+            progress: self.progress,
+        };
+        let root = inputs.make(&self.loaded)?;
+        self.progress.checkpoint()?;
+        let time = self.time();
+        let image = ImageJob {
+            release: &job.release,
+            inputs: &inputs,
+            root: &root,
+            time,
+            loaded: &self.loaded,
+            folder: &self.output,
+        };
+        let written = image.write()?;
+        let record = self.image_record(job, &written);
+        store.commit_image(
+            &job.release.image,
+            architecture,
+            &root.finished.tree,
+            &record,
+            time,
+        )?;
+        self.remember(job, written)
+    }
+
+    /// The image's time: the newest of the suites' dates, in seconds since 1970.
+    fn time(&self) -> u64 {
+        self.lock
+            .suites
+            .iter()
+            .map(|suite| suite.date)
+            .max()
+            .unwrap_or_default()
+    }
+
+    fn image_record(&self, job: &Job, written: &Written) -> ImageRecord {
+        let summary = &written.summary;
+        let recorded = |package: &LockedPackage| RecordedPackage {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            architecture: package.architecture.clone(),
+            sha256: package.sha256.to_string(),
+        };
+        ImageRecord {
+            version: job.release.version.to_string(),
+            recipe: self.recipe_digest.to_string(),
+            lock: self.lock_digest.to_string(),
+            root_hash: summary.root_hash.clone(),
+            kernel: summary.kernel.clone(),
+            command_line: written.command_line.split(' ').map(str::to_owned).collect(),
+            sizes: [
+                ("root", summary.root_bytes),
+                ("boot", summary.boot_bytes),
+                ("initramfs", summary.initramfs_bytes),
+            ]
+            .map(|(name, bytes)| (name.to_owned(), bytes))
+            .into(),
+            packages: self
+                .packages(job.release.architecture)
+                .iter()
+                .map(recorded)
+                .collect(),
+        }
+    }
+
+    fn remember(&self, job: &Job, written: Written) -> Result<BuildRecord, Error> {
+        let note = |(name, digest): (&String, &FileDigest)| {
+            let noted = OutputFile::note(&self.output, name, digest.to_string());
+            noted.map_err(PipelineError::file("look at", self.output.join(name)))
+        };
+        let files = written.digests.iter().map(note).collect::<Result<Vec<_>, _>>()?;
+        let record = BuildRecord {
+            summary: written.summary,
+            files,
+        };
+        let records = self.cache.builds();
+        record::remember(&records, &job.key, &record)
+            .map_err(PipelineError::file("write a record in", records))?;
+        Ok(record)
+    }
+}
+
+/// The tools of this machine that write a part of an image, with their versions; what can't be asked has no version,
+/// and fails when it is used.
+fn tools() -> String {
+    let output = Command::new("mke2fs").arg("-V").output();
+    output
+        .map(|output| String::from_utf8_lossy(&output.stderr).into_owned())
+        .unwrap_or_default()
+}
+
+/// How many threads a step may use.
+fn threads() -> u32 {
+    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+}

@@ -1,0 +1,92 @@
+//! Why a build failed, beside what its parts say.
+
+use std::{io, path::PathBuf};
+
+use outcrop_release::{arch::Architecture, cmdline};
+
+use crate::failure::FailureClass;
+
+/// Why a build failed.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+pub enum PipelineError {
+    /// An architecture that the recipe doesn't build for.
+    #[error("the recipe {} isn't for {architecture}", recipe.display())]
+    #[diagnostic(help(
+        "add {architecture} to image.architectures and run `outcrop lock`, or leave out --arch {architecture}"
+    ))]
+    NotInRecipe {
+        /// The recipe.
+        recipe: PathBuf,
+        /// What --arch asked for.
+        architecture: Architecture,
+    },
+    /// The kernel command line.
+    #[error("write the kernel command line")]
+    #[diagnostic(help("kernel.command-line in the recipe adds options"))]
+    CommandLine(#[from] cmdline::BuildError),
+    /// systemd's loader or stub isn't where its package has it.
+    #[error("read /{path} of the package systemd-boot-efi")]
+    #[diagnostic(help(
+        "the lock must hold systemd-boot-efi for the image's architecture: run `outcrop lock`"
+    ))]
+    Loader {
+        /// Path in the package.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Nobody says where the device's programs are.
+    #[error("find the device's static programs: there is no folder device-programs beside this program")]
+    #[diagnostic(help("build them with `cargo xtask device`, and name their folder with --device-programs"))]
+    NoPrograms,
+    /// A program of the device can't be read.
+    #[error("read the device's program {}", path.display())]
+    #[diagnostic(help("build it with `cargo xtask device`, and name its folder with --device-programs"))]
+    NoProgram {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program of the device isn't one.
+    #[error("{} can't run on a device of {architecture}: {why}", path.display())]
+    #[diagnostic(help("build it with `cargo xtask device`"))]
+    Program {
+        /// The file.
+        path: PathBuf,
+        /// What it should be for.
+        architecture: Architecture,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A file of the output folder or the cache.
+    #[error("{doing} {}", path.display())]
+    #[diagnostic(help("choose a folder that you may write to, with space left: --output, --cache-dir"))]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// To what.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+}
+
+impl PipelineError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::NotInRecipe { .. } | Self::CommandLine(_) => FailureClass::Input,
+            Self::Loader { .. } => FailureClass::Package,
+            Self::NoPrograms | Self::NoProgram { .. } | Self::Program { .. } | Self::File { .. } => {
+                FailureClass::Environment
+            }
+        }
+    }
+
+    pub(super) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { doing, path, source }
+    }
+}

@@ -1,0 +1,239 @@
+//! From a finished root file system to the files of the output folder.
+
+use std::{collections::BTreeMap, io::Write as _, path::Path};
+
+use outcrop_release::{cmdline, digest::FileDigest, name::ReleaseName};
+
+use super::{
+    PipelineError,
+    payload::{self, LoaderFiles},
+    root::{Root, RootInputs},
+    summary::ImageSummary,
+};
+use crate::{
+    blame::in_recipe,
+    boot::uki::Uki,
+    disk::{
+        assemble::{BootFiles, DiskFacts, RootWriter},
+        identity::Identity,
+        layout::Layout,
+    },
+    erofs::{self, Plan},
+    error::Error,
+    finish::kernel,
+    output::PendingFile,
+    progress::{Progress, Unit},
+    recipe::LoadedRecipe,
+    sbom::Sbom,
+    tree::{Node, Tree},
+};
+
+/// How many of the largest packages the summary names.
+const LARGEST: usize = 5;
+/// Volume name of the root file system.
+const LABEL: &str = "outcrop-root";
+
+/// What was written: the image's figures, and each file's name and SHA-256.
+pub(super) struct Written {
+    pub(super) summary: ImageSummary,
+    pub(super) digests: BTreeMap<String, FileDigest>,
+    pub(super) command_line: String,
+}
+
+/// One image to write.
+pub(super) struct ImageJob<'a> {
+    pub(super) release: &'a ReleaseName,
+    pub(super) inputs: &'a RootInputs<'a>,
+    pub(super) root: &'a Root,
+    /// Image time, seconds since 1970.
+    pub(super) time: u64,
+    /// Where the recipe says what, for errors that are about it.
+    pub(super) loaded: &'a LoadedRecipe,
+    /// The output folder.
+    pub(super) folder: &'a Path,
+}
+
+/// The boot payload and what it was made with.
+struct Payload {
+    uki: Vec<u8>,
+    loader: Vec<u8>,
+    initramfs_bytes: u64,
+    command_line: String,
+}
+
+impl ImageJob<'_> {
+    /// Writes image, block map and bill of materials; each appears whole or not at all.
+    pub(super) fn write(&self) -> Result<Written, Error> {
+        let identity = Identity {
+            image: self.release.image.clone(),
+            architecture: self.release.architecture,
+            board: self.release.board,
+        };
+        let recipe = self.inputs.recipe;
+        let layout = Layout::plan(&recipe.disk, self.release.architecture, self.release.board)
+            .map_err(|error| in_recipe(self.loaded, error))?;
+        let options = erofs::Options {
+            uuid: identity.verity(),
+            time: self.time,
+            label: Some(LABEL.to_owned()),
+        };
+        let plan = Plan::new(&self.root.finished.tree, &options)?;
+        let target = self.folder.join(format!("{}.img", self.release));
+        let writer = RootWriter::begin(&target, identity, layout.clone(), plan.size_bytes())
+            .map_err(|error| in_recipe(self.loaded, error))?;
+        // The initramfs is compressed while the root is written: neither needs the other.
+        let (stage, initramfs) = std::thread::scope(|scope| {
+            let initramfs = scope.spawn(|| self.initramfs());
+            let stage = write_root(&plan, writer, self.inputs.progress);
+            (stage, initramfs.join())
+        });
+        let stage = stage?;
+        let initramfs = initramfs.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let payload = self.payload(&initramfs, stage.root_hash())?;
+        let finished = stage
+            .finish(&BootFiles {
+                loader: &payload.loader,
+                uki: &payload.uki,
+            })
+            .map_err(|error| in_recipe(self.loaded, error))?;
+        let facts = finished.publish()?;
+        let sbom = self.write_sbom(&facts)?;
+        Ok(self.written(&facts, sbom, &plan, &layout, payload))
+    }
+
+    fn initramfs(&self) -> Result<Vec<u8>, Error> {
+        let finished = &self.root.finished;
+        let names = self.inputs.initramfs_modules();
+        let modules = kernel::initramfs_modules(&finished.tree, &finished.kernel.version, &names)?;
+        payload::initramfs(self.inputs.programs.init.clone(), &modules)
+    }
+
+    fn payload(&self, initramfs: &[u8], root: outcrop_release::digest::RootHash) -> Result<Payload, Error> {
+        let finished = &self.root.finished;
+        let files = LoaderFiles::find(&self.root.boot, self.release.architecture)?;
+        let command_line = cmdline::build(
+            &root,
+            self.release.architecture,
+            &self.inputs.recipe.kernel.command_line,
+        )
+        .map_err(PipelineError::CommandLine)?;
+        let linux = finished.kernel.image.read().map_err(PipelineError::file(
+            "read the kernel in",
+            self.inputs.store.path(),
+        ))?;
+        let os_release = text_file(&finished.tree, "usr/lib/os-release").map_err(PipelineError::file(
+            "read os-release in",
+            self.inputs.store.path(),
+        ))?;
+        let uki = Uki {
+            stub: &files.stub,
+            architecture: self.release.architecture,
+            os_release: &os_release,
+            command_line: &command_line,
+            uname: &finished.kernel.version,
+            initrd: initramfs,
+            linux: &linux,
+        };
+        Ok(Payload {
+            uki: uki.build()?,
+            loader: files.loader,
+            initramfs_bytes: initramfs.len() as u64,
+            command_line,
+        })
+    }
+
+    fn write_sbom(&self, facts: &DiskFacts) -> Result<(String, FileDigest), Error> {
+        let name = format!("{}.cdx.json", self.release);
+        let path = self.folder.join(&name);
+        let packages: Vec<_> = self
+            .inputs
+            .packages
+            .iter()
+            .map(|(locked, _)| locked.clone())
+            .collect();
+        let sbom = Sbom {
+            release: self.release,
+            suite: &self.inputs.recipe.base.suite,
+            root_hash: facts.root_hash,
+            time: self.time,
+            packages: &packages,
+            programs: &self.inputs.programs.digests,
+        };
+        let mut bytes = Vec::new();
+        let written = sbom.write(&mut bytes).and_then(|()| {
+            let pending = PendingFile::create(&path)?;
+            pending.file().write_all(&bytes)?;
+            pending.publish()
+        });
+        written.map_err(PipelineError::file("write", &path))?;
+        Ok((name, FileDigest::of(&bytes)))
+    }
+
+    fn written(
+        &self,
+        facts: &DiskFacts,
+        sbom: (String, FileDigest),
+        plan: &Plan,
+        layout: &Layout,
+        payload: Payload,
+    ) -> Written {
+        let finished = &self.root.finished;
+        let slot = |partition| layout.extent(partition).len;
+        let summary = ImageSummary {
+            release: self.release.to_string(),
+            image: format!("{}.img", self.release),
+            image_bytes: facts.image_bytes,
+            mapped_bytes: facts.mapped_bytes,
+            root_hash: facts.root_hash.to_string(),
+            root_bytes: plan.size_bytes(),
+            root_slot_bytes: slot(outcrop_release::partition::Partition::Root(
+                outcrop_release::slot::Slot::A,
+            )),
+            boot_bytes: payload.uki.len() as u64,
+            boot_slot_bytes: layout.boot_slot_bytes(),
+            initramfs_bytes: payload.initramfs_bytes,
+            kernel: finished.kernel.version.clone(),
+            packages: finished.report.package_bytes.len(),
+            largest_packages: finished
+                .report
+                .package_bytes
+                .iter()
+                .take(LARGEST)
+                .cloned()
+                .collect(),
+        };
+        let map = facts
+            .block_map
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        let digests = BTreeMap::from([
+            (summary.image.clone(), facts.image_digest),
+            (map, facts.block_map_digest),
+            sbom,
+        ]);
+        Written {
+            summary,
+            digests,
+            command_line: payload.command_line,
+        }
+    }
+}
+
+fn write_root(
+    plan: &Plan,
+    mut writer: RootWriter,
+    progress: &dyn Progress,
+) -> Result<crate::disk::assemble::BootStage, Error> {
+    let phase = progress.phase("write root file system", Some(plan.size_bytes()), Unit::Bytes);
+    plan.write(&mut writer, phase.as_ref())?;
+    drop(phase);
+    Ok(writer.finish()?)
+}
+
+fn text_file(tree: &Tree, path: &str) -> std::io::Result<String> {
+    match tree.get(path).map(|entry| &entry.node) {
+        Some(Node::File(content, _)) => String::from_utf8(content.read()?).map_err(std::io::Error::other),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    }
+}

@@ -1,0 +1,113 @@
+//! The digest of everything that decides over a build's outputs.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use outcrop_release::{arch::Architecture, digest::FileDigest};
+use sha2::{Digest as _, Sha256};
+
+/// What a build depends on.
+#[derive(Debug)]
+pub(super) struct Inputs<'a> {
+    /// The recipe with the contents of its overlays and files.
+    pub(super) recipe: FileDigest,
+    /// The lock file.
+    pub(super) lock: FileDigest,
+    /// What is built for.
+    pub(super) architecture: Architecture,
+    /// The device's programs.
+    pub(super) programs: &'a [FileDigest],
+    /// The builder itself.
+    pub(super) builder: FileDigest,
+    /// Tools of the build machine that write part of the image, by their version.
+    pub(super) tools: &'a str,
+    /// The folder that the outputs go to.
+    pub(super) output: &'a Path,
+}
+
+impl Inputs<'_> {
+    /// The key: 64 hexadecimal digits.
+    pub(super) fn key(&self) -> String {
+        let mut hash = Sha256::new();
+        let mut part = |name: &str, bytes: &[u8]| {
+            hash.update(format!("{name} {}\n", bytes.len()));
+            hash.update(bytes);
+        };
+        part("recipe", self.recipe.as_bytes());
+        part("lock", self.lock.as_bytes());
+        part("architecture", self.architecture.as_str().as_bytes());
+        self.programs
+            .iter()
+            .for_each(|digest| part("program", digest.as_bytes()));
+        part("builder", self.builder.as_bytes());
+        part("tools", self.tools.as_bytes());
+        part("output", self.output.as_os_str().as_encoded_bytes());
+        hex::encode(hash.finalize())
+    }
+}
+
+/// SHA-256 of a file, streamed.
+pub(super) fn file_digest(path: &Path) -> io::Result<FileDigest> {
+    let mut file = File::open(path)?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(FileDigest::from_bytes(hash.finalize().into())),
+            length => hash.update(buffer.get(..length).unwrap_or_default()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_input_changes_the_key() {
+        let (one, two) = (FileDigest::of(b"1"), FileDigest::of(b"2"));
+        let base = || Inputs {
+            recipe: one,
+            lock: one,
+            architecture: Architecture::X86_64,
+            programs: &[],
+            builder: one,
+            tools: "mke2fs 1",
+            output: Path::new("/out"),
+        };
+        let programs = [one];
+        let variants = [
+            base(),
+            Inputs {
+                recipe: two,
+                ..base()
+            },
+            Inputs { lock: two, ..base() },
+            Inputs {
+                architecture: Architecture::Aarch64,
+                ..base()
+            },
+            Inputs {
+                programs: &programs,
+                ..base()
+            },
+            Inputs {
+                builder: two,
+                ..base()
+            },
+            Inputs {
+                tools: "mke2fs 2",
+                ..base()
+            },
+            Inputs {
+                output: Path::new("/other"),
+                ..base()
+            },
+        ];
+        let keys: std::collections::BTreeSet<String> = variants.iter().map(Inputs::key).collect();
+        assert_eq!(keys.len(), variants.len());
+    }
+}

@@ -1,0 +1,76 @@
+//! The boot payload: `outcrop-init` and the modules that lead to the disk as an initramfs, with the kernel in a UKI.
+
+use std::{collections::BTreeSet, io};
+
+use outcrop_release::arch::Architecture;
+
+use super::PipelineError;
+use crate::{
+    boot::initramfs::Initramfs,
+    error::Error,
+    tree::{Content, Node, Tree, TreePath},
+};
+
+/// Folders of the initramfs that `outcrop-init` mounts on.
+const FOLDERS: [&str; 5] = ["dev", "proc", "run", "sys", "sysroot"];
+/// The first console: major and minor number.
+const CONSOLE: (u32, u32) = (5, 1);
+
+/// The initramfs, compressed: `/init` and the files of `modules`.
+pub(super) fn initramfs(init: Content, modules: &[(TreePath, Content)]) -> Result<Vec<u8>, Error> {
+    let mut archive = Initramfs::new();
+    for folder in FOLDERS {
+        archive.directory(folder, 0o755)?;
+    }
+    archive.character_device("dev/console", 0o600, CONSOLE)?;
+    archive.file("init", 0o755, init)?;
+    archive.symlink("lib", "usr/lib")?;
+    for folder in folders_of(modules) {
+        archive.directory(folder.as_str(), 0o755)?;
+    }
+    for (path, content) in modules {
+        archive.file(path.as_str(), 0o644, content.clone())?;
+    }
+    Ok(archive.compress(super::threads())?)
+}
+
+/// All folders that lead to the files, parents first.
+fn folders_of(files: &[(TreePath, Content)]) -> BTreeSet<TreePath> {
+    let mut folders = BTreeSet::new();
+    for (path, _) in files {
+        let mut next = path.parent();
+        while let Some(folder) = next.filter(|folder| !folder.is_root()) {
+            next = folder.parent();
+            folders.insert(folder);
+        }
+    }
+    folders
+}
+
+/// What is taken from the packages that are locked for booting: systemd's loader and stub.
+#[derive(Debug)]
+pub(super) struct LoaderFiles {
+    /// `systemd-boot{x64,aa64}.efi`.
+    pub(super) loader: Vec<u8>,
+    /// `linux{x64,aa64}.efi.stub`.
+    pub(super) stub: Vec<u8>,
+}
+
+impl LoaderFiles {
+    /// Finds them in the tree of the boot packages.
+    pub(super) fn find(tree: &Tree, architecture: Architecture) -> Result<Self, Error> {
+        let suffix = architecture.efi();
+        let file = |name: String| {
+            let path = format!("usr/lib/systemd/boot/efi/{name}");
+            let content = match tree.get(&path).map(|entry| &entry.node) {
+                Some(Node::File(content, _)) => content.read(),
+                _ => Err(io::ErrorKind::NotFound.into()),
+            };
+            content.map_err(|source| Error::from(PipelineError::Loader { path, source }))
+        };
+        Ok(Self {
+            loader: file(format!("systemd-boot{suffix}.efi"))?,
+            stub: file(format!("linux{suffix}.efi.stub"))?,
+        })
+    }
+}

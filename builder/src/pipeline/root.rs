@@ -1,0 +1,171 @@
+//! From locked packages to a finished root file system tree.
+
+use std::{path::PathBuf, sync::Arc};
+
+use include_dir::{Dir, include_dir};
+use outcrop_release::arch::Architecture;
+
+use super::programs::DevicePrograms;
+use crate::{
+    blame::in_recipe,
+    compose::{self, Composed, Diversion},
+    error::Error,
+    finish::{self, Finished, InstalledPackage, Layer, kernel},
+    lock::format::{LockedPackage, Role},
+    progress::Progress,
+    recipe::{LoadedRecipe, schema::Recipe},
+    store::{PackageFile, PackageTree, TreeStore},
+    tree::{Entry, Tree},
+};
+
+/// Static files of every image.
+static BASE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/base");
+/// Static files of images with a root shell on the serial console.
+static DEV_ACCESS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/dev-access");
+/// Modules of the initramfs for board `efi`.
+const MODULES: &str = include_str!("../../../images/efi/initramfs-modules.txt");
+/// Where the updater lies in the root file system.
+const UPDATER: &str = "usr/lib/outcrop/outcrop-updater";
+
+/// What one architecture's root is made from.
+pub(super) struct RootInputs<'a> {
+    /// The recipe.
+    pub(super) recipe: &'a Recipe,
+    /// For what.
+    pub(super) architecture: Architecture,
+    /// The lock's packages of the architecture, with their files in the cache.
+    pub(super) packages: &'a [(LockedPackage, PathBuf)],
+    /// The device's programs.
+    pub(super) programs: &'a DevicePrograms,
+    /// Where trees are kept.
+    pub(super) store: &'a TreeStore,
+    /// Who is told.
+    pub(super) progress: &'a dyn Progress,
+}
+
+/// A root file system, and what goes around it.
+pub(super) struct Root {
+    /// The tree, the kernel, the report.
+    pub(super) finished: Finished,
+    /// Files of the packages that are locked for booting.
+    pub(super) boot: Tree,
+}
+
+impl RootInputs<'_> {
+    /// Imports, composes, finishes.
+    pub(super) fn make(&self, loaded: &LoadedRecipe) -> Result<Root, Error> {
+        let trees = self.import()?;
+        let with_role = |role: Role| {
+            let pairs = self.packages.iter().zip(&trees);
+            pairs
+                .filter(move |((locked, _), _)| locked.role == role)
+                .map(|((locked, _), tree)| (locked, tree))
+        };
+        let root: Vec<(&LockedPackage, &Arc<PackageTree>)> = with_role(Role::Root).collect();
+        let boot: Vec<Arc<PackageTree>> = with_role(Role::Boot).map(|(_, tree)| Arc::clone(tree)).collect();
+        let boot = compose::compose(&boot, &[])?.tree;
+        self.progress.checkpoint()?;
+        let composed = compose_root(&root)?;
+        let installed = installed(&root, &composed);
+        let finished = self.finish(composed.tree, &installed, loaded)?;
+        Ok(Root { finished, boot })
+    }
+
+    fn import(&self) -> Result<Vec<Arc<PackageTree>>, Error> {
+        let files: Vec<PackageFile<'_>> = self
+            .packages
+            .iter()
+            .map(|(locked, path)| PackageFile {
+                digest: locked.sha256,
+                size: locked.size,
+                path,
+                name: &locked.name,
+            })
+            .collect();
+        Ok(self.store.import(&files, self.progress)?)
+    }
+
+    fn finish(
+        &self,
+        tree: Tree,
+        packages: &[InstalledPackage],
+        loaded: &LoadedRecipe,
+    ) -> Result<Finished, Error> {
+        let layers = self.layers()?;
+        let modules = self.initramfs_modules();
+        let inputs = finish::Inputs {
+            recipe: self.recipe,
+            architecture: self.architecture,
+            packages,
+            layers: &layers,
+            initramfs_modules: &modules,
+            contents: self.store,
+            progress: self.progress,
+        };
+        finish::finish(tree, &inputs).map_err(|error| in_recipe(loaded, error))
+    }
+
+    /// The names of the modules that the initramfs carries: the board's and the recipe's.
+    pub(super) fn initramfs_modules(&self) -> Vec<String> {
+        let mut names = kernel::names_in_list(MODULES, self.architecture);
+        names.extend(self.recipe.kernel.initramfs_modules.iter().cloned());
+        names
+    }
+
+    fn layers(&self) -> Result<Vec<Layer>, Error> {
+        let mut layers = vec![Layer::embedded("images/base", &BASE)?];
+        if self.recipe.access.serial_root_shell {
+            layers.push(Layer::embedded("images/dev-access", &DEV_ACCESS)?);
+        }
+        let path = UPDATER.parse().map_err(finish::FinishError::Path)?;
+        let updater = (path, Entry::file(0o755, self.programs.updater.clone()));
+        layers.push(Layer {
+            origin: "the device's programs".to_owned(),
+            entries: vec![updater],
+        });
+        Ok(layers)
+    }
+}
+
+fn compose_root(packages: &[(&LockedPackage, &Arc<PackageTree>)]) -> Result<Composed, Error> {
+    let mut diversions = Vec::new();
+    for (locked, _) in packages {
+        let actions = locked.scripts.iter().flat_map(|script| &script.actions);
+        diversions.extend(Diversion::from_actions(&locked.name, actions)?);
+    }
+    let trees: Vec<Arc<PackageTree>> = packages.iter().map(|(_, tree)| Arc::clone(tree)).collect();
+    Ok(compose::compose(&trees, &diversions)?)
+}
+
+/// What the finish step asks about each package.
+fn installed(packages: &[(&LockedPackage, &Arc<PackageTree>)], composed: &Composed) -> Vec<InstalledPackage> {
+    let owned = composed.owners.by_package();
+    let describe = |(locked, tree): &(&LockedPackage, &Arc<PackageTree>)| {
+        let text = |name: &str| {
+            tree.control
+                .file(name)
+                .map(String::from_utf8_lossy)
+                .unwrap_or_default()
+                .into_owned()
+        };
+        InstalledPackage {
+            name: locked.name.clone(),
+            architecture: locked.architecture.clone(),
+            control: text("control"),
+            conffiles: text("conffiles"),
+            md5sums: text("md5sums"),
+            files: owned
+                .get(locked.name.as_str())
+                .into_iter()
+                .flatten()
+                .map(|path| (*path).clone())
+                .collect(),
+            actions: locked
+                .scripts
+                .iter()
+                .flat_map(|script| script.actions.clone())
+                .collect(),
+        }
+    };
+    packages.iter().map(describe).collect()
+}

@@ -1,0 +1,134 @@
+//! The image as users get it: it boots, it is what the design says, and it keeps what it should.
+
+use std::time::Duration;
+
+use outcrop_qemu::{
+    Disk, Start, images, on_both_architectures,
+    scenario::{DEGRADED, healthy_shell, wait_healthy},
+};
+use outcrop_release::arch::Architecture;
+
+on_both_architectures! {
+    the_default_image_boots_to_healthy_and_powers_off,
+    the_running_system_is_what_the_design_says,
+    a_second_boot_keeps_var_and_machine_id_and_drops_an_edit_in_etc,
+    a_boot_writes_nothing_to_the_root_slots,
+}
+
+/// A card larger than the image, as cards are.
+const CARD_BYTES: u64 = 6 << 30;
+
+fn the_default_image_boots_to_healthy_and_powers_off(architecture: Architecture) {
+    let disk = Disk::overlay(&images::image("edge", architecture).unwrap()).unwrap();
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    let line = wait_healthy(&mut guest).unwrap();
+    assert!(
+        line.contains(architecture.as_str()) && line.contains("slot a"),
+        "{line}"
+    );
+    assert!(
+        !guest.console.has(DEGRADED) && !guest.console.has("login:"),
+        "{}",
+        guest.console.text()
+    );
+    guest.power_off(Duration::from_secs(120)).unwrap();
+}
+
+/// Commands for the root shell, each with what it must print.
+const FACTS: &[(&str, &str)] = &[
+    // The root is EROFS on dm-verity, read-only; damage panics.
+    ("findmnt -no FSTYPE,OPTIONS / | grep -c '^erofs *ro'", "1"),
+    ("cat /sys/block/dm-0/dm/name", "outcrop-root"),
+    ("touch /usr/x 2>/dev/null || echo refused", "refused"),
+    // /etc is writable until the next boot, /var is the data partition.
+    ("findmnt -no FSTYPE /etc", "overlay"),
+    ("findmnt -no FSTYPE /var", "ext4"),
+    (
+        "cat /proc/cmdline | grep -o systemd.gpt_auto=no",
+        "systemd.gpt_auto=no",
+    ),
+    // Nothing failed; the network came by DHCP; time is being kept; the journal is on /var, with a limit.
+    ("systemctl --failed --no-legend --plain | wc -l", "0"),
+    ("networkctl --no-legend list | grep -c routable", "1"),
+    ("systemctl is-active systemd-timesyncd.service", "active"),
+    (
+        "ls -d /var/log/journal/$(cat /etc/machine-id)",
+        "/var/log/journal/",
+    ),
+    (
+        "systemd-analyze cat-config systemd/journald.conf | grep -c ^SystemMaxUse=",
+        "1",
+    ),
+    // Nobody gets in who wasn't let in: no password anywhere, no SSH unless the recipe asks.
+    ("cut -d: -f2 /etc/shadow | grep -v '^[!*]' | wc -l", "0"),
+    ("systemctl is-active ssh.service; true", "inactive"),
+    ("findmnt -no SOURCE /boot /efi | wc -l", "0"),
+];
+
+fn the_running_system_is_what_the_design_says(architecture: Architecture) {
+    let disk = Disk::copy(&images::image("edge-dev", architecture).unwrap()).unwrap();
+    disk.grow(CARD_BYTES).unwrap();
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    let mut shell = healthy_shell(&mut guest).unwrap();
+    for (command, wanted) in FACTS {
+        let output = shell.run(command).unwrap();
+        assert!(
+            output.starts_with(wanted),
+            "`{command}` printed {output:?}, not {wanted:?}"
+        );
+    }
+    let kib: u64 = shell
+        .run("df --output=size /var | tail -n 1")
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let image = std::fs::metadata(images::image("edge-dev", architecture).unwrap())
+        .unwrap()
+        .len();
+    let gained = (CARD_BYTES - image) / 1024;
+    assert!(
+        kib > gained * 9 / 10,
+        "/var has {kib} KiB on a card with {gained} KiB behind the image"
+    );
+}
+
+fn a_second_boot_keeps_var_and_machine_id_and_drops_an_edit_in_etc(architecture: Architecture) {
+    let disk = Disk::overlay(&images::image("edge-dev", architecture).unwrap()).unwrap();
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    let mut shell = healthy_shell(&mut guest).unwrap();
+    let machine_id = shell.run("cat /etc/machine-id").unwrap();
+    assert!(
+        machine_id.len() == 32 && machine_id.chars().all(|c| c.is_ascii_hexdigit()),
+        "{machine_id:?}"
+    );
+    shell
+        .run("echo kept > /var/lib/kept; echo edited > /etc/motd; echo new > /etc/new; sync")
+        .unwrap();
+    guest.power_off(Duration::from_secs(120)).unwrap();
+
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    let mut shell = healthy_shell(&mut guest).unwrap();
+    assert_eq!(shell.run("cat /etc/machine-id").unwrap(), machine_id);
+    assert_eq!(shell.run("cat /var/lib/kept").unwrap(), "kept");
+    assert_eq!(
+        shell
+            .run("grep -c edited /etc/motd; ls /etc/new 2>/dev/null; true")
+            .unwrap(),
+        "0"
+    );
+}
+
+fn a_boot_writes_nothing_to_the_root_slots(architecture: Architecture) {
+    let image = images::image("edge", architecture).unwrap();
+    let disk = Disk::copy(&image).unwrap();
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    wait_healthy(&mut guest).unwrap();
+    guest.power_off(Duration::from_secs(120)).unwrap();
+    let written = outcrop_qemu::scenario::differing_partitions(&image, disk.raw().unwrap()).unwrap();
+    assert_eq!(
+        written,
+        ["outcrop-data"],
+        "partitions whose bytes differ after a boot"
+    );
+}

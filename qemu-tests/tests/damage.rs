@@ -1,0 +1,105 @@
+//! Disks that are damaged: bad data is never served, and a device that can be reached stays reachable.
+
+use std::time::Duration;
+
+use outcrop_qemu::{
+    Disk, Guest, Start, images, on_both_architectures,
+    scenario::{DEGRADED, boot_time, healthy_shell, offset_of_file, offset_of_partition, wait_healthy},
+};
+use outcrop_release::{arch::Architecture, partition::Partition, slot::Slot};
+
+on_both_architectures! {
+    a_flipped_bit_in_the_root_reboots_the_machine_and_is_never_served,
+    a_block_of_the_root_that_can_t_be_read_reboots_the_machine,
+    a_damaged_verity_tree_is_refused_by_the_initramfs_with_its_reason,
+    a_data_partition_that_can_t_be_mounted_is_reported_and_left_as_it_is,
+    a_second_disk_with_the_same_image_doesn_t_confuse_the_first,
+}
+
+/// A file of some blocks that nothing reads while the machine boots.
+const UNREAD_FILE: &str = "usr/bin/strace";
+
+/// Reads the damaged file: the machine must reset without having printed a byte of it.
+fn expect_reset_on_reading(guest: &mut Guest) {
+    let mut shell = healthy_shell(guest).unwrap();
+    let mut before = String::new();
+    if let Err(error) = shell.status(&format!("cat /{UNREAD_FILE} | sha256sum"), Duration::from_secs(5)) {
+        before = error.to_string();
+    }
+    assert!(!before.is_empty(), "reading damaged blocks returned");
+    // A panic, then ten seconds until the kernel reboots.
+    guest.wait_reset(Duration::from_secs(120)).unwrap();
+    let text = guest.console.text();
+    assert!(text.contains("Kernel panic") && text.contains("verity"), "{text}");
+}
+
+fn a_flipped_bit_in_the_root_reboots_the_machine_and_is_never_served(architecture: Architecture) {
+    let image = images::image("edge-dev", architecture).unwrap();
+    let offset = offset_of_file(&image, UNREAD_FILE).unwrap();
+    let disk = Disk::copy(&image).unwrap();
+    let byte = disk.read(offset, 1).unwrap()[0];
+    disk.write(offset, &[byte ^ 1]).unwrap();
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    expect_reset_on_reading(&mut guest);
+}
+
+fn a_block_of_the_root_that_can_t_be_read_reboots_the_machine(architecture: Architecture) {
+    let image = images::image("edge-dev", architecture).unwrap();
+    let offset = offset_of_file(&image, UNREAD_FILE).unwrap();
+    let disk = Disk::copy(&image).unwrap().with_bad_sector(offset / 512);
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    expect_reset_on_reading(&mut guest);
+}
+
+fn a_damaged_verity_tree_is_refused_by_the_initramfs_with_its_reason(architecture: Architecture) {
+    let image = images::image("edge", architecture).unwrap();
+    let disk = Disk::copy(&image).unwrap();
+    let tree = offset_of_partition(&image, Partition::Verity(Slot::A)).unwrap();
+    disk.write(tree + 4096, &[0xa5; 64]).unwrap();
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    let line = guest
+        .console
+        .expect("outcrop-init: ", boot_time(architecture))
+        .unwrap();
+    guest.wait_reset(Duration::from_secs(120)).unwrap();
+    let text = guest.console.text();
+    assert!(text.contains("root hash"), "{line}\n{text}");
+}
+
+fn a_data_partition_that_can_t_be_mounted_is_reported_and_left_as_it_is(architecture: Architecture) {
+    let image = images::image("edge-dev", architecture).unwrap();
+    let disk = Disk::copy(&image).unwrap();
+    let data = offset_of_partition(&image, Partition::Data).unwrap();
+    let garbage = vec![0x5a; 1 << 20];
+    disk.write(data, &garbage).unwrap();
+    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    guest.console.expect(DEGRADED, boot_time(architecture)).unwrap();
+    let mut shell = outcrop_qemu::Shell::open(&mut guest.console, boot_time(architecture)).unwrap();
+    assert_eq!(shell.run("findmnt -no FSTYPE /var").unwrap(), "tmpfs");
+    assert!(
+        shell
+            .run("networkctl --no-legend list")
+            .unwrap()
+            .contains("routable")
+    );
+    guest.power_off(Duration::from_secs(120)).unwrap();
+    assert!(
+        disk.read(data, garbage.len()).unwrap() == garbage,
+        "the damaged partition was written to"
+    );
+}
+
+fn a_second_disk_with_the_same_image_doesn_t_confuse_the_first(architecture: Architecture) {
+    let image = images::image("edge-dev", architecture).unwrap();
+    let (first, second) = (Disk::copy(&image).unwrap(), Disk::copy(&image).unwrap());
+    let mut guest = Start::new(architecture, &first).and_disk(&second).boot().unwrap();
+    wait_healthy(&mut guest).unwrap();
+    guest.power_off(Duration::from_secs(120)).unwrap();
+    let touched = outcrop_qemu::scenario::differing_partitions(&image, second.raw().unwrap()).unwrap();
+    assert!(
+        touched.is_empty(),
+        "the second disk's partitions differ: {touched:?}"
+    );
+    let touched = outcrop_qemu::scenario::differing_partitions(&image, first.raw().unwrap()).unwrap();
+    assert_eq!(touched, ["outcrop-data"], "what the first disk's boot wrote");
+}

@@ -1,0 +1,1 @@
+//! `cargo xtask bench boot`: kernel start to healthy, and the initramfs' part of it.

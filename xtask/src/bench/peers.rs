@@ -1,0 +1,97 @@
+//! The same image made by others: mmdebstrap (with dpkg's --force-unsafe-io), mkfs.erofs, veritysetup. As root, from a
+//! warm package cache.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{bench::measure::{self, Cost}, error::Error, host::{self, Arch}, shell};
+
+/// What the peers need to know of our image.
+pub(crate) struct Job<'a> {
+    /// For which architecture.
+    pub(crate) arch: Arch,
+    /// `NAME=VERSION` of every package in the root.
+    pub(crate) packages: Vec<String>,
+    /// A folder that the bench owns.
+    pub(crate) folder: &'a Path,
+}
+
+/// What the peers cost, step by step, and together.
+#[derive(Debug, serde::Serialize)]
+pub(crate) struct PeerCost {
+    pub(crate) mmdebstrap: Cost,
+    pub(crate) mkfs_erofs: Cost,
+    pub(crate) veritysetup: Cost,
+    pub(crate) seconds: f64,
+}
+
+/// Versions of the peers, one line each.
+pub(crate) fn versions() -> Result<Vec<String>, Error> {
+    let first = |program: &str, flag: &str| {
+        let text = shell::output(Command::new(program).arg(flag))?;
+        Ok(text.lines().next().unwrap_or_default().to_owned())
+    };
+    Ok(vec![first("mmdebstrap", "--version")?, first("mkfs.erofs", "-V")?, first("veritysetup", "--version")?])
+}
+
+/// Builds the same packages once to warm the cache, then measures.
+pub(crate) fn run(job: &Job<'_>) -> Result<PeerCost, Error> {
+    let cache = job.folder.join("debs");
+    fs::create_dir_all(&cache).map_err(|source| Error::File { doing: "create", path: cache.clone(), source })?;
+    let sources = sources()?;
+    let root = job.folder.join("root");
+    shell::run(&mut mmdebstrap(job, &cache, &root, &sources)?)?;
+    remove(&root)?;
+    let mmdebstrap = measure::measure(&mmdebstrap(job, &cache, &root, &sources)?)?;
+    let (erofs, tree) = (job.folder.join("root.erofs"), job.folder.join("root.verity"));
+    let mut mkfs = host::as_root("mkfs.erofs")?;
+    mkfs.args(["-T", "0", "--quiet"]).args([&erofs, &root]);
+    let mkfs_erofs = measure::measure(&mkfs)?;
+    let mut verity = host::as_root("veritysetup")?;
+    verity.arg("format").args([&erofs, &tree]);
+    let veritysetup = measure::measure(&verity)?;
+    [&root, &erofs, &tree].into_iter().try_for_each(|path| remove(path))?;
+    let seconds = mmdebstrap.seconds + mkfs_erofs.seconds + veritysetup.seconds;
+    Ok(PeerCost { mmdebstrap, mkfs_erofs, veritysetup, seconds })
+}
+
+fn mmdebstrap(job: &Job<'_>, cache: &Path, root: &Path, sources: &[String]) -> Result<Command, Error> {
+    let mut command = host::as_root("mmdebstrap")?;
+    command.args(["--quiet", "--mode=root", "--variant=essential", "--format=directory"]);
+    command.arg(format!("--architectures={}", job.arch.debian()));
+    command.arg(format!("--include={}", job.packages.join(",")));
+    command.args(["--dpkgopt=force-unsafe-io", "--aptopt=APT::Install-Recommends \"false\""]);
+    command.args(["--skip=download/empty", "--skip=essential/unlink", "--skip=cleanup/apt/cache"]);
+    command.arg("--setup-hook=mkdir -p \"$1/var/cache/apt/archives/\"");
+    command.arg(format!("--setup-hook=sync-in {} /var/cache/apt/archives/", cache.display()));
+    command.arg(format!("--customize-hook=sync-out /var/cache/apt/archives {}", cache.display()));
+    // No initramfs: ours is another program's work, and generating Debian's would count against the peer.
+    command.env("INITRD", "No");
+    command.arg("trixie").arg(root).args(sources);
+    Ok(command)
+}
+
+/// The archive as this machine's apt reaches it, with the suites that a lock takes.
+fn sources() -> Result<Vec<String>, Error> {
+    let mut targets = Command::new("apt-get");
+    targets.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);
+    let text = shell::output(&mut targets)?;
+    let find = |folder: &str| {
+        let is = |uri: &&str| uri.trim_end_matches('/').ends_with(folder);
+        let missing = || Error::Unexpected(format!("apt's sources on this machine name no .../{folder}"));
+        text.lines().find(is).map(|uri| uri.trim_end_matches('/').to_owned()).ok_or_else(missing)
+    };
+    let (main, security) = (find("debian")?, find("debian-security")?);
+    Ok(vec![
+        format!("deb {main} trixie main"),
+        format!("deb {main} trixie-updates main"),
+        format!("deb {security} trixie-security main"),
+    ])
+}
+
+fn remove(path: &PathBuf) -> Result<(), Error> {
+    shell::run(host::as_root("rm")?.args(["-rf", "--one-file-system"]).arg(path))
+}
