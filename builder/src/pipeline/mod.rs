@@ -293,13 +293,7 @@ impl<'a> Session<'a> {
         };
         let written = image.write()?;
         let record = self.image_record(job, &written);
-        store.commit_image(
-            &job.release.image,
-            architecture,
-            &root.finished.tree,
-            &record,
-            time,
-        )?;
+        store.commit_image(&root.finished.tree, &record, time)?;
         self.remember(job, written)
     }
 
@@ -322,6 +316,8 @@ impl<'a> Session<'a> {
             sha256: package.sha256.to_string(),
         };
         ImageRecord {
+            name: job.release.image.clone(),
+            architecture: job.release.architecture,
             version: job.release.version.to_string(),
             recipe: self.recipe_digest.to_string(),
             lock: self.lock_digest.to_string(),
