@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::{
-    demo, device,
+    bench, demo, device,
     error::Error,
     packages::{self, Install, Needs},
     test,
@@ -29,10 +29,25 @@ enum Task {
         /// Run only the tests whose name contains one of these
         filter: Vec<String>,
     },
+    /// Measure, against peers where there are any
+    Bench {
+        /// What to measure
+        #[arg(value_enum)]
+        what: Bench,
+    },
     /// Build the static programs of the device for both architectures
     Device,
     /// Install the system packages that building, booting and testing need
     Setup,
+}
+
+/// A bench.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Bench {
+    /// Image builds, against mmdebstrap, mkfs.erofs and veritysetup
+    Build,
+    /// Kernel start to healthy
+    Boot,
 }
 
 /// Parses the arguments and runs the task.
@@ -46,6 +61,8 @@ pub(crate) fn run() -> Result<(), Error> {
     match arguments.task {
         Task::Demo => demo::run(install),
         Task::Test { filter } => test::run(install, &filter),
+        Task::Bench { what: Bench::Build } => bench::build::run(install),
+        Task::Bench { what: Bench::Boot } => bench::boot::run(install),
         Task::Device => device::build(install),
         Task::Setup => packages::ensure(Needs::Test, install),
     }

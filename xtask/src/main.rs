@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stderr, reason = "a developer tool talks on standard error")]
 
+mod bench;
 mod cli;
 mod demo;
 mod device;

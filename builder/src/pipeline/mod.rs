@@ -80,6 +80,9 @@ pub struct Built {
 /// # Errors
 /// See [`Error`]. Files that were complete before the failure stay; nothing half-written does.
 pub fn build(request: &Request, cache: &Cache, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
+    let _in_use = cache
+        .share()
+        .map_err(PipelineError::file("lock the cache", cache.root()))?;
     let session = Session::new(request, cache, progress)?;
     let jobs = session.jobs()?;
     let wanted: Vec<&Job> = jobs.iter().filter(|job| job.known.is_none()).collect();

@@ -52,15 +52,29 @@ pub(crate) fn run(install: Install) -> Result<(), Error> {
     device::build(install)?;
     let bench = Bench::new(images::builder(Profile::Release)?)?;
     bench.warm()?;
-    let architectures = Arch::ALL.into_iter().map(|arch| bench.architecture(arch)).collect::<Result<Vec<_>, _>>()?;
+    let architectures = Arch::ALL
+        .into_iter()
+        .map(|arch| bench.architecture(arch))
+        .collect::<Result<Vec<_>, _>>()?;
     let both_cold = bench.cold(&Arch::ALL)?;
-    let seconds = |index: usize| architectures.get(index).map_or(f64::NAN, |figures: &ArchFigures| figures.cold.seconds);
-    let costs = || architectures.iter().flat_map(|figures| [figures.cold, figures.unchanged, figures.one_package]);
+    let seconds = |index: usize| {
+        architectures
+            .get(index)
+            .map_or(f64::NAN, |figures: &ArchFigures| figures.cold.seconds)
+    };
+    let costs = || {
+        architectures
+            .iter()
+            .flat_map(|figures| [figures.cold, figures.unchanged, figures.one_package])
+    };
     let figures = Figures {
         peers: peers::versions()?,
         both_cold,
         aarch64_to_x86_64: seconds(1) / seconds(0),
-        peak_mib: costs().chain([both_cold]).map(|cost| cost.peak_mib).fold(0.0, f64::max),
+        peak_mib: costs()
+            .chain([both_cold])
+            .map(|cost| cost.peak_mib)
+            .fold(0.0, f64::max),
         architectures,
     };
     print(&figures);
@@ -72,15 +86,33 @@ fn print(figures: &Figures) {
     eprintln!("\npeers: {}", figures.peers.join("; "));
     for arch in &figures.architectures {
         eprintln!("{} ({} packages)", arch.architecture, arch.packages);
-        eprintln!("  cold (packages cached, store empty)  {:7.2} s  {:6.0} MiB", arch.cold.seconds, arch.cold.peak_mib);
-        eprintln!("  unchanged inputs                     {:7.2} s", arch.unchanged.seconds);
-        eprintln!("  one package more                     {:7.2} s", arch.one_package.seconds);
+        eprintln!(
+            "  cold (packages cached, store empty)  {:7.2} s  {:6.0} MiB",
+            arch.cold.seconds, arch.cold.peak_mib
+        );
+        eprintln!(
+            "  unchanged inputs                     {:7.2} s",
+            arch.unchanged.seconds
+        );
+        eprintln!(
+            "  one package more                     {:7.2} s",
+            arch.one_package.seconds
+        );
         let peer = &arch.peer;
-        eprintln!("  mmdebstrap {:.2} s + mkfs.erofs {:.2} s + veritysetup {:.2} s = {:.2} s: {:.1}x ours",
-            peer.mmdebstrap.seconds, peer.mkfs_erofs.seconds, peer.veritysetup.seconds, peer.seconds, arch.peer_to_cold);
+        eprintln!(
+            "  mmdebstrap {:.2} s + mkfs.erofs {:.2} s + veritysetup {:.2} s = {:.2} s: {:.1}x ours",
+            peer.mmdebstrap.seconds,
+            peer.mkfs_erofs.seconds,
+            peer.veritysetup.seconds,
+            peer.seconds,
+            arch.peer_to_cold
+        );
     }
     eprintln!("both architectures, cold: {:.2} s", figures.both_cold.seconds);
-    eprintln!("aarch64 / x86_64: {:.2}; peak memory {:.0} MiB", figures.aarch64_to_x86_64, figures.peak_mib);
+    eprintln!(
+        "aarch64 / x86_64: {:.2}; peak memory {:.0} MiB",
+        figures.aarch64_to_x86_64, figures.peak_mib
+    );
 }
 
 struct Bench {
@@ -92,9 +124,16 @@ struct Bench {
 impl Bench {
     fn new(outcrop: PathBuf) -> Result<Self, Error> {
         let parent = project::target();
-        let folder = tempfile::tempdir_in(&parent)
-            .map_err(|source| Error::File { doing: "create a folder in", path: parent, source })?;
-        Ok(Self { outcrop, folder, recipe: project::root().join("recipes/edge.toml") })
+        let folder = tempfile::tempdir_in(&parent).map_err(|source| Error::File {
+            doing: "create a folder in",
+            path: parent,
+            source,
+        })?;
+        Ok(Self {
+            outcrop,
+            folder,
+            recipe: project::root().join("recipes/edge.toml"),
+        })
     }
 
     fn cache(&self) -> PathBuf {
@@ -105,9 +144,22 @@ impl Bench {
     fn warm(&self) -> Result<(), Error> {
         shell::run(&mut self.build(&self.recipe, &Arch::ALL))?;
         let variant = self.variant();
-        let text = format!("include = [{:?}]\n\n[packages]\ninstall = [\"tree\"]\n", self.recipe.display().to_string());
-        fs::write(&variant, text).map_err(|source| Error::File { doing: "write", path: variant.clone(), source })?;
-        shell::run(Command::new(&self.outcrop).arg("lock").arg(&variant).arg("--cache-dir").arg(self.cache()))?;
+        let text = format!(
+            "include = [{:?}]\n\n[packages]\ninstall = [\"tree\"]\n",
+            self.recipe.display().to_string()
+        );
+        fs::write(&variant, text).map_err(|source| Error::File {
+            doing: "write",
+            path: variant.clone(),
+            source,
+        })?;
+        shell::run(
+            Command::new(&self.outcrop)
+                .arg("lock")
+                .arg(&variant)
+                .arg("--cache-dir")
+                .arg(self.cache()),
+        )?;
         shell::run(&mut self.build(&variant, &Arch::ALL))
     }
 
@@ -117,7 +169,11 @@ impl Bench {
 
     fn build(&self, recipe: &Path, archs: &[Arch]) -> Command {
         let mut command = Command::new(&self.outcrop);
-        command.args(["build", "--quiet"]).arg(recipe).arg("--cache-dir").arg(self.cache());
+        command
+            .args(["build", "--quiet"])
+            .arg(recipe)
+            .arg("--cache-dir")
+            .arg(self.cache());
         command.arg("--output").arg(self.folder.path().join("out"));
         command.arg("--device-programs").arg(project::device_programs());
         for arch in archs {
@@ -141,7 +197,11 @@ impl Bench {
                 _ => Ok(()),
             }
         };
-        moved().map_err(|source| Error::File { doing: "empty the cache", path: cache.clone(), source })
+        moved().map_err(|source| Error::File {
+            doing: "empty the cache",
+            path: cache.clone(),
+            source,
+        })
     }
 
     fn cold(&self, archs: &[Arch]) -> Result<Cost, Error> {
@@ -159,9 +219,21 @@ impl Bench {
         let one_package = self.one_package(arch)?;
         let packages = self.packages(arch)?;
         let count = packages.len();
-        let peer = peers::run(&Job { arch, packages, folder: self.folder.path() })?;
+        let peer = peers::run(&Job {
+            arch,
+            packages,
+            folder: self.folder.path(),
+        })?;
         let peer_to_cold = peer.seconds / cold.seconds;
-        Ok(ArchFigures { architecture: arch.as_str(), packages: count, cold, unchanged, one_package, peer, peer_to_cold })
+        Ok(ArchFigures {
+            architecture: arch.as_str(),
+            packages: count,
+            cold,
+            unchanged,
+            one_package,
+            peer,
+            peer_to_cold,
+        })
     }
 
     /// The default image is built and in the store; now one package is new.
@@ -179,8 +251,23 @@ impl Bench {
         let text = shell::output(Command::new(&self.outcrop).args(["inspect", "--json"]).arg(image))?;
         let value: serde_json::Value =
             serde_json::from_str(&text).map_err(|error| Error::Unexpected(error.to_string()))?;
-        let pin = |package: &serde_json::Value| Some(format!("{}={}", package["name"].as_str()?, package["version"].as_str()?));
-        let packages: Vec<String> = value["packages"].as_array().into_iter().flatten().filter_map(pin).collect();
-        if packages.is_empty() { Err(Error::Unexpected("the image lists no packages".to_owned())) } else { Ok(packages) }
+        let pin = |package: &serde_json::Value| {
+            Some(format!(
+                "{}={}",
+                package["name"].as_str()?,
+                package["version"].as_str()?
+            ))
+        };
+        let packages: Vec<String> = value["packages"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(pin)
+            .collect();
+        if packages.is_empty() {
+            Err(Error::Unexpected("the image lists no packages".to_owned()))
+        } else {
+            Ok(packages)
+        }
     }
 }

@@ -38,14 +38,20 @@ pub(crate) fn measure(command: &Command) -> Result<Cost, Error> {
 
 fn parse(text: &str) -> Option<Cost> {
     let (seconds, kib) = text.trim().lines().last()?.split_once(' ')?;
-    Some(Cost { seconds: seconds.parse().ok()?, peak_mib: kib.parse::<f64>().ok()? / 1024.0 })
+    Some(Cost {
+        seconds: seconds.parse().ok()?,
+        peak_mib: kib.parse::<f64>().ok()? / 1024.0,
+    })
 }
 
 /// The run with the median time of an odd number of runs.
 pub(crate) fn median(mut costs: Vec<Cost>) -> Result<Cost, Error> {
     costs.sort_by(|a, b| a.seconds.total_cmp(&b.seconds));
     let middle = costs.len() / 2;
-    costs.get(middle).copied().ok_or_else(|| Error::Unexpected("no runs were measured".to_owned()))
+    costs
+        .get(middle)
+        .copied()
+        .ok_or_else(|| Error::Unexpected("no runs were measured".to_owned()))
 }
 
 #[cfg(test)]
@@ -54,7 +60,10 @@ mod tests {
 
     #[test]
     fn the_median_of_three_runs_is_the_middle_one() {
-        let cost = |seconds| Cost { seconds, peak_mib: 1.0 };
+        let cost = |seconds| Cost {
+            seconds,
+            peak_mib: 1.0,
+        };
         let middle = median(vec![cost(3.0), cost(1.0), cost(2.0)]).unwrap();
         assert!((middle.seconds - 2.0).abs() < f64::EPSILON);
     }

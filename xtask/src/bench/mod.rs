@@ -18,6 +18,10 @@ fn save(name: &str, figures: &impl Serialize) -> Result<PathBuf, Error> {
     let text = serde_json::to_string_pretty(figures).map_err(|error| Error::Unexpected(error.to_string()))?;
     fs::create_dir_all(&folder)
         .and_then(|()| fs::write(&path, text + "\n"))
-        .map_err(|source| Error::File { doing: "write figures", path: path.clone(), source })?;
+        .map_err(|source| Error::File {
+            doing: "write figures",
+            path: path.clone(),
+            source,
+        })?;
     Ok(path)
 }

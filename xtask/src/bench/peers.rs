@@ -7,7 +7,12 @@ use std::{
     process::Command,
 };
 
-use crate::{bench::measure::{self, Cost}, error::Error, host::{self, Arch}, shell};
+use crate::{
+    bench::measure::{self, Cost},
+    error::Error,
+    host::{self, Arch},
+    shell,
+};
 
 /// What the peers need to know of our image.
 pub(crate) struct Job<'a> {
@@ -34,13 +39,21 @@ pub(crate) fn versions() -> Result<Vec<String>, Error> {
         let text = shell::output(Command::new(program).arg(flag))?;
         Ok(text.lines().next().unwrap_or_default().to_owned())
     };
-    Ok(vec![first("mmdebstrap", "--version")?, first("mkfs.erofs", "-V")?, first("veritysetup", "--version")?])
+    Ok(vec![
+        first("mmdebstrap", "--version")?,
+        first("mkfs.erofs", "-V")?,
+        first("veritysetup", "--version")?,
+    ])
 }
 
 /// Builds the same packages once to warm the cache, then measures.
 pub(crate) fn run(job: &Job<'_>) -> Result<PeerCost, Error> {
     let cache = job.folder.join("debs");
-    fs::create_dir_all(&cache).map_err(|source| Error::File { doing: "create", path: cache.clone(), source })?;
+    fs::create_dir_all(&cache).map_err(|source| Error::File {
+        doing: "create",
+        path: cache.clone(),
+        source,
+    })?;
     let sources = sources()?;
     let root = job.folder.join("root");
     shell::run(&mut mmdebstrap(job, &cache, &root, &sources)?)?;
@@ -53,21 +66,46 @@ pub(crate) fn run(job: &Job<'_>) -> Result<PeerCost, Error> {
     let mut verity = host::as_root("veritysetup")?;
     verity.arg("format").args([&erofs, &tree]);
     let veritysetup = measure::measure(&verity)?;
-    [&root, &erofs, &tree].into_iter().try_for_each(|path| remove(path))?;
+    [&root, &erofs, &tree]
+        .into_iter()
+        .try_for_each(|path| remove(path))?;
     let seconds = mmdebstrap.seconds + mkfs_erofs.seconds + veritysetup.seconds;
-    Ok(PeerCost { mmdebstrap, mkfs_erofs, veritysetup, seconds })
+    Ok(PeerCost {
+        mmdebstrap,
+        mkfs_erofs,
+        veritysetup,
+        seconds,
+    })
 }
 
 fn mmdebstrap(job: &Job<'_>, cache: &Path, root: &Path, sources: &[String]) -> Result<Command, Error> {
     let mut command = host::as_root("mmdebstrap")?;
-    command.args(["--quiet", "--mode=root", "--variant=essential", "--format=directory"]);
+    command.args([
+        "--quiet",
+        "--mode=root",
+        "--variant=essential",
+        "--format=directory",
+    ]);
     command.arg(format!("--architectures={}", job.arch.debian()));
     command.arg(format!("--include={}", job.packages.join(",")));
-    command.args(["--dpkgopt=force-unsafe-io", "--aptopt=APT::Install-Recommends \"false\""]);
-    command.args(["--skip=download/empty", "--skip=essential/unlink", "--skip=cleanup/apt/cache"]);
+    command.args([
+        "--dpkgopt=force-unsafe-io",
+        "--aptopt=APT::Install-Recommends \"false\"",
+    ]);
+    command.args([
+        "--skip=download/empty",
+        "--skip=essential/unlink",
+        "--skip=cleanup/apt/cache",
+    ]);
     command.arg("--setup-hook=mkdir -p \"$1/var/cache/apt/archives/\"");
-    command.arg(format!("--setup-hook=sync-in {} /var/cache/apt/archives/", cache.display()));
-    command.arg(format!("--customize-hook=sync-out /var/cache/apt/archives {}", cache.display()));
+    command.arg(format!(
+        "--setup-hook=sync-in {} /var/cache/apt/archives/",
+        cache.display()
+    ));
+    command.arg(format!(
+        "--customize-hook=sync-out /var/cache/apt/archives {}",
+        cache.display()
+    ));
     // No initramfs: ours is another program's work, and generating Debian's would count against the peer.
     command.env("INITRD", "No");
     command.arg("trixie").arg(root).args(sources);
@@ -82,7 +120,10 @@ fn sources() -> Result<Vec<String>, Error> {
     let find = |folder: &str| {
         let is = |uri: &&str| uri.trim_end_matches('/').ends_with(folder);
         let missing = || Error::Unexpected(format!("apt's sources on this machine name no .../{folder}"));
-        text.lines().find(is).map(|uri| uri.trim_end_matches('/').to_owned()).ok_or_else(missing)
+        text.lines()
+            .find(is)
+            .map(|uri| uri.trim_end_matches('/').to_owned())
+            .ok_or_else(missing)
     };
     let (main, security) = (find("debian")?, find("debian-security")?);
     Ok(vec![
