@@ -24,6 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             architecture,
             kind,
             bytes: &bytes,
+            init_only: &[],
         });
     }
     Ok(())

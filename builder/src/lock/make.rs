@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     cache::Cache,
-    deb::{Deb, DebError, Limits},
+    deb::{Deb, Limits},
     fetch::{Clock, Effort, Fetcher, Mirrors, Mode, Shelf, Sources, Transport},
     progress::{Progress, Unit},
     recipe::{Item, LoadedRecipe},
@@ -207,8 +207,8 @@ fn judge(
     accepted: &[String],
 ) -> Result<Vec<Result<LockedScript, Box<Unreviewed>>>, LockError> {
     let expected = format!("{} {} {}", package.name, package.version, package.architecture);
-    let control = Deb::open(path, Limits::default()).and_then(|deb| deb.named(&expected).control());
-    let control = control.map_err(|error: DebError| LockError::Package(error))?;
+    let mut deb = Deb::open(path, Limits::default())?.named(&expected);
+    let control = deb.control()?;
     let found = format!(
         "{} {} {}",
         control.package(),
@@ -216,8 +216,9 @@ fn judge(
         control.architecture()
     );
     if found != expected {
+        let path = package.path.clone();
         return Err(LockError::Mismatch {
-            path: package.path.clone(),
+            path,
             expected,
             found,
         });
@@ -225,21 +226,51 @@ fn judge(
     if package.role == Role::Boot {
         return Ok(Vec::new());
     }
-    let script = |kind: ScriptKind| {
-        let bytes = control.file(kind.as_str())?;
-        Some(gate::judge(
+    let mut judged = Vec::new();
+    for kind in [ScriptKind::Preinst, ScriptKind::Postinst] {
+        let Some(bytes) = control.file(kind.as_str()) else {
+            continue;
+        };
+        let init_only = &init_only(&mut deb, bytes)?;
+        judged.push(gate::judge(
             &Script {
                 package: &package.name,
                 architecture,
                 kind,
                 bytes,
+                init_only,
             },
             accepted,
-        ))
-    };
-    Ok([ScriptKind::Preinst, ScriptKind::Postinst]
+        ));
+    }
+    Ok(judged)
+}
+
+/// Init scripts for which systemd itself ships a unit.
+const COVERED: [&str; 4] = ["hwclock.sh", "kmod", "procps", "udev"];
+
+/// The package's init scripts without a unit of the same name. Only looked for when `script` enables any.
+fn init_only(deb: &mut Deb<std::fs::File>, script: &[u8]) -> Result<Vec<String>, LockError> {
+    if !String::from_utf8_lossy(script).contains("update-rc.d") {
+        return Ok(Vec::new());
+    }
+    let (mut scripts, mut units) = (BTreeSet::new(), BTreeSet::new());
+    let mut data = deb.data()?;
+    while let Some(entry) = data.next_entry()? {
+        let path = entry.path().to_string();
+        if let Some(name) = path.strip_prefix("etc/init.d/") {
+            scripts.insert(name.to_owned());
+        }
+        if let Some(name) = path
+            .split_once("lib/systemd/system/")
+            .and_then(|(_, name)| name.strip_suffix(".service"))
+        {
+            units.insert(name.to_owned());
+        }
+    }
+    Ok(scripts
         .into_iter()
-        .filter_map(script)
+        .filter(|name| !units.contains(name) && !COVERED.contains(&name.as_str()))
         .collect())
 }
 

@@ -32,6 +32,8 @@ pub struct Script<'a> {
     pub kind: ScriptKind,
     /// The script.
     pub bytes: &'a [u8],
+    /// Init scripts of the package for which there is no unit, by name: enabling them is not handled.
+    pub init_only: &'a [String],
 }
 
 /// A script that nobody vouches for.
@@ -68,7 +70,7 @@ pub fn analyse(script: &Script<'_>) -> Analysis {
         Ok(text) => shell::parse(text).map_err(|error| error.to_string()),
     };
     let (reduced, unreadable) = match read {
-        Ok(list) => (reduce::reduce(&list, script.kind), None),
+        Ok(list) => (reduce::reduce(&list, script.kind, script.init_only), None),
         Err(why) => (
             Reduced {
                 residue: vec![(1, usize::MAX)],

@@ -69,11 +69,13 @@ struct Reducer {
     uncertain: bool,
     /// A line that nobody handles may have left the function, or the script: what follows may not happen.
     doubt: Doubt,
+    /// See [`super::Script::init_only`].
+    init_only: Vec<String>,
     out: Reduced,
 }
 
 /// Reduces a whole script of `kind`.
-pub(super) fn reduce(script: &List, kind: ScriptKind) -> Reduced {
+pub(super) fn reduce(script: &List, kind: ScriptKind, init_only: &[String]) -> Reduced {
     let argument = match kind {
         ScriptKind::Preinst => "install",
         ScriptKind::Postinst => "configure",
@@ -90,6 +92,7 @@ pub(super) fn reduce(script: &List, kind: ScriptKind) -> Reduced {
         calls: 0,
         uncertain: false,
         doubt,
+        init_only: init_only.to_owned(),
         out,
     };
     reducer.list(script);
@@ -366,6 +369,7 @@ impl Reducer {
             {
                 self.positional(&[None, None, None]);
             }
+            "update-rc.d" if !self.has_unit(rest) => return self.give_up(statement),
             _ => {}
         }
         let before = self.out.actions.len();
@@ -380,6 +384,12 @@ impl Reducer {
             },
             Verdict::Unknown => self.give_up(statement),
         }
+    }
+
+    /// Whether an init script has a unit, which systemd starts in its place.
+    fn has_unit(&self, arguments: &[Option<String>]) -> bool {
+        let named = |word: &Option<String>| word.as_ref().is_none_or(|word| self.init_only.contains(word));
+        self.init_only.is_empty() || !arguments.iter().any(named)
     }
 
     fn positional(&mut self, arguments: &[Option<String>]) {

@@ -10,6 +10,7 @@ fn analysis(kind: ScriptKind, text: &str) -> Analysis {
         architecture: Architecture::X86_64,
         kind,
         bytes: text.as_bytes(),
+        init_only: &[],
     })
 }
 
@@ -257,6 +258,7 @@ fn a_script_that_is_no_shell_or_can_not_be_read_is_residue_to_its_last_line() {
             architecture: Architecture::X86_64,
             kind,
             bytes,
+            init_only: &[],
         })
     };
     for bytes in [
@@ -283,6 +285,7 @@ fn the_residue_of_a_kernel_is_the_same_for_every_release_and_architecture() {
             architecture,
             kind,
             bytes: text.as_bytes(),
+            init_only: &[],
         })
         .residue
         .unwrap()
@@ -302,6 +305,7 @@ fn an_unreviewed_script_is_refused_with_its_lines_and_taken_once_the_recipe_acce
         architecture: Architecture::X86_64,
         kind: ScriptKind::Postinst,
         bytes,
+        init_only: &[],
     };
     let refused = judge(&script, &["frob/preinst".into()]).unwrap_err();
     assert_eq!(refused.residue.lines, [(3, "frobnicate --all".to_owned())]);
@@ -328,4 +332,23 @@ proptest! {
         let _ = postinst(&words.join(" "));
         let _ = postinst(&words.concat());
     }
+}
+
+#[test]
+fn enabling_an_init_script_without_a_unit_is_residue() {
+    let bytes = b"#!/bin/sh\nif [ -x \"/etc/init.d/a\" ]; then\n  update-rc.d a defaults >/dev/null\nfi\n";
+    let left = |init_only: &[String]| {
+        let kind = ScriptKind::Postinst;
+        analyse(&Script {
+            package: "p",
+            architecture: Architecture::X86_64,
+            kind,
+            bytes,
+            init_only,
+        })
+        .residue
+    };
+    assert_eq!(left(&[]), None);
+    assert_eq!(left(&["b".into()]), None);
+    assert_eq!(left(&["a".into()]).unwrap().lines.len(), 3);
 }

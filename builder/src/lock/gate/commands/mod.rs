@@ -155,7 +155,7 @@ fn without_action(name: &str, arguments: &[Option<String>]) -> Verdict {
         "dpkg-maintscript-helper" => Verdict::Handled(Some(true)),
         // systemd-tmpfiles runs on the device at each boot; sysusers.d is read by finish (accounts).
         "systemd-tmpfiles" | "systemd-sysusers" => DONE,
-        // Units are started by systemd alone; a package without a unit for its init script is refused by finish.
+        // systemd starts the unit that stands for the init script; without one it is residue: see `reduce`.
         "update-rc.d" => DONE,
         // Finish makes these once, for all packages: the loader's cache, module dependencies, certificates, PAM, hwdb,
         // message catalogue, shells. The initramfs is Outcrop's own; byte code is not kept in an image.
