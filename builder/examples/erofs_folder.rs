@@ -11,8 +11,9 @@ use std::{
 };
 
 use outcrop_builder::{
-    erofs::{FileRange, Options, Plan, Reader},
+    erofs::{Options, Plan, Reader},
     progress::Silent,
+    read_at::FileSource,
     tree::{Content, Entry, Metadata, Node, StoredObject, Tree, TreePath},
 };
 
@@ -44,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         format_args!("plan {planned:?}, plan and write {written:?}\n"),
     )?;
     if image != Path::new("-") {
-        let count = Reader::open(FileRange::whole(fs::File::open(&image)?)?)?
+        let count = Reader::open(FileSource::new(fs::File::open(&image)?)?)?
             .walk()
             .count();
         let walked = began.elapsed() - written;

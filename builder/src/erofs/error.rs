@@ -84,7 +84,7 @@ impl ErofsError {
             Self::Label(_) | Self::TooLarge { .. } => FailureClass::Input,
             Self::Xattr { .. } | Self::LinkMismatch { .. } | Self::Target { .. } => FailureClass::Package,
             Self::Content { .. } | Self::Changed { .. } | Self::Output { .. } => FailureClass::Environment,
-            Self::Cancelled(_) => FailureClass::Other,
+            Self::Cancelled(_) => FailureClass::Interrupted,
         }
     }
 }

@@ -26,7 +26,7 @@ mod xattr;
 pub use error::ErofsError;
 pub use inode::FileType;
 pub use plan::{Options, Plan};
-pub use reader::{Entry, Extent, Fault, FileRange, FileReader, Node, ReadAt, ReadError, Reader, Walk};
+pub use reader::{Entry, Extent, Fault, FileReader, Node, ReadError, Reader, Walk};
 pub use superblock::{BLOCK_BYTES, Superblock};
 pub use xattr::XattrError;
 

@@ -9,7 +9,10 @@ use std::{
     process::Command,
 };
 
-use outcrop_builder::erofs::{FileRange, Node, Reader};
+use outcrop_builder::{
+    erofs::{Node, Reader},
+    read_at::FileSource,
+};
 
 use crate::sample;
 
@@ -49,7 +52,10 @@ fn fsck_erofs_misses_the_checksum_of_a_superblock_that_was_changed() {
     let output = Command::new("fsck.erofs").arg(&image).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     // Its exit code is 0 all the same, in 1.5: so the other tests look for "No errors found".
-    assert!(text.contains("chksum doesn't match") && !text.contains("No errors found"), "{text}");
+    assert!(
+        text.contains("chksum doesn't match") && !text.contains("No errors found"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -98,7 +104,7 @@ fn an_image_of_mkfs_erofs_reads_as_the_folder_it_was_made_of() {
         String::from_utf8_lossy(&output.stderr)
     );
     // Then our reader finds exactly what is in the folder
-    let reader = Reader::open(FileRange::whole(fs::File::open(&image).unwrap()).unwrap()).unwrap();
+    let reader = Reader::open(FileSource::new(fs::File::open(&image).unwrap()).unwrap()).unwrap();
     let mut inodes = BTreeMap::new();
     let mut count = 0;
     for entry in reader.walk() {

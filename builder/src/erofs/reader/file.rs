@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
-use super::{Entry, Extent, Node, ReadAt, ReadError, Reader};
-use crate::tree::TreePath;
+use super::{Entry, Extent, Node, ReadError, Reader};
+use crate::{read_at::ReadAt, tree::TreePath};
 
 /// Reads a file of an image from its start.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Extent, Fault, ReadAt, ReadError, Reader, malformed};
+use super::{Extent, Fault, ReadError, Reader, malformed};
 use crate::{
     erofs::{
         fields::Fields,
@@ -10,6 +10,7 @@ use crate::{
         superblock::BLOCK,
         xattr,
     },
+    read_at::ReadAt,
     tree::Metadata,
 };
 

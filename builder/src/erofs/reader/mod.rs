@@ -4,20 +4,21 @@ mod error;
 mod file;
 mod load;
 mod names;
-mod source;
 mod walk;
 
 pub use self::{
     error::{Fault, ReadError},
     file::FileReader,
-    source::{FileRange, ReadAt},
     walk::Walk,
 };
 use super::{
     inode::FileType,
     superblock::{BLOCK, BLOCK_BYTES, Superblock},
 };
-use crate::tree::{Metadata, TreePath};
+use crate::{
+    read_at::ReadAt,
+    tree::{Metadata, TreePath},
+};
 
 /// An opened image.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ impl<R: ReadAt> Reader<R> {
     /// When there is no image, or it is damaged, or needs what isn't read here.
     pub fn open(source: R) -> Result<Self, ReadError> {
         let mut block = [0; BLOCK_BYTES];
-        let found = source.size();
+        let found = source.len();
         if found < BLOCK {
             return Err(ReadError::NotErofs);
         }

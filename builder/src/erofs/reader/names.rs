@@ -1,10 +1,13 @@
 //! The names of one folder, checked.
 
-use super::{Fault, ReadAt, ReadError, Reader, load::Loaded, malformed};
-use crate::erofs::{
-    directory::{self, RawEntry},
-    inode::FileType,
-    superblock::BLOCK,
+use super::{Fault, ReadError, Reader, load::Loaded, malformed};
+use crate::{
+    erofs::{
+        directory::{self, RawEntry},
+        inode::FileType,
+        superblock::BLOCK,
+    },
+    read_at::ReadAt,
 };
 
 /// A name in a folder, without `.` and `..`.

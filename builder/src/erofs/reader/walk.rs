@@ -2,8 +2,8 @@
 
 use std::{collections::HashSet, vec};
 
-use super::{Entry, Fault, Node, ReadAt, ReadError, Reader, load::Loaded, malformed, names::Child};
-use crate::{erofs::inode::FileType, tree::TreePath};
+use super::{Entry, Fault, Node, ReadError, Reader, load::Loaded, malformed, names::Child};
+use crate::{erofs::inode::FileType, read_at::ReadAt, tree::TreePath};
 
 /// An image that makes the walk read more than this many times its own size is refused. Names of one inode read it
 /// once each, so honest images exceed 1, but not by much.
