@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     failure::FailureClass,
     fetch::Mode,
+    inspect::Wanted,
     pipeline::Request,
     terminal::{Abilities, Color, Verbosity, bars::Bars, report, signals},
 };
@@ -116,6 +117,20 @@ enum Command {
     /// Writes NAME-VERSION-ARCH-BOARD.img (sparse), its block map, its bill of materials and SHA256SUMS. Takes nothing
     /// but what the lock names; `outcrop lock` makes or renews it.
     Build(BuildArgs),
+    /// Tell what a disk image holds: release, root hash, partitions, slots, packages
+    Inspect {
+        /// The image
+        image: PathBuf,
+        /// Tell every file of the root file system, too
+        #[arg(long)]
+        files: bool,
+        /// Tell every file with its SHA-256
+        #[arg(long)]
+        digests: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print a shell's completions
     ///
     /// For bash: outcrop completions bash > ~/.local/share/bash-completion/completions/outcrop
@@ -184,7 +199,7 @@ impl Command {
     /// Whether the command talks to a program.
     const fn json(&self) -> bool {
         match self {
-            Self::Cache { json, .. } | Self::Diff { json, .. } => *json,
+            Self::Cache { json, .. } | Self::Diff { json, .. } | Self::Inspect { json, .. } => *json,
             Self::New { .. }
             | Self::Build(_)
             | Self::Lock { .. }
@@ -247,6 +262,18 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
                 mirror_variable: std::env::var_os("OUTCROP_MIRROR"),
             };
             commands::lock::run(&options, context)
+        }
+        Command::Inspect {
+            image,
+            files,
+            digests,
+            json,
+        } => {
+            let wanted = Wanted {
+                files: files || digests,
+                digests,
+            };
+            commands::inspect::run(&commands::inspect::Options { image, wanted, json }, context)
         }
         Command::Diff {
             old,

@@ -14,6 +14,7 @@ use crate::{
     failure::FailureClass,
     fetch::{FetchError, MirrorError},
     finish::FinishError,
+    inspect::ImageError,
     lock::{LockError, LockFileError},
     pipeline::PipelineError,
     progress::Cancelled,
@@ -92,6 +93,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Cache(#[from] CacheError),
+    /// A disk image that is read.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Image(#[from] ImageError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -129,6 +134,7 @@ impl Error {
             Self::Man(error) => error.class(),
             Self::Diff(error) => error.class(),
             Self::Cache(error) => error.class(),
+            Self::Image(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,
             Self::NoCache => FailureClass::Environment,
             Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),

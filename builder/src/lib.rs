@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod finish;
 #[cfg(test)]
 mod generated_docs;
+pub mod inspect;
 pub mod lock;
 pub mod output;
 pub mod pipeline;

@@ -4,6 +4,7 @@ pub mod build;
 pub mod cache;
 pub mod completions;
 pub mod diff;
+pub mod inspect;
 pub mod lock;
 pub mod man;
 pub mod new;

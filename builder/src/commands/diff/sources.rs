@@ -38,7 +38,7 @@ pub enum DiffError {
     /// An image that can't be read.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Image(#[from] super::image::ImageError),
+    Image(#[from] crate::inspect::ImageError),
     /// Content that can't be read.
     #[error("read {path} of {of}")]
     Content {
@@ -211,7 +211,7 @@ fn identify(content: &Content, identity: Identity) -> io::Result<String> {
 }
 
 /// SHA-256 of what `reader` gives.
-pub(super) fn sha256(mut reader: impl Read) -> io::Result<FileDigest> {
+pub(crate) fn sha256(mut reader: impl Read) -> io::Result<FileDigest> {
     let mut hash = Sha256::new();
     let mut piece = vec![0; 256 << 10];
     loop {

@@ -214,7 +214,7 @@ fn folder(path: &str) -> String {
 }
 
 /// A length with a binary unit: `1.5 MiB`.
-fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if count < 1024 {
         return format!("{count} B");
