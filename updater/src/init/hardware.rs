@@ -318,7 +318,7 @@ mod tests {
             clock: Cell::default(),
             disks,
         };
-        let mut modules = Modules::new(ModuleIndex::default(), Loaded::default());
+        let mut modules = Modules::new(ModuleIndex::default().into(), Loaded::default());
         let found = Search {
             modules: &mut modules,
             events: &mut Messages {
@@ -396,7 +396,7 @@ mod tests {
             is_block: false,
         };
         let index = ModuleIndex::parse("u.ko:\np.ko:\n", "alias usb:* u\nalias pci:* p\n", "", "");
-        let mut modules = Modules::new(index, Loaded::default());
+        let mut modules = Modules::new(index.into(), Loaded::default());
         let machine = Machine {
             clock: Cell::default(),
             disks: vec![],

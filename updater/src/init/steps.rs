@@ -5,6 +5,8 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -69,6 +71,8 @@ pub enum InitError {
     ModuleFolder(#[from] ModuleFolderError),
     #[error("load what every machine needs")]
     Modules(#[from] ModuleError),
+    #[error("the thread that loads kernel modules panicked")]
+    Thread,
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error(transparent)]
@@ -129,8 +133,11 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
         Path::new("/usr/lib/modules"),
         &uname().release().to_string_lossy(),
     );
-    let mut modules = Modules::new(folder.index()?, folder);
+    let index = Arc::new(folder.index()?);
+    let mut modules = Modules::new(Arc::clone(&index), folder.clone());
     let mut warnings = Vec::new();
+    // Two at a time: what every machine needs is loaded while disks come up.
+    let always = thread::spawn(move || load_always(Modules::new(index, folder)));
     let mut search = Search {
         modules: &mut modules,
         events: &mut events,
@@ -139,17 +146,19 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
         now: &uptime,
         warn: &mut |text| warnings.push(text.to_owned()),
     };
-    // Drivers first: disks come up by themselves while the rest is loaded.
     search.load_drivers()?;
-    for name in ALWAYS {
-        search.modules.require(name)?;
-    }
     let firmware = firmware_facts(console, search.modules);
     let found = search.boot_disk(&firmware);
     warnings.iter().for_each(|text| console.warn(text));
     let (disk, certainty) = found?;
     tell_disk(console, &disk, certainty);
+    always.join().map_err(|_| InitError::Thread)??;
     Ok((disk, firmware))
+}
+
+/// Loads [`ALWAYS`].
+fn load_always(mut modules: Modules<ModuleFolder>) -> Result<(), ModuleError> {
+    ALWAYS.into_iter().try_for_each(|name| modules.require(name))
 }
 
 /// What firmware and boot loader say; nothing on a machine without UEFI.

@@ -157,11 +157,12 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+    use crate::init::{disk::Verdict, efi::DevicePath};
 
-    /// A `/sys` with one disk named `name` at `way` below `devices`.
+    /// A `/sys` with one disk named `name` in the folder `way` below `devices`; `files` are relative to the disk's folder.
     fn sys_with(way: &str, name: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
-        let folder = root.path().join("devices").join(way).join("block").join(name);
+        let folder = root.path().join("devices").join(way).join(name);
         fs::create_dir_all(folder.join("device")).unwrap();
         fs::create_dir_all(root.path().join("block")).unwrap();
         symlink(&folder, root.path().join("block").join(name)).unwrap();
@@ -182,7 +183,7 @@ mod tests {
     #[test]
     fn a_virtio_disk_has_its_pci_address_root_and_partitions() {
         let root = sys_with(
-            "pci0000:00/0000:00:1f.2/virtio1",
+            "pci0000:00/0000:00:1f.2/virtio1/block",
             "vda",
             &[
                 ("vda1/partition", "1\n"),
@@ -201,7 +202,7 @@ mod tests {
     #[test]
     fn sata_nvme_scsi_and_usb_disks_have_their_ports() {
         let sata = sys_with(
-            "pci0000:00/0000:00:1f.2/ata5/host4/target4:0:0/4:0:0:0",
+            "pci0000:00/0000:00:1f.2/ata5/host4/target4:0:0/4:0:0:0/block",
             "sda",
             &[("../../../../../ata_port/ata5/port_no", "2\n")],
         );
@@ -214,13 +215,13 @@ mod tests {
         );
         assert_eq!(only_disk(&nvme).location.nvme_namespace, Some(1));
         let scsi = sys_with(
-            "pci0000:00/0000:00:05.0/virtio2/host3/target3:0:1/3:0:1:2",
+            "pci0000:00/0000:00:05.0/virtio2/host3/target3:0:1/3:0:1:2/block",
             "sdb",
             &[],
         );
         assert_eq!(only_disk(&scsi).location.scsi, Some((1, 2)));
         let usb = sys_with(
-            "pci0000:00/0000:00:14.0/usb2/2-1/2-1.4/2-1.4:1.0/host6/target6:0:0/6:0:0:0",
+            "pci0000:00/0000:00:14.0/usb2/2-1/2-1.4/2-1.4:1.0/host6/target6:0:0/6:0:0:0/block",
             "sdc",
             &[],
         );
@@ -242,7 +243,83 @@ mod tests {
         let empty = sys_with("pci0000:00/0000:00:04.0", "sr0", &[("size", "0\n")]);
         assert_eq!(SysBlock::new(empty.path(), "/").list().unwrap(), []);
         let virtual_one = sys_with("virtual", "loop0", &[]);
-        fs::remove_dir(virtual_one.path().join("devices/virtual/block/loop0/device")).unwrap();
+        fs::remove_dir(virtual_one.path().join("devices/virtual/loop0/device")).unwrap();
         assert_eq!(SysBlock::new(virtual_one.path(), "/").list().unwrap(), []);
+    }
+
+    /// What OVMF (edk2 2022.11) wrote into `Boot####` for disks of each kind in QEMU, and where Linux 6.12 showed them.
+    const SEEN: [(&str, &str, &str, &[(&str, &str)]); 6] = [
+        (
+            "02010c00d041030a00000000 010106000005",
+            "pci0000:00/0000:00:05.0/virtio2/block",
+            "vda",
+            &[("../../../../firmware_node/uid", "0")],
+        ),
+        (
+            "02010c00d041030a00000000 010106000009 03120a000300ffff0000",
+            "pci0000:00/0000:00:09.0/ata4/host3/target3:0:0/3:0:0:0/block",
+            "sda",
+            &[
+                ("../../../../../../../firmware_node/uid", "0"),
+                ("../../../../../ata_port/ata4/port_no", "4"),
+            ],
+        ),
+        (
+            "02010c00d041030a00000000 010106000008 010106000000 0317100001000000 0000000000000000",
+            "pci0000:00/0000:00:08.0/0000:01:00.0/nvme/nvme0",
+            "nvme0n1",
+            &[("../../../../../firmware_node/uid", "0"), ("nsid", "1")],
+        ),
+        (
+            "02010c00d041030a00000000 010106000007 030506000500 030506000200",
+            "pci0000:00/0000:00:07.0/usb1/1-2/1-2.3/1-2.3:1.0/host12/target12:0:0/12:0:0:0/block",
+            "sdb",
+            &[("../../../../../../../../../firmware_node/uid", "0")],
+        ),
+        (
+            "02010c00d041030a00000000 01010600000a 0302080005000200",
+            "pci0000:00/0000:00:0a.0/virtio3/host13/target13:0:5/13:0:5:2/block",
+            "sdc",
+            &[("../../../../../../../firmware_node/uid", "0")],
+        ),
+        (
+            "02010c00d041030a40000000 010106000000 010106000000",
+            "pci0000:40/0000:40:00.0/0000:41:00.0/virtio4/block",
+            "vdb",
+            &[("../../../../../firmware_node/uid", "64")],
+        ),
+    ];
+
+    fn seen_path(hex: &str) -> DevicePath {
+        let digits: Vec<u8> = hex.bytes().filter(|byte| *byte != b' ').collect();
+        let bytes = digits.chunks(2).map(|pair| {
+            let pair = std::str::from_utf8(pair).unwrap();
+            u8::from_str_radix(pair, 16).unwrap()
+        });
+        DevicePath::parse(&bytes.collect::<Vec<_>>()).unwrap()
+    }
+
+    #[test]
+    fn each_disk_that_the_firmware_named_is_found_and_no_other_one() {
+        let locations: Vec<Location> = SEEN
+            .iter()
+            .map(|(_, way, name, files)| only_disk(&sys_with(way, name, files)).location)
+            .collect();
+        for (of_path, (hex, ..)) in SEEN.iter().enumerate() {
+            for (of_disk, location) in locations.iter().enumerate() {
+                let expected = if of_path == of_disk {
+                    Verdict::Same
+                } else {
+                    Verdict::Different
+                };
+                assert_eq!(
+                    location.compare(&seen_path(hex)),
+                    expected,
+                    "{} {}",
+                    SEEN[of_path].2,
+                    SEEN[of_disk].2
+                );
+            }
+        }
     }
 }

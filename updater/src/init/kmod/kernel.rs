@@ -19,7 +19,7 @@ pub struct ModuleFolderError {
 }
 
 /// `/usr/lib/modules/RELEASE`
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ModuleFolder(PathBuf);
 
 impl ModuleFolder {

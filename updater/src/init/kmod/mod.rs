@@ -4,7 +4,7 @@ mod index;
 mod kernel;
 mod pattern;
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, io, sync::Arc};
 
 pub use index::{Load, ModuleIndex, ModuleName};
 pub use kernel::{ModuleFolder, ModuleFolderError};
@@ -38,17 +38,18 @@ pub enum ModuleError {
     },
 }
 
-/// The kernel's modules: which there are, and which have been tried.
+/// The kernel's modules: which there are, and which have been tried. Several may work at a time: the kernel takes a module
+/// once and lets the second wait for the first.
 #[derive(Debug)]
 pub struct Modules<L> {
-    index: ModuleIndex,
+    index: Arc<ModuleIndex>,
     loader: L,
     tried: BTreeSet<ModuleName>,
 }
 
 impl<L: Loader> Modules<L> {
     /// Nothing is loaded yet.
-    pub const fn new(index: ModuleIndex, loader: L) -> Self {
+    pub const fn new(index: Arc<ModuleIndex>, loader: L) -> Self {
         Self {
             index,
             loader,
@@ -136,7 +137,7 @@ mod tests {
             "kernel/erofs.ko\n",
         );
         let calls = Vec::new();
-        Modules::new(index, FakeLoader { calls, refuses })
+        Modules::new(index.into(), FakeLoader { calls, refuses })
     }
 
     #[test]
