@@ -62,6 +62,14 @@ pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<(), FinishErro
     }
     edit::write_text_if_missing(tree, "etc/hosts", HOSTS)?;
     edit::write_text_if_missing(tree, "etc/hostname", &format!("{}\n", inputs.recipe.image.name))?;
+    if tree.contains("etc/modules-load.d/modules.conf") {
+        // The link's target is written by kmod's postinst; a dangling one fails systemd-modules-load.
+        edit::write_text_if_missing(
+            tree,
+            "etc/modules",
+            "# Names of kernel modules to load at boot, one a line.\n",
+        )?;
+    }
     edit::write_text_if_missing(tree, "etc/locale.conf", "LANG=C.UTF-8\n")?;
     // systemd(1), "machine-id": tells PID 1 that the device's own id isn't known yet.
     edit::write_text(tree, "etc/machine-id", "uninitialized\n")?;
@@ -89,8 +97,10 @@ fn writable_folders(tree: &mut Tree) -> Result<(), FinishError> {
         }
         edit::link(tree, path, target)?;
     }
-    // systemd's own would find links where it wants folders.
+    // systemd's own would find links where it wants folders. The second would also let whoever starts the machine put
+    // keys for root and host names into it: a device is configured by its device.toml alone.
     edit::remove(tree, "usr/lib/tmpfiles.d/home.conf")?;
+    edit::remove(tree, "usr/lib/tmpfiles.d/provision.conf")?;
     if tree.contains("usr/lib/systemd/systemd-journald") {
         lines.push_str("d /var/log/journal 2755 root systemd-journal -\n");
     }

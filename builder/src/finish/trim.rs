@@ -8,7 +8,7 @@ use super::{edit, error::FinishError};
 use crate::tree::{Entry, Node, Tree, TreePath};
 
 /// Removed with everything below.
-const REMOVED: [&str; 31] = [
+const REMOVED: [&str; 51] = [
     // Documentation; /usr/share/doc is dealt with by itself.
     "usr/share/doc-base",
     "usr/share/gtk-doc",
@@ -25,6 +25,28 @@ const REMOVED: [&str; 31] = [
     "usr/share/aclocal",
     "usr/share/pkgconfig",
     "usr/lib/initcpio",
+    "usr/share/apport",
+    // For desktops.
+    "usr/share/applications",
+    "usr/share/icons",
+    "usr/share/menu",
+    "usr/share/metainfo",
+    "usr/share/pixmaps",
+    // State and caches of package management; the database itself goes below /usr.
+    "var/backups",
+    "var/cache/adduser",
+    "var/cache/apt",
+    "var/cache/debconf",
+    "var/cache/ldconfig",
+    "var/cache/man",
+    "var/lib/apt",
+    "var/lib/dpkg",
+    "var/lib/pam",
+    "var/lib/sgml-base",
+    "var/lib/ucf",
+    "var/lib/xml-core",
+    "var/log/apt",
+    "var/log/runit",
     // For making an initramfs on the machine: the builder makes it.
     "etc/initramfs-tools",
     "etc/kernel",
@@ -48,17 +70,6 @@ const REMOVED: [&str; 31] = [
     "usr/lib/udev/hwdb.d",
 ];
 
-/// Emptied: what is generated at run time or by tools that images don't run.
-const EMPTIED: [&str; 7] = [
-    "var/cache",
-    "var/backups",
-    "var/lib/apt",
-    "var/lib/dpkg",
-    "var/lib/pam",
-    "var/lib/ucf",
-    "var/log/apt",
-];
-
 /// Single files and patterns, `*` not crossing folders.
 const PATTERNS: [&str; 5] = [
     "usr/lib/python3*/**/__pycache__/**",
@@ -76,23 +87,11 @@ pub(super) fn run(tree: &mut Tree) -> Result<(), FinishError> {
     for path in REMOVED {
         edit::remove(tree, path)?;
     }
-    for path in EMPTIED {
-        empty(tree, path)?;
-    }
     documentation(tree);
     translations(tree);
     by_pattern(tree);
     native_init_scripts(tree)?;
     dangling_alternatives(tree);
-    Ok(())
-}
-
-fn empty(tree: &mut Tree, path: &str) -> Result<(), FinishError> {
-    let folder: TreePath = path.parse().map_err(FinishError::Path)?;
-    let inner: Vec<TreePath> = tree.children(&folder).map(|(found, _)| found.clone()).collect();
-    for found in inner {
-        tree.remove(&found);
-    }
     Ok(())
 }
 
@@ -234,15 +233,16 @@ mod tests {
     }
 
     #[test]
-    fn caches_are_emptied_and_init_scripts_with_units_go() {
+    fn caches_of_package_management_and_init_scripts_with_units_go() {
         let mut tree = testing::tree(&[
             ("var/cache/apt/pkgcache.bin", ""),
+            ("var/cache/daemon/x", ""),
             ("etc/init.d/ssh", ""),
             ("etc/init.d/only-script", ""),
             ("usr/lib/systemd/system/ssh.service", ""),
         ]);
         run(&mut tree).unwrap();
-        assert!(tree.contains("var/cache") && !tree.contains("var/cache/apt"));
+        assert!(tree.contains("var/cache/daemon/x") && !tree.contains("var/cache/apt"));
         assert!(!tree.contains("etc/init.d/ssh") && tree.contains("etc/init.d/only-script"));
     }
 }

@@ -30,9 +30,10 @@ pub(super) fn run(tree: &mut Tree, accounts: &Accounts) -> Result<(), FinishErro
         .below(&var)
         .map(|(path, entry)| (path.clone(), entry.clone()))
         .collect();
+    let database = format!("var/{}", dpkg::IN_VAR);
     let mut lines = "# Made from what packages ship in /var.\n".to_owned();
     for (path, entry) in &content {
-        if spoken_for.contains(path.as_str()) {
+        if spoken_for.contains(path.as_str()) || path.as_str() == database {
             continue;
         }
         if let Node::File(..) = entry.node {
@@ -42,7 +43,6 @@ pub(super) fn run(tree: &mut Tree, accounts: &Accounts) -> Result<(), FinishErro
     }
     tree.remove(&var);
     edit::put(tree, "var", Entry::directory(0o755))?;
-    let database = format!("var/{}", dpkg::IN_VAR);
     let to_database = format!("../../{}", dpkg::DATABASE);
     edit::link(tree, &database, &to_database)?;
     writeln!(lines, "L+ /{database} - - - - {to_database}").unwrap_or_default();
@@ -144,6 +144,7 @@ mod tests {
         ]);
         edit::ensure_directory(&mut tree, "var/log", 0o755).unwrap();
         edit::link(&mut tree, "var/run", "../run").unwrap();
+        edit::ensure_directory(&mut tree, "var/lib/dpkg", 0o755).unwrap();
         let mut folder = Entry::directory(0o2775);
         (folder.metadata.uid, folder.metadata.gid) = (6, 12);
         edit::put(&mut tree, "var/mail", folder).unwrap();
