@@ -29,6 +29,7 @@ mod testing;
 mod tests;
 mod unsynced;
 mod variant;
+mod verify;
 
 use std::{
     fmt, io,
@@ -42,6 +43,7 @@ pub use image::{ImageCommit, ImageRecord, RecordedPackage, StoredImage};
 pub use import::PackageFile;
 pub use package::PackageTree;
 pub use prune::{Keep, Pruned, prune};
+pub use verify::{Verified, discard};
 
 use self::{commits::Commits, lock::StoreLock, objects::Objects, unsynced::Unsynced};
 

@@ -58,7 +58,7 @@ pub(super) fn make_usable(store: &Path, boot: &str) -> Result<(), StoreError> {
 }
 
 /// Removes the store. It loses its name first, so that half of it is never taken for the whole.
-fn discard(store: &Path) -> io::Result<()> {
+pub(super) fn discard(store: &Path) -> io::Result<()> {
     let old = beside(store, ".old");
     remove_folder(&old)?;
     match fs::rename(store, &old) {
