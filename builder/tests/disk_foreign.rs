@@ -1,5 +1,5 @@
 //! A disk image against tools that nobody here wrote. Debian has them in gdisk, dosfstools, mtools, e2fsprogs,
-//! cryptsetup-bin and bmap-tools; one that is missing fails its test.
+//! cryptsetup-bin, erofs-utils, bmap-tools and systemd-container; one that is missing fails its test.
 #![expect(
     clippy::expect_used,
     clippy::panic,
@@ -53,10 +53,22 @@ fn noise(seed: u32, len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
+/// An EROFS that holds noise and zeros.
 fn root() -> Vec<u8> {
-    let mut root = noise(1, 20 << 20);
-    root[5 << 20..6 << 20].fill(0);
-    root
+    let folder = tempfile::tempdir().unwrap();
+    let tree = folder.path().join("tree");
+    fs::create_dir(&tree).unwrap();
+    let mut content = noise(1, 20 << 20);
+    content[5 << 20..6 << 20].fill(0);
+    fs::write(tree.join("file"), content).unwrap();
+    let image = folder.path().join("root");
+    let uuid = "-U7d1b0c2e-52f0-4d0a-9f0e-6f7574637270";
+    run(
+        "erofs-utils",
+        "mkfs.erofs",
+        &["-T0", "--all-root", uuid, text(&image), text(&tree)],
+    );
+    fs::read(image).unwrap()
 }
 
 fn build(folder: &Path) -> (DiskFacts, Layout) {
@@ -268,4 +280,48 @@ fn two_builds_in_two_places_give_the_same_bytes() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(names.len(), 2, "{names:?}");
+}
+
+#[test]
+fn systemd_dissect_finds_slot_a_its_tree_and_the_esp_and_nothing_else() {
+    let (_, facts, _) = &*IMAGE;
+    // It wants a loop device, and so root.
+    let program = ["sudo", "-n", "systemd-dissect"];
+    let program = if rustix::process::geteuid().is_root() {
+        &program[2..]
+    } else {
+        &program[..]
+    };
+    let args = [&program[1..], &["--json=short", text(&facts.image)]].concat();
+    let found = run("systemd-container", program[0], &args);
+    let json = found
+        .lines()
+        .find(|line| line.starts_with('{'))
+        .expect("one line of JSON");
+    let found: serde_json::Value = serde_json::from_str(json).unwrap();
+    let mut mounts: Vec<String> = found["mounts"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mount| {
+            let field = |name: &str| mount[name].as_str().unwrap_or("-").to_owned();
+            [
+                field("designator"),
+                field("partition_label"),
+                field("fstype"),
+                field("architecture"),
+            ]
+            .join(" ")
+        })
+        .collect();
+    mounts.sort();
+    assert_eq!(
+        mounts,
+        [
+            "esp outcrop-esp vfat -",
+            "root outcrop-root-a erofs x86-64",
+            "root-verity outcrop-verity-a DM_verity_hash x86-64",
+        ]
+    );
+    assert_eq!(found["useBootableUefi"], true);
 }

@@ -8,4 +8,5 @@ pub mod gpt;
 pub mod identity;
 pub mod image;
 pub mod layout;
+pub mod read;
 pub mod units;

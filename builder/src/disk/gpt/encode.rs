@@ -1,6 +1,9 @@
 //! Writes a table.
 
-use outcrop_release::partition::{NO_AUTO_FLAG, Partition};
+use outcrop_release::{
+    partition::{NO_AUTO_FLAG, Partition},
+    slot::Slot,
+};
 use uuid::Uuid;
 
 use super::{
@@ -97,11 +100,13 @@ impl Gpt {
     }
 }
 
-/// No-auto on what `outcrop-init` alone sets up: discovery would find two of each, and not know which one counts.
+/// No-auto on all but slot A's root and tree, so that tools which discover partitions (`systemd-dissect`) see the release
+/// that an image holds: not the empty slot, and not the data for a root. On the device nothing is discovered
+/// (`systemd.gpt_auto=no`).
 const fn attributes(partition: Partition) -> u64 {
     match partition {
-        Partition::Root(_) | Partition::Verity(_) => NO_AUTO_FLAG,
-        Partition::Esp | Partition::BootRecord | Partition::Data => 0,
+        Partition::Root(Slot::B) | Partition::Verity(Slot::B) | Partition::Data => NO_AUTO_FLAG,
+        Partition::Root(Slot::A) | Partition::Verity(Slot::A) | Partition::Esp | Partition::BootRecord => 0,
     }
 }
 

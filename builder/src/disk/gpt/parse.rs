@@ -171,7 +171,8 @@ mod tests {
         let read = Gpt::read(&Start(table.primary(), table.sectors * 512 + 4096)).unwrap();
         assert_eq!(read, table);
         assert_eq!(read.entry(5).unwrap().label, "outcrop-root-a");
-        assert_eq!(read.entry(5).unwrap().attributes, 1 << 63);
+        let attributes = [1, 5, 6, 7, 8, 9].map(|number| read.entry(number).unwrap().attributes >> 63);
+        assert_eq!(attributes, [0, 0, 0, 1, 1, 1]);
         assert_eq!(
             read.entry(9).unwrap().extent,
             table.entry(Partition::Data.number()).unwrap().extent

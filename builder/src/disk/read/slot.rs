@@ -1,0 +1,133 @@
+//! What a slot holds.
+
+use outcrop_release::{
+    cmdline::CommandLine,
+    digest::RootHash,
+    partition::Partition,
+    slot::Slot,
+    verity::{
+        BLOCK_BYTES, SUPERBLOCK_BYTES, Superblock, SuperblockError, TOP_BLOCK_OFFSET, root_hash_of_top_block,
+    },
+};
+
+use super::image::{DiskImage, DiskReadError};
+use crate::{boot::uki::UkiFacts, read_at::ReadAt as _};
+
+/// One slot of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotFacts {
+    /// Root file system and tree; none when the slot is empty.
+    pub root: Option<RootFacts>,
+    /// Boot payload; none when its file holds nothing.
+    pub boot: Option<BootFacts>,
+}
+
+/// A slot's root file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RootFacts {
+    /// What the verity partition begins with.
+    pub superblock: Superblock,
+    /// Hash of the tree's top block. That the tree and the data match it isn't checked.
+    pub root_hash: RootHash,
+    /// Space for root file systems, in bytes.
+    pub slot_bytes: u64,
+}
+
+/// A slot's boot payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BootFacts {
+    /// The UKI.
+    pub uki: UkiFacts,
+    /// Its command line, split.
+    pub command_line: CommandLine,
+    /// Space for boot payloads, in bytes.
+    pub slot_bytes: u64,
+}
+
+impl SlotFacts {
+    /// Whether the boot payload names the root file system of its own slot.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        match (&self.root, &self.boot) {
+            (Some(root), Some(boot)) => boot.command_line.root_hash() == Ok(root.root_hash),
+            _ => false,
+        }
+    }
+}
+
+impl DiskImage {
+    /// Reads what `slot` holds.
+    ///
+    /// # Errors
+    /// When there is something that can't be read.
+    pub fn slot(&self, slot: Slot) -> Result<SlotFacts, DiskReadError> {
+        Ok(SlotFacts {
+            root: self.root_facts(slot)?,
+            boot: self.boot_facts(slot)?,
+        })
+    }
+
+    fn root_facts(&self, slot: Slot) -> Result<Option<RootFacts>, DiskReadError> {
+        let verity = self.partition(Partition::Verity(slot))?;
+        let head = verity
+            .read_vec(0, SUPERBLOCK_BYTES)
+            .map_err(|source| self.failed(source))?;
+        let superblock = match Superblock::parse(&head) {
+            Ok(superblock) => superblock,
+            Err(SuperblockError::Magic) => return Ok(None),
+            Err(source) => {
+                return Err(DiskReadError::Verity {
+                    path: self.path.clone(),
+                    slot,
+                    source,
+                });
+            }
+        };
+        let mut top = [0; BLOCK_BYTES];
+        verity
+            .read_exact_at(&mut top, TOP_BLOCK_OFFSET)
+            .map_err(|source| self.failed(source))?;
+        let root_hash = root_hash_of_top_block(&superblock.salt, &top);
+        let slot_bytes = self.partition(Partition::Root(slot))?.len();
+        Ok(Some(RootFacts {
+            superblock,
+            root_hash,
+            slot_bytes,
+        }))
+    }
+
+    fn boot_facts(&self, slot: Slot) -> Result<Option<BootFacts>, DiskReadError> {
+        let esp = self.esp()?;
+        let path = format!("EFI/Linux/{}", slot.uki_file_name());
+        let Some(file) = esp.find(&path).map_err(|source| self.bad_esp(source))? else {
+            return Ok(None);
+        };
+        let content = esp.contiguous(&file).map_err(|source| self.bad_esp(source))?;
+        let content = content.ok_or_else(|| DiskReadError::Fragmented {
+            path: self.path.clone(),
+            slot,
+        })?;
+        let mut start = [0; 2];
+        let empty = content.len() < 2 || {
+            content
+                .read_exact_at(&mut start, 0)
+                .map_err(|source| self.failed(source))?;
+            start == [0; 2]
+        };
+        if empty {
+            return Ok(None);
+        }
+        let uki = UkiFacts::read(&content);
+        let uki = uki.map_err(|source| DiskReadError::Uki {
+            path: self.path.clone(),
+            slot,
+            source,
+        })?;
+        let command_line = CommandLine::parse(&uki.command_line);
+        Ok(Some(BootFacts {
+            uki,
+            command_line,
+            slot_bytes: content.len(),
+        }))
+    }
+}
