@@ -1,6 +1,6 @@
 //! The command line: arguments and dispatch. What the commands do is in [`crate::commands`].
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{ArgAction, Args, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -15,6 +15,7 @@ use crate::{
     fetch::Mode,
     inspect::Wanted,
     pipeline::Request,
+    run::machine::PortForward,
     terminal::{Abilities, Color, Verbosity, bars::Bars, report, signals},
 };
 
@@ -117,6 +118,11 @@ enum Command {
     /// Writes NAME-VERSION-ARCH-BOARD.img (sparse), its block map, its bill of materials and SHA256SUMS. Takes nothing
     /// but what the lock names; `outcrop lock` makes or renews it.
     Build(BuildArgs),
+    /// Boot an image in QEMU on this terminal; Ctrl-A X ends it
+    ///
+    /// The image is never modified: what the machine writes is gone with it. The machine has UEFI firmware; KVM is used
+    /// where it really works.
+    Run(RunArgs),
     /// Tell what a disk image holds: release, root hash, partitions, slots, packages
     Inspect {
         /// The image
@@ -178,6 +184,46 @@ struct BuildArgs {
     device_programs: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct RunArgs {
+    /// The image
+    image: PathBuf,
+    /// Lead a port of this machine's loopback interface into the guest: 2222:22; may repeat
+    #[arg(long, value_name = "HOST:GUEST")]
+    port: Vec<PortForward>,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024)]
+    memory: u32,
+    /// Processors
+    #[arg(long, default_value_t = 2)]
+    cpus: u32,
+    /// End the machine once it is healthy; fail when it isn't in time (for CI)
+    #[arg(long)]
+    until_healthy: bool,
+    /// With --until-healthy: how long to wait
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        requires = "until_healthy"
+    )]
+    timeout: u64,
+}
+
+impl From<RunArgs> for commands::run::Options {
+    fn from(arguments: RunArgs) -> Self {
+        Self {
+            image: arguments.image,
+            ports: arguments.port,
+            memory_mib: arguments.memory,
+            cpus: arguments.cpus,
+            until_healthy: arguments
+                .until_healthy
+                .then(|| Duration::from_secs(arguments.timeout)),
+        }
+    }
+}
+
 impl From<BuildArgs> for Request {
     fn from(arguments: BuildArgs) -> Self {
         Self {
@@ -202,6 +248,7 @@ impl Command {
             Self::Cache { json, .. } | Self::Diff { json, .. } | Self::Inspect { json, .. } => *json,
             Self::New { .. }
             | Self::Build(_)
+            | Self::Run(_)
             | Self::Lock { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => false,
@@ -305,6 +352,7 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
             };
             commands::cache::run(&options, context)
         }
+        Command::Run(arguments) => commands::run::run(&arguments.into(), context),
         Command::Build(arguments) => commands::build::run(&arguments.into(), context),
         Command::Completions { shell } => commands::completions::run(shell, Cli::command(), context),
         Command::Man { dir } => commands::man::run(&dir, Cli::command(), context),

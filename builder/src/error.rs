@@ -77,6 +77,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Pipeline(#[from] PipelineError),
+    /// `outcrop run`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Run(#[from] commands::run::RunFailure),
     /// `outcrop new`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -130,6 +134,7 @@ impl Error {
             Self::Initramfs(error) => error.class(),
             Self::Uki(error) => error.class(),
             Self::Pipeline(error) => error.class(),
+            Self::Run(error) => error.class(),
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
             Self::Diff(error) => error.class(),

@@ -50,12 +50,27 @@ pub enum Error {
         /// What it printed.
         output: String,
     },
+    /// The machine came up, but not whole.
+    #[error("{line}\n{console}")]
+    Degraded {
+        /// What the boot report said.
+        line: String,
+        /// Everything on the console.
+        console: String,
+    },
+    /// An image can't be read.
+    #[error("read the image")]
+    Image(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The image to boot isn't there.
     #[error("no image {}: `cargo xtask test` builds the images and runs the scenarios", .0.display())]
     NoImage(PathBuf),
 }
 
 impl Error {
+    pub(crate) fn image(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Image(source.into())
+    }
+
     pub(crate) fn io(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { doing, source }
     }

@@ -10,6 +10,7 @@ pub mod error;
 pub mod guest;
 pub mod images;
 pub mod monitor;
+pub mod scenario;
 pub mod shell;
 
 pub use console::Console;

@@ -1,12 +1,19 @@
 //! What scenarios share: a test per architecture, how long things take, where bytes of a file lie on the disk.
 
-use std::{path::Path, time::Duration};
+use std::{fs::File, os::unix::fs::FileExt as _, path::Path, time::Duration};
 
-use outcrop_builder::run::accel::Accelerator;
-use outcrop_release::arch::Architecture;
+use outcrop_builder::{
+    disk::read::DiskImage,
+    erofs::{Node, Reader},
+    run::accel::Accelerator,
+    tree::TreePath,
+};
+use outcrop_release::{arch::Architecture, partition::Partition, slot::Slot};
 
 use crate::{Error, Guest, Shell};
 
+/// Bytes that are compared at a time.
+const CHUNK_BYTES: usize = 1 << 20;
 /// What the boot report prints when everything came up.
 pub const HEALTHY: &str = "outcrop: healthy: ";
 /// What it prints when something didn't.
@@ -41,7 +48,14 @@ pub fn boot_time(architecture: Architecture) -> Duration {
 pub fn wait_healthy(guest: &mut Guest) -> Result<String, Error> {
     let limit = boot_time(guest.architecture);
     let (which, line) = guest.console.expect_any(&[HEALTHY, DEGRADED], limit)?;
-    if which == 0 { Ok(line) } else { Err(Error::Degraded { line, console: guest.console.text() }) }
+    if which == 0 {
+        Ok(line)
+    } else {
+        Err(Error::Degraded {
+            line,
+            console: guest.console.text(),
+        })
+    }
 }
 
 /// Waits until the machine has come up and opens the serial shell (of a development image).
@@ -58,6 +72,70 @@ pub fn healthy_shell(guest: &mut Guest) -> Result<Shell<'_>, Error> {
 ///
 /// # Errors
 /// When the image can't be read or has no such file with a block of its own.
-pub fn offset_of_file(_image: &Path, _file: &str) -> Result<u64, Error> {
-    todo!()
+pub fn offset_of_file(image: &Path, file: &str) -> Result<u64, Error> {
+    let disk = open(image)?;
+    let root = Partition::Root(Slot::A);
+    let reader = Reader::open(disk.partition(root).map_err(Error::image)?).map_err(Error::image)?;
+    let path: TreePath = file.parse().map_err(Error::image)?;
+    match reader.find(&path).map_err(Error::image)?.map(|entry| entry.node) {
+        Some(Node::File { extents, .. }) if !extents.is_empty() => {
+            Ok(offset_of_partition(image, root)? + extents[0].offset)
+        }
+        _ => Err(Error::image(format!(
+            "no file {path} with bytes in {}",
+            image.display()
+        ))),
+    }
+}
+
+/// Where a partition begins, in bytes from the disk's start.
+///
+/// # Errors
+/// When the image can't be read.
+pub fn offset_of_partition(image: &Path, partition: Partition) -> Result<u64, Error> {
+    let disk = open(image)?;
+    let entry = disk.table().entry(partition.number());
+    let entry = entry.ok_or_else(|| Error::image(format!("no partition {}", partition.label())))?;
+    Ok(entry.extent.start)
+}
+
+/// Labels of the partitions whose bytes differ between an image and a disk that began as its copy. A partition that has
+/// grown is compared as far as the image goes.
+///
+/// # Errors
+/// When one of them can't be read.
+pub fn differing_partitions(image: &Path, disk: &Path) -> Result<Vec<String>, Error> {
+    let table = open(image)?;
+    let (image, disk) = (open_file(image)?, open_file(disk)?);
+    let mut labels = Vec::new();
+    for entry in &table.table().entries {
+        if differ(&image, &disk, entry.extent.start, entry.extent.len)? {
+            labels.push(entry.label.clone());
+        }
+    }
+    Ok(labels)
+}
+
+fn differ(one: &File, two: &File, start: u64, len: u64) -> Result<bool, Error> {
+    let (mut left, mut right) = (vec![0; CHUNK_BYTES], vec![0; CHUNK_BYTES]);
+    let mut at = start;
+    while at < start + len {
+        let count = CHUNK_BYTES.min(usize::try_from(start + len - at).unwrap_or(CHUNK_BYTES));
+        let (left, right) = (&mut left[..count], &mut right[..count]);
+        one.read_exact_at(left, at).map_err(Error::io("read the image"))?;
+        two.read_exact_at(right, at).map_err(Error::io("read the disk"))?;
+        if left != right {
+            return Ok(true);
+        }
+        at += count as u64;
+    }
+    Ok(false)
+}
+
+fn open(image: &Path) -> Result<DiskImage, Error> {
+    DiskImage::open(image).map_err(Error::image)
+}
+
+fn open_file(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(Error::io("open an image"))
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use outcrop_qemu::{
     Disk, Start, images, on_both_architectures,
-    scenario::{DEGRADED, healthy_shell, wait_healthy},
+    scenario::{DEGRADED, differing_partitions, healthy_shell, wait_healthy},
 };
 use outcrop_release::arch::Architecture;
 
@@ -125,7 +125,7 @@ fn a_boot_writes_nothing_to_the_root_slots(architecture: Architecture) {
     let mut guest = Start::new(architecture, &disk).boot().unwrap();
     wait_healthy(&mut guest).unwrap();
     guest.power_off(Duration::from_secs(120)).unwrap();
-    let written = outcrop_qemu::scenario::differing_partitions(&image, disk.raw().unwrap()).unwrap();
+    let written = differing_partitions(&image, disk.raw().unwrap()).unwrap();
     assert_eq!(
         written,
         ["outcrop-data"],

@@ -8,6 +8,7 @@ pub mod inspect;
 pub mod lock;
 pub mod man;
 pub mod new;
+pub mod run;
 
 use std::{
     fmt,

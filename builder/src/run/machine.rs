@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use outcrop_release::arch::Architecture;
@@ -55,6 +56,25 @@ pub struct PortForward {
     pub host: u16,
     /// In the guest.
     pub guest: u16,
+}
+
+/// A text that names no forwarded port.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} isn't HOST:GUEST, two port numbers from 1 to 65535, as in 2222:22")]
+pub struct BadPort(pub String);
+
+impl FromStr for PortForward {
+    type Err = BadPort;
+
+    fn from_str(text: &str) -> Result<Self, BadPort> {
+        let bad = || BadPort(text.to_owned());
+        let port = |digits: &str| digits.parse().ok().filter(|port| *port != 0).ok_or_else(bad);
+        let (host, guest) = text.split_once(':').ok_or_else(bad)?;
+        Ok(Self {
+            host: port(host)?,
+            guest: port(guest)?,
+        })
+    }
 }
 
 impl Machine {
@@ -218,6 +238,20 @@ mod tests {
             text.contains("file=/vars,,1") && text.contains(r#""filename":"/disk \"0\"""#),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_port_is_two_numbers_and_neither_is_zero() {
+        assert_eq!(
+            "2222:22".parse(),
+            Ok(PortForward {
+                host: 2222,
+                guest: 22
+            })
+        );
+        for text in ["22", "0:22", "2222:0", "65536:1", "a:b", "1:2:3", ""] {
+            assert_eq!(text.parse::<PortForward>(), Err(BadPort(text.to_owned())));
+        }
     }
 
     #[test]
