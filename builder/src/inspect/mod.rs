@@ -5,7 +5,7 @@ pub mod files;
 pub mod image;
 pub mod packages;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod text;
 
 use std::path::Path;

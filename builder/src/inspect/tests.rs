@@ -35,7 +35,7 @@ const STATUS: &str = "Package: small\nStatus: install ok installed\nArchitecture
 const OS_RELEASE: &str =
     "PRETTY_NAME=\"edge 0.1.0 (Debian)\"\nIMAGE_ID=edge\nIMAGE_VERSION=\"0.1.0\"\nID=debian\n";
 
-fn root() -> Tree {
+pub(crate) fn root() -> Tree {
     let database = "usr/lib/sysimage/dpkg";
     let mut tree = Tree::new();
     let mut put = |path: &str, entry| tree.insert_all(path.parse().unwrap(), entry).unwrap();
@@ -64,7 +64,7 @@ fn root() -> Tree {
 }
 
 /// Makes an image of aarch64 in `folder`; `named` is the root hash on its command line, its own when none.
-fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout) {
+pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout) {
     let arch = Architecture::Aarch64;
     let identity = Identity {
         image: "edge".parse().unwrap(),

@@ -1,7 +1,7 @@
 //! Packages into the store, several at once.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::File,
     io::{self, Read, Seek as _},
     path::Path,
@@ -54,53 +54,49 @@ impl TreeStore {
         packages: &[PackageFile<'_>],
         progress: &dyn Progress,
     ) -> Result<Vec<Arc<PackageTree>>, StoreError> {
-        let work = |file: &PackageFile<'_>, worker: &mut Worker<'_>| worker.load(file);
-        let found = self.on_all_processors(packages, progress, work)?;
-        let missing: Vec<PackageFile<'_>> = packages
+        let mut known = HashSet::new();
+        let wanted: Vec<PackageFile<'_>> = packages
             .iter()
-            .zip(&found)
-            .filter(|(_, found)| found.is_none())
-            .map(|(file, _)| *file)
+            .filter(|file| known.insert(file.digest)) // a package may be locked for two roles
+            .copied()
             .collect();
-        let imported = if missing.is_empty() {
-            Vec::new()
-        } else {
-            self.begin_writing()?;
-            let imported = self.import_missing(&missing, progress)?;
-            self.flush_beside();
-            imported
-        };
-        let mut imported = imported.into_iter();
-        Ok(found
+        let look = |file: &PackageFile<'_>, worker: &mut Worker<'_>| worker.load(file);
+        let found = self.on_all_processors(&wanted, progress, look)?;
+        let missing = wanted.iter().zip(&found).filter(|(_, found)| found.is_none());
+        let missing: Vec<PackageFile<'_>> = missing.map(|(file, _)| *file).collect();
+        let mut trees: HashMap<FileDigest, Arc<PackageTree>> = found
             .into_iter()
-            .filter_map(|found| found.or_else(|| imported.next()))
+            .flatten()
+            .map(|package| (package.digest, package))
+            .collect();
+        if !missing.is_empty() {
+            self.begin_writing()?;
+            let imported = self.import_missing(missing, progress)?;
+            trees.extend(imported.into_iter().map(|package| (package.digest, package)));
+            self.flush_beside();
+        }
+        Ok(packages
+            .iter()
+            .filter_map(|file| trees.get(&file.digest).map(Arc::clone))
             .collect())
     }
 
-    /// Imports all of `packages` and returns them in their order.
+    /// Imports all of `packages`.
     fn import_missing(
         &self,
-        packages: &[PackageFile<'_>],
+        mut packages: Vec<PackageFile<'_>>,
         progress: &dyn Progress,
     ) -> Result<Vec<Arc<PackageTree>>, StoreError> {
-        let mut order: Vec<usize> = (0..packages.len()).collect();
         // the longest work first, so that no processor is left with it at the end
-        order.sort_by_key(|&index| std::cmp::Reverse(packages.get(index).map(|file| file.size)));
-        let queue: Vec<PackageFile<'_>> = order
-            .iter()
-            .filter_map(|&index| packages.get(index).copied())
-            .collect();
-        let bytes = queue.iter().map(|file| file.size).sum();
+        packages.sort_by_key(|file| std::cmp::Reverse(file.size));
+        let bytes = packages.iter().map(|file| file.size).sum();
         let phase = progress.phase("import packages", Some(bytes), Unit::Bytes);
         let work = |file: &PackageFile<'_>, worker: &mut Worker<'_>| {
             let package = worker.import(file, phase.as_ref())?;
             phase.advance(file.size);
             Ok(package)
         };
-        let imported = self.on_all_processors(&queue, progress, work)?;
-        let mut by_index: Vec<_> = order.into_iter().zip(imported).collect();
-        by_index.sort_by_key(|(index, _)| *index);
-        Ok(by_index.into_iter().map(|(_, package)| package).collect())
+        self.on_all_processors(&packages, progress, work)
     }
 
     /// Calls `work` for every file; results are in the order of `files`. The first failure ends the others soon.

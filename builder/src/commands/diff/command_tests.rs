@@ -7,6 +7,7 @@ use outcrop_release::digest::FileDigest;
 use crate::{
     cache::Cache,
     commands::{diff::*, testing},
+    inspect,
     lock::{
         self,
         format::{Archive, Lock, LockedPackage, LockedSuite, Role},
@@ -79,6 +80,27 @@ fn two_locks_are_compared_architecture_by_architecture() {
     assert!(json["x86_64"]["files"].is_null());
 }
 
+/// An image for aarch64 with one package of the same version.
+fn record(version: &str) -> ImageRecord {
+    ImageRecord {
+        name: "edge".parse().unwrap(),
+        architecture: Architecture::Aarch64,
+        version: version.to_owned(),
+        recipe: String::new(),
+        lock: String::new(),
+        root_hash: version.to_owned(),
+        kernel: "6.12".to_owned(),
+        command_line: vec![],
+        sizes: BTreeMap::new(),
+        packages: vec![RecordedPackage {
+            name: "curl".to_owned(),
+            version: version.to_owned(),
+            architecture: "arm64".to_owned(),
+            sha256: String::new(),
+        }],
+    }
+}
+
 #[test]
 fn two_builds_in_the_store_are_compared_without_reading_files() {
     let folder = tempfile::tempdir().unwrap();
@@ -87,24 +109,7 @@ fn two_builds_in_the_store_are_compared_without_reading_files() {
         let mut tree = Tree::new();
         tree.insert_all("etc/x".parse().unwrap(), Entry::file(0o644, text))
             .unwrap();
-        let record = ImageRecord {
-            name: "edge".parse().unwrap(),
-            architecture: Architecture::Aarch64,
-            version: version.to_owned(),
-            recipe: String::new(),
-            lock: String::new(),
-            root_hash: version.to_owned(),
-            kernel: "6.12".to_owned(),
-            command_line: vec![],
-            sizes: BTreeMap::new(),
-            packages: vec![RecordedPackage {
-                name: "curl".to_owned(),
-                version: version.to_owned(),
-                architecture: "arm64".to_owned(),
-                sha256: String::new(),
-            }],
-        };
-        store.commit_image(&tree, &record, 0).unwrap();
+        store.commit_image(&tree, &record(version), 0).unwrap();
     };
     commit("1", "old");
     commit("2", "newer");
@@ -113,6 +118,36 @@ fn two_builds_in_the_store_are_compared_without_reading_files() {
     assert!(text.starts_with("edge 1 -> edge 2 (aarch64)\n"), "{text}");
     assert!(
         text.contains("~ curl 1 -> 2") && text.contains("~ /etc/x (+2 B)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn an_image_is_compared_with_the_store_by_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let (image, _) = inspect::tests::image(folder.path(), None);
+    let image = image.display().to_string();
+    let same = diff(folder.path(), &image, &image, false).unwrap();
+    assert_eq!(same, "edge 0.1.0 -> edge 0.1.0 (aarch64)\n\nNothing differs.\n");
+    let store = TreeStore::open_volatile(&Cache::at(folder.path()).store()).unwrap();
+    let mut tree = inspect::tests::root();
+    tree.insert("usr/bin/s".parse().unwrap(), Entry::file(0o755, vec![3; 100]))
+        .unwrap();
+    let record = ImageRecord {
+        command_line: vec!["debug".to_owned()],
+        kernel: "6.12.2-arm64".to_owned(),
+        ..record("0.2.0")
+    };
+    store.commit_image(&tree, &record, 0).unwrap();
+    drop(store);
+    let text = diff(folder.path(), &image, "image/edge/aarch64", false).unwrap();
+    assert!(text.contains("Kernel: 6.12.1-arm64 -> 6.12.2-arm64\n"), "{text}");
+    assert!(
+        text.contains("  + debug\n") && text.contains("  + curl 0.2.0\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("1 changed (same size)\n  ~ /usr/bin/s (same size, mode)\n"),
         "{text}"
     );
 }

@@ -116,10 +116,11 @@ fn packages_come_back_in_the_order_asked_for_whether_new_or_known() {
         })
         .collect();
     bench.import(&packages[3]);
-    let files: Vec<PackageFile<'_>> = packages.iter().map(Package::file).collect();
+    let mut files: Vec<PackageFile<'_>> = packages.iter().map(Package::file).collect();
+    files.push(packages[1].file());
     let found = bench.store().import(&files, &Silent).unwrap();
     let names: Vec<_> = found.iter().map(|package| package.control.package()).collect();
-    assert_eq!(names, ["p0", "p1", "p2", "p3", "p4"]);
+    assert_eq!(names, ["p0", "p1", "p2", "p3", "p4", "p1"]);
 }
 
 /// Runs `work` without root's rights, if it has them.
