@@ -70,11 +70,14 @@ impl Console {
 
 /// `text` as records of the kernel's log.
 fn lines(level: Level, text: &str) -> Vec<String> {
-    let cut = |line: &str| {
-        let end = line.floor_char_boundary(MAX_LINE_BYTES.min(line.len()));
-        format!("<{}>outcrop-init: {}\n", level as u8, &line[..end])
-    };
-    text.lines().map(cut).collect()
+    let record = |line| format!("<{}>outcrop-init: {}\n", level as u8, cut(line));
+    text.lines().map(record).collect()
+}
+
+/// The beginning of `line` that fits, whole characters only.
+fn cut(line: &str) -> &str {
+    let mut ends = (0..=MAX_LINE_BYTES.min(line.len())).rev();
+    ends.find_map(|end| line.get(..end)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -247,8 +247,17 @@ mod tests {
         assert_eq!(SysBlock::new(virtual_one.path(), "/").list().unwrap(), []);
     }
 
-    /// What OVMF (edk2 2022.11) wrote into `Boot####` for disks of each kind in QEMU, and where Linux 6.12 showed them.
-    const SEEN: [(&str, &str, &str, &[(&str, &str)]); 6] = [
+    /// A device path, the folder and name of the disk that it leads to, and files in that folder.
+    type Seen = (
+        &'static str,
+        &'static str,
+        &'static str,
+        &'static [(&'static str, &'static str)],
+    );
+
+    /// What OVMF and AAVMF (edk2 2022.11) wrote into `Boot####` for disks of each kind in QEMU, and where Linux 6.12 showed
+    /// them.
+    const SEEN: [Seen; 6] = [
         (
             "02010c00d041030a00000000 010106000005",
             "pci0000:00/0000:00:05.0/virtio2/block",

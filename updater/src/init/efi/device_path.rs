@@ -66,7 +66,7 @@ impl DevicePath {
     /// When a node's length doesn't fit.
     pub fn parse(mut bytes: &[u8]) -> Result<Self, DevicePathError> {
         let mut nodes = Vec::new();
-        while let Some((kind, body, rest)) = split_node(bytes, nodes.len())? {
+        while let Some(Split { kind, body, rest }) = split_node(bytes, nodes.len())? {
             if nodes.len() == MAX_NODES {
                 return Err(DevicePathError::TooLong);
             }
@@ -83,10 +83,18 @@ impl DevicePath {
     }
 }
 
+/// Type and subtype.
 type Kind = (u8, u8);
 
-/// Type, body and rest; none at an end node or after the last byte.
-fn split_node(bytes: &[u8], index: usize) -> Result<Option<(Kind, &[u8], &[u8])>, DevicePathError> {
+/// The first node of some bytes, and what follows it.
+struct Split<'a> {
+    kind: Kind,
+    body: &'a [u8],
+    rest: &'a [u8],
+}
+
+/// None at an end node or after the last byte.
+fn split_node(bytes: &[u8], index: usize) -> Result<Option<Split<'_>>, DevicePathError> {
     const END: u8 = 0x7f;
     if bytes.is_empty() {
         return Ok(None);
@@ -99,7 +107,8 @@ fn split_node(bytes: &[u8], index: usize) -> Result<Option<(Kind, &[u8], &[u8])>
     let len = usize::from(u16::from_le_bytes([low, high]));
     let body = bytes.get(4..len).ok_or_else(truncated)?;
     let rest = bytes.get(len..).ok_or_else(truncated)?;
-    Ok(Some(((kind, subtype), body, rest)))
+    let kind = (kind, subtype);
+    Ok(Some(Split { kind, body, rest }))
 }
 
 impl Node {
