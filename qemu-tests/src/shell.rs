@@ -21,7 +21,9 @@ impl<'a> Shell<'a> {
     /// When the shell doesn't answer within `limit`.
     pub fn open(console: &'a mut Console, limit: Duration) -> Result<Self, Error> {
         let ready = "outcrop-shell-ready";
-        console.send("\n stty -echo columns 1000; PS1=; PS2=; dmesg -n 1; echo outcrop-shell-'ready'\n")?;
+        // dash: it edits no lines, so it prints nothing of its own.
+        console.send("\n exec sh\n")?;
+        console.send(" stty -echo columns 1000; PS1=; PS2=; dmesg -n 1; echo outcrop-shell-'ready'\n")?;
         console.expect(ready, limit)?;
         Ok(Self { console, count: 0 })
     }
