@@ -1,4 +1,11 @@
 //! Initramfs and UKI against tools that nobody here wrote: `cpio`, `zstd`'s own library, `objdump`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 #![expect(
     clippy::expect_used,
     clippy::panic,

@@ -1,5 +1,12 @@
 //! The program from outside: exit codes, standard output and error, what it leaves behind.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
 use std::{
     path::Path,
     process::{Command, Output},

@@ -1,5 +1,12 @@
 //! The image as users get it: it boots, it is what the design says, and it keeps what it should.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
 use std::time::Duration;
 
 use outcrop_qemu::{

@@ -1,5 +1,12 @@
 //! Disks that are damaged: bad data is never served, and a device that can be reached stays reachable.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
 use std::time::Duration;
 
 use outcrop_qemu::{

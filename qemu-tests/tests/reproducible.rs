@@ -1,5 +1,12 @@
 //! The same recipe gives the same bytes, whoever builds it, wherever, whenever; and without any privilege.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
+
 use std::{
     collections::BTreeMap,
     env, fs,

@@ -1,5 +1,11 @@
 //! The verity partition against `veritysetup`, which nobody here wrote (Debian package cryptsetup-bin).
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests fail by panicking"
+)]
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{

@@ -148,10 +148,11 @@ fn any_tree() -> impl Strategy<Value = Tree> {
             let Ok(path) = names.join("/").parse::<TreePath>() else {
                 continue;
             };
-            if tree.insert_all(path, entry.clone()).is_ok() && !entry.is_directory() {
-                if let Some(second) = second {
-                    tree.insert(second.parse().unwrap(), entry).unwrap();
-                }
+            if tree.insert_all(path, entry.clone()).is_ok()
+                && !entry.is_directory()
+                && let Some(second) = second
+            {
+                tree.insert(second.parse().unwrap(), entry).unwrap();
             }
         }
         tree

@@ -115,10 +115,9 @@ pub(super) fn package_bytes(tree: &Tree, inputs: &Inputs<'_>, unpacked: &str) ->
                 node: Node::File(content, _),
                 ..
             }) = tree.get(path)
+                && seen.insert(path)
             {
-                if seen.insert(path) {
-                    *bytes.entry(&package.name).or_default() += content.len();
-                }
+                *bytes.entry(&package.name).or_default() += content.len();
             }
         }
     }

@@ -62,10 +62,10 @@ fn store_content(
     metadata: &Metadata,
     content: &Content,
 ) -> Result<Checksum, StoreError> {
-    if let Content::Stored(object) = content {
-        if let Some(checksum) = objects.holds(object, metadata) {
-            return Ok(checksum);
-        }
+    if let Content::Stored(object) = content
+        && let Some(checksum) = objects.holds(object, metadata)
+    {
+        return Ok(checksum);
     }
     let mut reader = content.open().map_err(|source| StoreError::Content {
         path: path.clone(),

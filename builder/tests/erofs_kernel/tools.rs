@@ -124,7 +124,7 @@ fn an_image_of_mkfs_erofs_reads_as_the_folder_it_was_made_of() {
             Node::Directory => assert!(meta.is_dir()),
             Node::Symlink(target) => assert_eq!(Path::new(target), fs::read_link(&file).unwrap()),
             Node::File { .. } => {
-                assert!(reader.read_entry(&entry, 1 << 20).unwrap() == fs::read(&file).unwrap())
+                assert!(reader.read_entry(&entry, 1 << 20).unwrap() == fs::read(&file).unwrap());
             }
             Node::Special(kind) => panic!("{}: {kind:?}", entry.path),
         }

@@ -66,9 +66,7 @@ pub(crate) fn run(job: &Job<'_>) -> Result<PeerCost, Error> {
     let mut verity = host::as_root("veritysetup")?;
     verity.arg("format").args([&erofs, &tree]);
     let veritysetup = measure::measure(&verity)?;
-    [&root, &erofs, &tree]
-        .into_iter()
-        .try_for_each(|path| remove(path))?;
+    [&root, &erofs, &tree].into_iter().try_for_each(remove)?;
     let seconds = mmdebstrap.seconds + mkfs_erofs.seconds + veritysetup.seconds;
     Ok(PeerCost {
         mmdebstrap,

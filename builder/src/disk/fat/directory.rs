@@ -59,7 +59,7 @@ impl Item {
 /// The entries of a long name, last part first.
 fn long_entries(name: &str, checksum: u8) -> Vec<u8> {
     let mut units: Vec<u16> = name.encode_utf16().collect();
-    if units.len() % UNITS != 0 {
+    if !units.len().is_multiple_of(UNITS) {
         units.push(0);
         units.resize(units.len().next_multiple_of(UNITS), 0xffff);
     }

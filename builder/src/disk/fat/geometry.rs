@@ -127,7 +127,7 @@ mod tests {
         for mib in [260, 261, 320, 1000, 1024, 4096] {
             let shape = Geometry::new(mib * MIB).unwrap().check().unwrap();
             assert_eq!(shape.data_start() % MIB, 0, "{shape:?}");
-            assert!(shape.table(0).start % 4096 == 0 && shape.table(1).start % 4096 == 0);
+            assert!(shape.table(0).start.is_multiple_of(4096) && shape.table(1).start.is_multiple_of(4096));
             assert_eq!(shape.bytes(), mib * MIB);
             let last = u32::try_from(shape.clusters() + 1).unwrap();
             assert_eq!(shape.cluster(last).unwrap().end(), mib * MIB);

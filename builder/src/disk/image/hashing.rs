@@ -16,7 +16,7 @@ use crate::disk::error::DiskError;
 
 /// Pieces that may wait for a thread: at 1 MiB each, what writing may be ahead.
 const QUEUE: usize = 16;
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The next part of an image.
 #[derive(Debug, Clone)]

@@ -87,10 +87,11 @@ fn apply_sysusers(tree: &Tree, accounts: &mut Accounts, lines: &[Line]) -> Resul
     }
     let mut seen = BTreeSet::new();
     for line in lines {
-        if let Line::User { name, .. } = line {
-            if seen.insert(name) && accounts.user(name).is_none() {
-                add_user(tree, accounts, line)?;
-            }
+        if let Line::User { name, .. } = line
+            && seen.insert(name)
+            && accounts.user(name).is_none()
+        {
+            add_user(tree, accounts, line)?;
         }
     }
     for line in lines {

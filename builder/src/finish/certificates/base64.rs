@@ -14,7 +14,7 @@ pub(super) fn pem(text: &str) -> Option<Vec<u8>> {
 fn decode(text: &str) -> Option<Vec<u8>> {
     let digits: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let kept = digits.iter().rposition(|byte| *byte != b'=')? + 1;
-    if digits.len() % 4 != 0 || digits.len() - kept > 2 {
+    if !digits.len().is_multiple_of(4) || digits.len() - kept > 2 {
         return None;
     }
     let mut bytes = Vec::with_capacity(digits.len() / 4 * 3);

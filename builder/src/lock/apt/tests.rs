@@ -219,7 +219,7 @@ fn packages_that_conflict_are_refused_with_apt_s_reason() {
     let archive = TestArchive::new(&[stanza("one", "Conflicts: two\n"), stanza("two", "")]);
     match archive.resolve(&archive.origin(), &["one", "two"]).unwrap_err() {
         AptError::Conflict { reason, .. } => {
-            assert!(reason.contains("one") && reason.contains("two"), "{reason}")
+            assert!(reason.contains("one") && reason.contains("two"), "{reason}");
         }
         error => panic!("{error:?}"),
     }
