@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{console::Console, error::Error};
 
 /// How long a command may take unless told otherwise.
-const COMMAND_TIME: Duration = Duration::from_secs(60);
+const COMMAND_TIME: Duration = Duration::from_secs(180);
 
 /// A root shell on the serial console.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl<'a> Shell<'a> {
     /// Runs `command` and returns what it printed.
     ///
     /// # Errors
-    /// When it fails, or takes longer than a minute.
+    /// When it fails, or takes longer than three minutes.
     pub fn run(&mut self, command: &str) -> Result<String, Error> {
         match self.status(command, COMMAND_TIME)? {
             (0, output) => Ok(output),

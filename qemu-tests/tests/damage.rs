@@ -83,12 +83,9 @@ fn a_data_partition_that_can_t_be_mounted_is_reported_and_left_as_it_is(architec
     guest.console.expect(DEGRADED, boot_time(architecture)).unwrap();
     let mut shell = outcrop_qemu::Shell::open(&mut guest.console, boot_time(architecture)).unwrap();
     assert_eq!(shell.run("findmnt -no FSTYPE /var").unwrap(), "tmpfs");
-    assert!(
-        shell
-            .run("networkctl --no-legend list")
-            .unwrap()
-            .contains("routable")
-    );
+    let wait =
+        "for i in $(seq 50); do networkctl --no-legend list | grep -o routable && break; sleep 1; done";
+    assert_eq!(shell.run(wait).unwrap(), "routable", "the network is up");
     guest.power_off(Duration::from_secs(120)).unwrap();
     assert!(
         disk.read(data, garbage.len()).unwrap() == garbage,

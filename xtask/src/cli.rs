@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::{
     bench, demo, device,
     error::Error,
+    lint,
     packages::{self, Install, Needs},
     test,
 };
@@ -35,6 +36,12 @@ enum Task {
         #[arg(value_enum)]
         what: Bench,
     },
+    /// Check form, lints, licences, duplicates and sources
+    Lint {
+        /// Check for known vulnerabilities too; needs the internet
+        #[arg(long)]
+        advisories: bool,
+    },
     /// Build the static programs of the device for both architectures
     Device,
     /// Install the system packages that building, booting and testing need
@@ -63,7 +70,8 @@ pub(crate) fn run() -> Result<(), Error> {
         Task::Test { filter } => test::run(install, &filter),
         Task::Bench { what: Bench::Build } => bench::build::run(install),
         Task::Bench { what: Bench::Boot } => bench::boot::run(install),
-        Task::Device => device::build(install),
+        Task::Lint { advisories } => lint::run(advisories),
+        Task::Device => packages::ensure(Needs::Build, install).and_then(|()| device::build(install)),
         Task::Setup => packages::ensure(Needs::Test, install),
     }
 }

@@ -12,6 +12,7 @@ mod device;
 mod error;
 mod host;
 mod images;
+mod lint;
 mod packages;
 mod project;
 mod shell;
