@@ -22,6 +22,8 @@ use crate::{console::Console, disk::Disk, error::Error, monitor::Monitor};
 
 /// How long QEMU may take until its sockets are there.
 const START_TIME: Duration = Duration::from_secs(30);
+/// How long a press of the power button may take to show.
+const BETWEEN_PRESSES: Duration = Duration::from_secs(20);
 /// Name of the firmware's variables beside the disk: they live as long as the disk.
 const VARIABLES: &str = "firmware-variables";
 
@@ -161,13 +163,20 @@ impl Guest {
         drop(self);
     }
 
-    /// Presses the power button and waits until the machine is off.
+    /// Presses the power button until the machine is off: while drivers are still being loaded, nobody hears it.
     ///
     /// # Errors
     /// When it doesn't go off within `limit`.
     pub fn power_off(mut self, limit: Duration) -> Result<(), Error> {
-        self.monitor.execute("system_powerdown", &json!({}))?;
-        self.wait_off(limit)
+        let deadline = Instant::now() + limit;
+        loop {
+            self.monitor.execute("system_powerdown", &json!({}))?;
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.wait_off(left.min(BETWEEN_PRESSES)) {
+                Err(Error::Silent { .. }) if left > BETWEEN_PRESSES => {}
+                ended => return ended,
+            }
+        }
     }
 
     /// Waits until the guest has powered itself off.
