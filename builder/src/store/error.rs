@@ -105,7 +105,7 @@ pub enum StoreError {
         /// Name and version.
         package: String,
         /// Why.
-        source: DebError,
+        source: Box<DebError>,
     },
     /// A package's entries contradict each other.
     #[error("import {package}: {path} {reason}")]

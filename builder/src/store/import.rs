@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
     fn import(&mut self, file: &PackageFile<'_>, phase: &dyn Phase) -> Result<Arc<PackageTree>, StoreError> {
         let malformed = |source| StoreError::Package {
             package: file.name.to_owned(),
-            source,
+            source: Box::new(source),
         };
         let reader = open_checked(file)?;
         let mut deb = Deb::new(file.name, reader, Limits::default()).map_err(malformed)?;
@@ -319,7 +319,7 @@ impl<'a> FileTree<'a> {
     fn malformed(&self, source: DebError) -> StoreError {
         StoreError::Package {
             package: self.package.to_owned(),
-            source,
+            source: Box::new(source),
         }
     }
 }

@@ -263,7 +263,7 @@ impl ObjectWriter<'_> {
     pub(super) fn folder(&self, metadata: &Metadata, listing: &mut Listing) -> Result<Folder, StoreError> {
         let metadata = variant::metadata_bytes(metadata, DIRECTORY);
         Ok(Folder {
-            contents: self.metadata_object(&listing.to_bytes(), "dirtree")?,
+            contents: self.metadata_object(&listing.sort_and_serialize(), "dirtree")?,
             metadata: self.metadata_object(&metadata, "dirmeta")?,
         })
     }

@@ -102,7 +102,7 @@ pub(super) fn parse_metadata(bytes: &[u8]) -> Option<(Metadata, u32)> {
 
 impl Listing {
     /// The bytes of a `.dirtree` object; sorts the entries, as OSTree demands.
-    pub(super) fn to_bytes(&mut self) -> Vec<u8> {
+    pub(super) fn sort_and_serialize(&mut self) -> Vec<u8> {
         self.files.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         self.folders.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let files = self
