@@ -162,15 +162,11 @@ impl<R: Read + Seek> Walk<'_, R> {
                 expected: "debian-binary",
             });
         }
-        let mut text = String::new();
-        self.reader
-            .seek(SeekFrom::Start(member.offset))
-            .map_err(ArError::Read)?;
-        let bounded = self.reader.take(member.size.min(64));
-        bounded
-            .bytes()
-            .try_for_each(|byte| byte.map(|byte| text.push(char::from(byte))))
-            .map_err(ArError::Read)?;
+        let mut bytes = Vec::new();
+        let start = self.reader.seek(SeekFrom::Start(member.offset));
+        let read = start.and_then(|_| self.reader.take(member.size.min(64)).read_to_end(&mut bytes));
+        read.map_err(ArError::Read)?;
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let line = text.split_once('\n').map(|(line, _)| line);
         let minor = line.and_then(|line| line.strip_prefix("2."));
         match minor {

@@ -117,7 +117,7 @@ impl Context {
         DebError::Member {
             package: self.package.clone(),
             member: self.member.clone(),
-            source: source.into(),
+            source: Box::new(source.into()),
         }
     }
 }

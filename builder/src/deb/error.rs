@@ -37,7 +37,7 @@ pub enum DebError {
         /// `control.tar.xz` or `data.tar.xz`, with the compression that it has.
         member: String,
         /// What is wrong.
-        source: MemberError,
+        source: Box<MemberError>,
     },
 }
 

@@ -138,6 +138,6 @@ fn member_failure(package: &str, member: &Member) -> impl Fn(MemberError) -> Deb
     move |source| DebError::Member {
         package: package.clone(),
         member: member.clone(),
-        source,
+        source: Box::new(source),
     }
 }

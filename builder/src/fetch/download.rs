@@ -134,7 +134,7 @@ impl Download<'_> {
             Some((url, source)) => Err(FetchError::Transfer {
                 package: Missing::of(self.package),
                 url,
-                source,
+                source: Box::new(source),
             }),
             None => Ok(None),
         }

@@ -43,7 +43,7 @@ pub enum FetchError {
         /// The last address that was tried.
         url: String,
         /// Why the last try failed.
-        source: TransferError,
+        source: Box<TransferError>,
     },
     /// The cache can't be written.
     #[error("write to the package cache {}", folder.display())]
@@ -96,7 +96,7 @@ impl fmt::Display for Missing {
 #[error("ask {server} for them")]
 pub struct SnapshotError {
     server: String,
-    source: Option<TransferError>,
+    source: Option<Box<TransferError>>,
 }
 
 impl SnapshotError {
@@ -104,7 +104,7 @@ impl SnapshotError {
     pub(super) fn now(server: &str, source: TransferError) -> Self {
         Self {
             server: server.to_owned(),
-            source: Some(source),
+            source: Some(Box::new(source)),
         }
     }
 

@@ -90,10 +90,10 @@ fn another_file_under_the_same_name_is_refused_and_never_kept() {
     let server = Server::with_files(vec![(path_of(&package), wrong.clone())]);
     let bench = Bench::new(&[&server]);
     let error = bench.fetch(std::slice::from_ref(&package)).unwrap_err();
-    assert!(matches!(
-        &error,
-        FetchError::Transfer { source: TransferError::Content { actual, .. }, .. } if *actual == FileDigest::of(&wrong)
-    ));
+    let FetchError::Transfer { source, .. } = &error else {
+        panic!("{error:?}");
+    };
+    assert!(matches!(**source, TransferError::Content { actual, .. } if actual == FileDigest::of(&wrong)));
     assert!(chain(&error).contains("the mirror has another file under this name"));
     assert!(!bench.shelf.path(&package.sha256).exists());
     assert_eq!(fs::metadata(bench.partial(&package)).unwrap().len(), 0);
