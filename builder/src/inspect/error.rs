@@ -26,7 +26,7 @@ pub struct ImageError {
     /// The image.
     pub path: PathBuf,
     /// What is wrong with it.
-    pub source: Fault,
+    pub source: Box<Fault>,
 }
 
 /// What is wrong with an image.
@@ -78,7 +78,7 @@ impl Fault {
     pub fn of(self, path: &Path) -> ImageError {
         ImageError {
             path: path.to_owned(),
-            source: self,
+            source: Box::new(self),
         }
     }
 }
@@ -86,8 +86,8 @@ impl Fault {
 impl ImageError {
     /// What kind of failure this is.
     #[must_use]
-    pub const fn class(&self) -> FailureClass {
-        match &self.source {
+    pub fn class(&self) -> FailureClass {
+        match &*self.source {
             Fault::Io(source) => FailureClass::of_io(source),
             Fault::Root(source) => source.class(),
             Fault::Cancelled(_) => FailureClass::Interrupted,

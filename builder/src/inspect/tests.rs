@@ -239,7 +239,7 @@ fn an_emptied_slot_is_a_problem() {
     file.write_all_at(b"garbage", verity.start).unwrap();
     let error = inspect(&path, ALL, &Silent).unwrap_err();
     assert!(
-        matches!(error.source, Fault::Verity { slot: Slot::A, .. }),
+        matches!(*error.source, Fault::Verity { slot: Slot::A, .. }),
         "{error:?}"
     );
 }
@@ -249,7 +249,7 @@ fn what_is_no_image_is_refused_and_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.img");
     let error = inspect(&path, ALL, &Silent).unwrap_err();
-    assert!(matches!(error.source, Fault::Io(_)) && error.class() == FailureClass::Environment);
+    assert!(matches!(*error.source, Fault::Io(_)) && error.class() == FailureClass::Environment);
     for bytes in [vec![], vec![0; 100_000], vec![0xff; 100_000]] {
         fs::write(&path, bytes).unwrap();
         let error = inspect(&path, ALL, &Silent).unwrap_err();
@@ -260,8 +260,8 @@ fn what_is_no_image_is_refused_and_named() {
     let root = layout.extent(Partition::Root(Slot::A));
     file.write_all_at(&[0xee; 4096], root.start).unwrap();
     let error = inspect(&whole, ALL, &Silent).unwrap_err();
-    assert!(matches!(error.source, Fault::Root(_)) && error.class() == FailureClass::Input);
+    assert!(matches!(*error.source, Fault::Root(_)) && error.class() == FailureClass::Input);
     file.set_len(layout.image_bytes() / 2).unwrap();
     let error = inspect(&whole, ALL, &Silent).unwrap_err();
-    assert!(matches!(error.source, Fault::Gpt(_)), "{error:?}");
+    assert!(matches!(*error.source, Fault::Gpt(_)), "{error:?}");
 }
