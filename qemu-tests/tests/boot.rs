@@ -38,7 +38,7 @@ fn the_default_image_boots_to_healthy_and_powers_off(architecture: Architecture)
         "{}",
         guest.console.text()
     );
-    guest.power_off(Duration::from_secs(120)).unwrap();
+    guest.power_off(Duration::from_secs(300)).unwrap();
 }
 
 /// Commands for the root shell, each with what it must print.
@@ -116,7 +116,7 @@ fn a_second_boot_keeps_var_and_machine_id_and_drops_an_edit_in_etc(architecture:
     shell
         .run("echo kept > /var/lib/kept; echo edited > /etc/motd; echo new > /etc/new; sync")
         .unwrap();
-    guest.power_off(Duration::from_secs(120)).unwrap();
+    guest.power_off(Duration::from_secs(300)).unwrap();
 
     let mut guest = Start::new(architecture, &disk).boot().unwrap();
     let mut shell = healthy_shell(&mut guest).unwrap();
@@ -135,7 +135,7 @@ fn a_boot_writes_nothing_to_the_root_slots(architecture: Architecture) {
     let disk = Disk::copy(&image).unwrap();
     let mut guest = Start::new(architecture, &disk).boot().unwrap();
     wait_healthy(&mut guest).unwrap();
-    guest.power_off(Duration::from_secs(120)).unwrap();
+    guest.power_off(Duration::from_secs(300)).unwrap();
     let written = differing_partitions(&image, disk.raw().unwrap()).unwrap();
     assert_eq!(
         written,

@@ -86,7 +86,7 @@ fn a_data_partition_that_can_t_be_mounted_is_reported_and_left_as_it_is(architec
     let wait =
         "for i in $(seq 50); do networkctl --no-legend list | grep -o routable && break; sleep 1; done";
     assert_eq!(shell.run(wait).unwrap(), "routable", "the network is up");
-    guest.power_off(Duration::from_secs(120)).unwrap();
+    guest.power_off(Duration::from_secs(300)).unwrap();
     assert!(
         disk.read(data, garbage.len()).unwrap() == garbage,
         "the damaged partition was written to"
@@ -98,7 +98,7 @@ fn a_second_disk_with_the_same_image_doesn_t_confuse_the_first(architecture: Arc
     let (first, second) = (Disk::copy(&image).unwrap(), Disk::copy(&image).unwrap());
     let mut guest = Start::new(architecture, &first).and_disk(&second).boot().unwrap();
     wait_healthy(&mut guest).unwrap();
-    guest.power_off(Duration::from_secs(120)).unwrap();
+    guest.power_off(Duration::from_secs(300)).unwrap();
     let touched = outcrop_qemu::scenario::differing_partitions(&image, second.raw().unwrap()).unwrap();
     assert!(
         touched.is_empty(),
