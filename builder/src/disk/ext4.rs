@@ -205,6 +205,14 @@ fn mke2fs(identity: &Identity, file: &Path, config: &Path, blocks: u64) -> Resul
     })
 }
 
+/// Whether what an image needs from the build machine is there: `mke2fs`. To be asked before a long build.
+///
+/// # Errors
+/// [`DiskError::MissingTool`], which names the package.
+pub fn check_tools() -> Result<(), DiskError> {
+    find_tool().map(|_| ())
+}
+
 /// Where `mke2fs` is: on the PATH, or where Debian has it, which isn't on an ordinary user's PATH.
 fn find_tool() -> Result<PathBuf, DiskError> {
     let path = std::env::var_os("PATH").unwrap_or_default();

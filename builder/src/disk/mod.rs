@@ -10,3 +10,5 @@ pub mod image;
 pub mod layout;
 pub mod read;
 pub mod units;
+
+pub use ext4::check_tools;

@@ -22,7 +22,7 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 #[derive(Debug, Clone)]
 pub(super) enum Piece {
     /// Bytes that matter.
-    Data(Arc<[u8]>),
+    Data(Arc<Vec<u8>>),
     /// This many zero bytes that matter.
     Zeros(u64),
     /// This many zero bytes that don't.
@@ -83,7 +83,7 @@ fn hash_all(pieces: Receiver<Piece>) -> FileDigest {
     let mut hash = Sha256::new();
     for piece in pieces {
         match piece {
-            Piece::Data(bytes) => hash.update(&bytes),
+            Piece::Data(bytes) => hash.update(bytes.as_slice()),
             Piece::Zeros(len) | Piece::Gap(len) => update_zeros(&mut hash, len),
         }
     }
@@ -103,7 +103,7 @@ fn hash_ranges(pieces: Receiver<Piece>) -> Vec<MappedRange> {
             Piece::Data(bytes) => open
                 .get_or_insert_with(|| (block, Sha256::new()))
                 .1
-                .update(&bytes),
+                .update(bytes.as_slice()),
             Piece::Zeros(len) => update_zeros(&mut open.get_or_insert_with(|| (block, Sha256::new())).1, len),
         }
         block += len / BLOCK_BYTES;

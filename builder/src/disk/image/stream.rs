@@ -62,7 +62,7 @@ impl ImageStream {
     /// Writes `bytes` at `at`, which is not before anything written earlier. The rest of the last block is zero.
     pub(in crate::disk) fn write(&mut self, at: u64, mut bytes: Vec<u8>) -> Result<(), DiskError> {
         bytes.resize(bytes.len().next_multiple_of(4096), 0);
-        let bytes: Arc<[u8]> = bytes.into();
+        let bytes = Arc::new(bytes);
         self.pass_to(at, bytes.len() as u64)?;
         for (piece, offset) in bytes.chunks(HOLE_BYTES).zip((at..).step_by(HOLE_BYTES)) {
             if piece.iter().any(|&byte| byte != 0) {

@@ -19,7 +19,8 @@ use super::{
 const ROOT_SLOT_MIB: (u64, u64) = (64, 64 << 10);
 /// Two of them lie on a FAT32 file system of their own.
 const BOOT_SLOT_MIB: (u64, u64) = (32, 1 << 10);
-const DATA_MIB: (u64, u64) = (64, 1 << 20);
+/// The journal alone takes 32.
+const DATA_MIB: (u64, u64) = (128, 1 << 20);
 
 pub(super) fn image(reader: &mut Reader<'_>, top: Section<'_>) -> Option<Image> {
     let section = reader.section(top, "image");
