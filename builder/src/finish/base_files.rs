@@ -78,12 +78,13 @@ pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<(), FinishErro
     links(tree)
 }
 
-/// Turns the writable folders of the root into links. A package that ships content there keeps its folder.
+/// Turns the writable folders of the root into links. Content in homes moves with them; with content in another one,
+/// which is then part of the release, the folder stays as it is.
 fn writable_folders(tree: &mut Tree) -> Result<(), FinishError> {
     let mut lines = LOGS.to_owned();
     for (path, target, mode) in IN_VAR {
         let folder: TreePath = path.parse().map_err(FinishError::Path)?;
-        if path != "root" && tree.below(&folder).next().is_some() {
+        if !["home", "root"].contains(&path) && tree.below(&folder).next().is_some() {
             continue;
         }
         let moved: Vec<(String, Entry)> = tree
@@ -153,13 +154,20 @@ mod tests {
 
     #[test]
     fn folders_that_people_write_to_lead_into_var_with_what_was_in_roots() {
-        let tree = finished(&[("root/.x", "x"), ("usr/share/base-files/dot.bashrc", "rc")]);
+        let tree = finished(&[
+            ("root/.x", "x"),
+            ("home/me/x", "y"),
+            ("usr/share/base-files/dot.bashrc", "rc"),
+        ]);
         assert_eq!(
             (target(&tree, "home"), target(&tree, "root")),
             ("var/home".into(), "var/roothome".into())
         );
         assert_eq!(tree.get("var/roothome").unwrap().metadata.mode, 0o700);
-        assert_eq!(testing::text(&tree, "root/.x"), "x");
+        assert_eq!(
+            (testing::text(&tree, "root/.x"), testing::text(&tree, "home/me/x")),
+            ("x".into(), "y".into())
+        );
         assert_eq!(testing::text(&tree, "root/.bashrc"), "rc");
     }
 

@@ -69,6 +69,16 @@ pub fn resolve(tree: &Tree, path: &TreePath) -> Option<TreePath> {
     Some(done)
 }
 
+/// `path` with the links of its folder followed: where a program that writes there would put it.
+#[must_use]
+pub fn through_links(tree: &Tree, path: TreePath) -> TreePath {
+    let real = path.parent().and_then(|parent| resolve(tree, &parent));
+    let joined = real
+        .zip(path.file_name())
+        .and_then(|(folder, name)| folder.join(name).ok());
+    joined.unwrap_or(path)
+}
+
 fn reversed(path: &str) -> Vec<String> {
     path.split('/')
         .rev()

@@ -183,6 +183,7 @@ pub fn apply(tree: &mut Tree, layers: &[Layer]) -> Result<(), FinishError> {
 
 fn lay(tree: &mut Tree, path: TreePath, entry: &Entry) -> Result<(), crate::tree::TreeError> {
     let merged = edit::USR_MERGED.contains(&path.as_str());
+    let path = edit::through_links(tree, path);
     let existing = tree.get(path.as_str());
     if entry.is_directory() && (merged || existing.is_some_and(Entry::is_directory)) {
         return Ok(());
@@ -233,6 +234,22 @@ mod tests {
         };
         apply(&mut tree, &[layer]).unwrap();
         assert!(tree.contains("usr/lib/x") && !tree.get("lib").unwrap().is_directory());
+    }
+
+    #[test]
+    fn a_file_behind_a_link_of_the_image_lands_where_the_link_leads() {
+        let mut tree = Tree::new();
+        edit::ensure_directory(&mut tree, "var/roothome", 0o700).unwrap();
+        edit::link(&mut tree, "root", "var/roothome").unwrap();
+        let layer = Layer {
+            origin: "test".to_owned(),
+            entries: vec![
+                ("root/.config".parse().unwrap(), Entry::directory(0o755)),
+                ("root/.config/x".parse().unwrap(), Entry::file(0o644, "x")),
+            ],
+        };
+        apply(&mut tree, &[layer]).unwrap();
+        assert!(tree.contains("var/roothome/.config/x"));
     }
 
     #[test]

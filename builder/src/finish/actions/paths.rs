@@ -8,7 +8,7 @@ use crate::{
         edit,
         error::{ActionError, FinishError},
     },
-    tree::{Entry, Node, Tree, TreePath},
+    tree::{Entry, Node, Tree},
 };
 
 /// Carries out the actions that make or remove paths; others do nothing here. What a script makes below /run is gone
@@ -70,17 +70,8 @@ fn put(tree: &mut Tree, path: &str, entry: Entry) -> Result<(), FinishError> {
     {
         return Ok(());
     }
-    tree.insert_all(through_links(tree, path), entry)
+    tree.insert_all(edit::through_links(tree, path), entry)
         .map_err(FinishError::Tree)
-}
-
-/// `path` with the links in its folder followed, so that a file lands where the script would have put it.
-fn through_links(tree: &Tree, path: TreePath) -> TreePath {
-    let real = path.parent().and_then(|parent| edit::resolve(tree, &parent));
-    let joined = real
-        .zip(path.file_name())
-        .and_then(|(folder, name)| folder.join(name).ok());
-    joined.unwrap_or(path)
 }
 
 #[cfg(test)]

@@ -38,12 +38,12 @@ impl Index {
     }
 
     /// The file. None when it would be larger than offsets can say (256 MiB).
-    pub(super) fn to_bytes(mut self) -> Option<Vec<u8>> {
+    pub(super) fn into_bytes(mut self) -> Option<Vec<u8>> {
         for values in self.entries.values_mut() {
             values.sort();
             values.dedup();
         }
-        let entries: Vec<(&[u8], &[(u32, String)])> = self
+        let entries: Vec<Entry<'_>> = self
             .entries
             .iter()
             .map(|(key, values)| (key.as_slice(), values.as_slice()))
@@ -58,7 +58,10 @@ impl Index {
     }
 }
 
-type Entries<'a> = [(&'a [u8], &'a [(u32, String)])];
+/// A key and its values.
+type Entry<'a> = (&'a [u8], &'a [(u32, String)]);
+/// Sorted by key.
+type Entries<'a> = [Entry<'a>];
 
 /// Writes the node for sorted `entries`, whose first `depth` bytes are equal and dealt with; its children first.
 /// Returns the reference to it.
@@ -183,7 +186,7 @@ mod tests {
                 index.insert(key, value, *priority);
             }
             let expected: Vec<_> = entries.into_iter().collect();
-            prop_assert_eq!(reading::entries(&index.to_bytes().unwrap()), expected);
+            prop_assert_eq!(reading::entries(&index.into_bytes().unwrap()), expected);
         }
     }
 }

@@ -66,7 +66,7 @@ pub(super) fn tables(
     ];
     for (name, index) in indexes(&modules, shipped) {
         let too_large = || KernelError::Store(std::io::ErrorKind::FileTooLarge.into());
-        files.push((name, index.to_bytes().ok_or_else(too_large)?));
+        files.push((name, index.into_bytes().ok_or_else(too_large)?));
     }
     Ok(files)
 }
