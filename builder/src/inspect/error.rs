@@ -6,61 +6,41 @@ use std::{
 };
 
 use miette::Diagnostic;
-use outcrop_release::{partition::Partition, slot::Slot, verity};
 
 use crate::{
-    boot::uki::UkiReadError,
-    disk::{fat::FatError, gpt::GptError},
-    erofs::ReadError,
-    failure::FailureClass,
-    finish::DPKG_STATUS,
-    progress::Cancelled,
-    tree::TreePath,
+    disk::read::DiskReadError, erofs::ReadError, failure::FailureClass, finish::DPKG_STATUS,
+    progress::Cancelled, tree::TreePath,
 };
 
 /// An image that can't be read.
 #[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("read the image {}", path.display())]
-#[diagnostic(help("disk images that `outcrop build` made are read, uncompressed"))]
-pub struct ImageError {
-    /// The image.
-    pub path: PathBuf,
-    /// What is wrong with it.
-    pub source: Box<Fault>,
+pub enum ImageError {
+    /// Its partitions.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Disk(#[from] DiskReadError),
+    /// What is in slot A.
+    #[error("read the release in slot a of {}", path.display())]
+    Release {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<Fault>,
+    },
 }
 
-/// What is wrong with an image.
+/// What is wrong with a release in an image.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// It can't be read.
-    #[error("read the file")]
-    Io(#[from] io::Error),
-    /// No partition table.
-    #[error(transparent)]
-    Gpt(#[from] GptError),
-    /// A partition is missing.
-    #[error("there is no partition {0}")]
-    Partition(&'static str),
-    /// Partition 1 is damaged.
-    #[error("read partition {}", Partition::Esp.label())]
-    Fat(#[from] FatError),
-    /// There is no boot payload, or it is in pieces.
-    #[error("the boot payload of slot {0} isn't there in one piece")]
-    Payload(Slot),
-    /// The boot payload is damaged.
-    #[error("read the boot payload")]
-    Uki(#[from] UkiReadError),
-    /// The superblock of a verity partition is damaged.
-    #[error("read partition {}", Partition::Verity(*.slot).label())]
-    Verity {
-        /// Whose.
-        slot: Slot,
-        /// The cause.
-        source: verity::SuperblockError,
-    },
+    /// There is no boot payload.
+    #[error("there is no boot payload")]
+    NoPayload,
     /// The root file system is damaged.
     #[error("read the root file system")]
     Root(#[from] ReadError),
+    /// A file in it can't be read.
+    #[error("read a file of the root file system")]
+    File(#[from] io::Error),
     /// A device, pipe or socket: Outcrop makes none.
     #[error("{0} in the root file system is a device, pipe or socket")]
     Special(TreePath),
@@ -76,7 +56,7 @@ impl Fault {
     /// The error about the image at `path`.
     #[must_use]
     pub fn of(self, path: &Path) -> ImageError {
-        ImageError {
+        ImageError::Release {
             path: path.to_owned(),
             source: Box::new(self),
         }
@@ -87,11 +67,14 @@ impl ImageError {
     /// What kind of failure this is.
     #[must_use]
     pub fn class(&self) -> FailureClass {
-        match &*self.source {
-            Fault::Io(source) => FailureClass::of_io(source),
-            Fault::Root(source) => source.class(),
-            Fault::Cancelled(_) => FailureClass::Interrupted,
-            _ => FailureClass::Input,
+        match self {
+            Self::Disk(error) => error.class(),
+            Self::Release { source, .. } => match &**source {
+                Fault::Root(source) => source.class(),
+                Fault::File(source) => FailureClass::of_io(source),
+                Fault::Cancelled(_) => FailureClass::Interrupted,
+                Fault::NoPayload | Fault::Special(_) | Fault::Status => FailureClass::Input,
+            },
         }
     }
 }

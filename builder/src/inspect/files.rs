@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use outcrop_release::digest::FileDigest;
 use serde::Serialize;
 
-use super::{error::Fault, image::Part};
+use super::{RootReader, error::Fault};
 use crate::{
     commands::diff::sources::sha256,
-    erofs::{Entry, Node, Reader},
+    erofs::{Entry, Node},
     progress::{Progress, Unit},
 };
 
@@ -56,7 +56,7 @@ pub enum Kind {
 
 /// Every path but the root, by bytes of the path.
 pub(super) fn list(
-    root: &Reader<Part>,
+    root: &RootReader,
     digests: bool,
     progress: &dyn Progress,
 ) -> Result<Vec<FileLine>, Fault> {
@@ -84,7 +84,7 @@ pub(super) fn list(
     Ok(lines)
 }
 
-fn digest(root: &Reader<Part>, entry: &Entry) -> Result<FileDigest, Fault> {
+fn digest(root: &RootReader, entry: &Entry) -> Result<FileDigest, Fault> {
     Ok(sha256(root.file(entry)?)?)
 }
 

@@ -2,25 +2,31 @@
 
 pub mod error;
 pub mod files;
-pub mod image;
 pub mod packages;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use outcrop_release::{cmdline::ROOT_HASH_OPTION, partition::Partition, slot::Slot};
+use outcrop_release::{partition::Partition, slot::Slot};
 use serde::Serialize;
 
 pub use self::error::{Fault, ImageError};
-use self::{
-    files::FileLine,
-    image::{DiskImage, Payload, Verity},
-    packages::PackageFacts,
+use self::{files::FileLine, packages::PackageFacts};
+use crate::{
+    disk::read::{BootFacts, DiskImage, RootFacts, SlotFacts as Slots},
+    erofs::Reader,
+    progress::Progress,
+    read_at::{FileSource, Window},
+    tree::TreePath,
 };
-use crate::progress::Progress;
 
+/// The root file system of a slot, in its partition.
+pub type RootReader = Reader<Window<Arc<FileSource>>>;
+
+/// Says which release this is: os-release(5).
+const OS_RELEASE: &str = "usr/lib/os-release";
 /// Longest os-release that is read.
 const MAX_OS_RELEASE_BYTES: u64 = 64 << 10;
 
@@ -119,54 +125,112 @@ pub struct Fill {
 /// When it isn't an image of Outcrop's, or too damaged to be understood; or the user asked to stop.
 pub fn inspect(path: &Path, wanted: Wanted, progress: &dyn Progress) -> Result<Inspection, ImageError> {
     let image = DiskImage::open(path)?;
-    read(&image, wanted, progress).map_err(|fault| fault.of(path))
+    let both = [image.slot(Slot::A)?, image.slot(Slot::B)?];
+    let slots = slots(&image, &both);
+    let root = root(&image, path)?;
+    let [built, _] = &both;
+    let boot = built.boot.as_ref().ok_or_else(|| Fault::NoPayload.of(path))?;
+    let release = Release {
+        root: &root,
+        boot,
+        hashed: built.root.as_ref(),
+    };
+    let read = || {
+        let os_release = release.os_release()?;
+        let files = wanted.files.then(|| files::list(&root, wanted.digests, progress));
+        Ok(Inspection {
+            release: release.facts(&os_release),
+            problems: release.problems(&os_release),
+            bytes: image.len(),
+            disk: image.table().disk.to_string(),
+            partitions: partitions(&image),
+            slots,
+            packages: packages::weighed(&root)?,
+            files: files.transpose()?,
+        })
+    };
+    read().map_err(|fault: Fault| fault.of(path))
 }
 
-fn read(image: &DiskImage, wanted: Wanted, progress: &dyn Progress) -> Result<Inspection, Fault> {
-    let payload = image.payload(Slot::A)?;
-    let root = image.root(Slot::A)?;
-    let verity = image.verity(Slot::A)?;
-    let os_release = root.read_file(&path("usr/lib/os-release")?, MAX_OS_RELEASE_BYTES)?;
-    let os_release = String::from_utf8_lossy(&os_release.unwrap_or_default()).into_owned();
-    let mut packages = packages::database(&root)?;
-    packages::measure(&mut packages, &root)?;
-    packages.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
-    let files = wanted.files.then(|| files::list(&root, wanted.digests, progress));
-    Ok(Inspection {
-        problems: problems(&payload, verity.as_ref(), root.size_bytes(), &os_release),
-        release: release(&payload, verity.as_ref(), &os_release),
-        bytes: image.bytes(),
-        disk: image.table().disk.to_string(),
-        partitions: partitions(image),
-        slots: slots(image)?,
-        packages,
-        files: files.transpose()?,
-    })
+/// Opens the root file system of slot A of the image at `path`.
+///
+/// # Errors
+/// When it is damaged.
+pub fn root(image: &DiskImage, path: &Path) -> Result<RootReader, ImageError> {
+    let partition = image.partition(Partition::Root(Slot::A))?;
+    Reader::open(partition).map_err(|error| Fault::from(error).of(path))
 }
 
-fn path(text: &str) -> Result<crate::tree::TreePath, Fault> {
-    text.parse().map_err(|_| Fault::Status)
+/// The parts of the release in slot A.
+struct Release<'a> {
+    root: &'a RootReader,
+    boot: &'a BootFacts,
+    hashed: Option<&'a RootFacts>,
 }
 
-fn release(payload: &Payload, verity: Option<&Verity>, os_release: &str) -> ReleaseFacts {
-    let value = |key| variable(os_release, key).unwrap_or_default();
-    let uki = &payload.uki;
-    ReleaseFacts {
-        name: value("IMAGE_ID"),
-        version: value("IMAGE_VERSION"),
-        architecture: uki.architecture.to_string(),
-        pretty_name: value("PRETTY_NAME"),
-        kernel: uki.uname.trim_end_matches(['\n', '\0']).to_owned(),
-        command_line: command_line(payload).map(str::to_owned).collect(),
-        root_hash: verity
-            .map(|verity| verity.root_hash.to_string())
-            .unwrap_or_default(),
+impl Release<'_> {
+    fn os_release(&self) -> Result<String, Fault> {
+        let path: TreePath = OS_RELEASE.parse().map_err(|_| Fault::Status)?;
+        let bytes = self
+            .root
+            .read_file(&path, MAX_OS_RELEASE_BYTES)?
+            .unwrap_or_default();
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
-}
 
-fn command_line(payload: &Payload) -> impl Iterator<Item = &str> {
-    let text = payload.uki.command_line.trim_end_matches('\0');
-    text.split_ascii_whitespace()
+    fn facts(&self, os_release: &str) -> ReleaseFacts {
+        let value = |key| variable(os_release, key).unwrap_or_default();
+        let uki = &self.boot.uki;
+        ReleaseFacts {
+            name: value("IMAGE_ID"),
+            version: value("IMAGE_VERSION"),
+            architecture: uki.architecture.to_string(),
+            pretty_name: value("PRETTY_NAME"),
+            kernel: uki.uname.trim_end_matches(['\n', '\0']).to_owned(),
+            command_line: self.boot.command_line.options().map(str::to_owned).collect(),
+            root_hash: self
+                .hashed
+                .map(|root| root.root_hash.to_string())
+                .unwrap_or_default(),
+        }
+    }
+
+    /// What contradicts itself.
+    fn problems(&self, os_release: &str) -> Vec<String> {
+        let mut problems = Vec::new();
+        match self.hashed {
+            None => problems.push("slot a has no hash tree: it is empty or half-written".to_owned()),
+            Some(hashed) => problems.extend(self.hash_problems(hashed)),
+        }
+        for key in ["IMAGE_ID", "IMAGE_VERSION"] {
+            let value = variable(os_release, key);
+            if value.is_none() || value != variable(&self.boot.uki.os_release, key) {
+                problems.push(format!(
+                    "{key} of os-release is missing, or the boot payload has another one"
+                ));
+            }
+        }
+        problems
+    }
+
+    fn hash_problems(&self, hashed: &RootFacts) -> Vec<String> {
+        let mut problems = Vec::new();
+        let found = hashed.root_hash;
+        match self.boot.command_line.root_hash() {
+            Ok(named) if named == found => {}
+            Ok(named) => problems.push(format!(
+                "the boot payload names root hash {named}, the tree has {found}"
+            )),
+            Err(error) => problems.push(format!("the boot payload names no root hash: {error}")),
+        }
+        let (covered, bytes) = (hashed.superblock.geometry.data_bytes(), self.root.size_bytes());
+        if covered != bytes {
+            problems.push(format!(
+                "the root file system has {bytes} bytes, its tree covers {covered}"
+            ));
+        }
+        problems
+    }
 }
 
 /// A variable of os-release(5).
@@ -174,40 +238,6 @@ fn variable(os_release: &str, key: &str) -> Option<String> {
     let mut lines = os_release.lines();
     let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
     shlex::split(value)?.into_iter().next()
-}
-
-/// What in slot A contradicts itself.
-fn problems(payload: &Payload, verity: Option<&Verity>, root_bytes: u64, os_release: &str) -> Vec<String> {
-    let mut problems = Vec::new();
-    let named =
-        command_line(payload).find_map(|option| option.strip_prefix(ROOT_HASH_OPTION)?.strip_prefix('='));
-    match verity {
-        None => problems.push("slot a has no hash tree: it is empty or half-written".to_owned()),
-        Some(verity) => {
-            let hash = verity.root_hash.to_string();
-            if named != Some(&hash) {
-                let named = named.unwrap_or("none");
-                problems.push(format!(
-                    "the boot payload names root hash {named}, the tree has {hash}"
-                ));
-            }
-            let hashed = verity.superblock.geometry.data_bytes();
-            if hashed != root_bytes {
-                problems.push(format!(
-                    "the root file system has {root_bytes} bytes, its tree covers {hashed}"
-                ));
-            }
-        }
-    }
-    for key in ["IMAGE_ID", "IMAGE_VERSION"] {
-        let value = variable(os_release, key);
-        if value.is_none() || value != variable(&payload.uki.os_release, key) {
-            problems.push(format!(
-                "{key} of os-release is missing, or the boot payload has another one"
-            ));
-        }
-    }
-    problems
 }
 
 fn partitions(image: &DiskImage) -> Vec<PartitionFacts> {
@@ -228,25 +258,28 @@ fn partitions(image: &DiskImage) -> Vec<PartitionFacts> {
     partitions
 }
 
-fn slots(image: &DiskImage) -> Result<Vec<SlotFacts>, Fault> {
-    let facts = |slot| {
-        let verity = image.verity(slot)?;
-        let boot = match verity {
-            None => None,
-            Some(_) => Some(image.payload(slot)?),
-        };
-        Ok(SlotFacts {
+fn slots(image: &DiskImage, both: &[Slots; 2]) -> Vec<SlotFacts> {
+    let facts = |(slot, found): (Slot, &Slots)| {
+        let used = found
+            .root
+            .as_ref()
+            .map_or(0, |root| root.superblock.geometry.data_bytes());
+        let extent = image
+            .table()
+            .entry(Partition::Root(slot).number())
+            .map(|entry| entry.extent);
+        SlotFacts {
             slot: slot.as_str().to_owned(),
-            root_hash: verity.map(|verity| verity.root_hash.to_string()),
+            root_hash: found.root.as_ref().map(|root| root.root_hash.to_string()),
             root: Fill {
-                used: verity.map_or(0, |verity| verity.superblock.geometry.data_bytes()),
-                total: image.entry(Partition::Root(slot))?.extent.len,
+                used,
+                total: extent.map_or(0, |extent| extent.len),
             },
-            boot: boot.map(|payload| Fill {
-                used: payload.uki.len,
-                total: payload.slot_bytes,
+            boot: found.boot.as_ref().map(|boot| Fill {
+                used: boot.uki.len,
+                total: boot.slot_bytes,
             }),
-        })
+        }
     };
-    Slot::ALL.into_iter().map(facts).collect()
+    Slot::ALL.into_iter().zip(both).map(facts).collect()
 }

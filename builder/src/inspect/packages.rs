@@ -4,12 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
-use super::{error::Fault, image::Part};
-use crate::{
-    erofs::{Node, Reader},
-    finish::DPKG_STATUS,
-    tree::TreePath,
-};
+use super::{RootReader, error::Fault};
+use crate::{erofs::Node, finish::DPKG_STATUS, tree::TreePath};
 
 /// Longest package database, and longest list of one package's files, that is read.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
@@ -28,7 +24,7 @@ pub struct PackageFacts {
 }
 
 /// Name, version and architecture of every package, in the order of the database.
-pub(crate) fn database(root: &Reader<Part>) -> Result<Vec<PackageFacts>, Fault> {
+pub(crate) fn database(root: &RootReader) -> Result<Vec<PackageFacts>, Fault> {
     let path: TreePath = DPKG_STATUS.parse().map_err(|_| Fault::Status)?;
     let status = text(root, &path)?.ok_or(Fault::Status)?;
     let database: deb822_fast::Deb822 = status.parse().map_err(|_| Fault::Status)?;
@@ -46,9 +42,17 @@ pub(crate) fn database(root: &Reader<Part>) -> Result<Vec<PackageFacts>, Fault> 
         .ok_or(Fault::Status)
 }
 
+/// Every package with its bytes, by name.
+pub(super) fn weighed(root: &RootReader) -> Result<Vec<PackageFacts>, Fault> {
+    let mut packages = database(root)?;
+    measure(&mut packages, root)?;
+    packages.sort_by(|a, b| (&a.name, &a.architecture).cmp(&(&b.name, &b.architecture)));
+    Ok(packages)
+}
+
 /// Adds up the files of each package by the lists in the database; a path in two lists counts for the first.
 /// A package without a list keeps 0.
-pub(super) fn measure(packages: &mut [PackageFacts], root: &Reader<Part>) -> Result<(), Fault> {
+fn measure(packages: &mut [PackageFacts], root: &RootReader) -> Result<(), Fault> {
     let mut sizes = sizes(root)?;
     for package in packages {
         let listed = list(root, package)?.unwrap_or_default();
@@ -59,7 +63,7 @@ pub(super) fn measure(packages: &mut [PackageFacts], root: &Reader<Part>) -> Res
 }
 
 /// Length of every regular file; of several names of one file the first has it.
-fn sizes(root: &Reader<Part>) -> Result<HashMap<String, u64>, Fault> {
+fn sizes(root: &RootReader) -> Result<HashMap<String, u64>, Fault> {
     let mut sizes = HashMap::new();
     let mut linked = BTreeMap::new();
     for entry in root.walk() {
@@ -73,7 +77,7 @@ fn sizes(root: &Reader<Part>) -> Result<HashMap<String, u64>, Fault> {
 }
 
 /// The list of a package's files: under its name, or with the architecture where several may be installed.
-fn list(root: &Reader<Part>, package: &PackageFacts) -> Result<Option<String>, Fault> {
+fn list(root: &RootReader, package: &PackageFacts) -> Result<Option<String>, Fault> {
     let PackageFacts {
         name, architecture, ..
     } = package;
@@ -89,7 +93,7 @@ fn list(root: &Reader<Part>, package: &PackageFacts) -> Result<Option<String>, F
     Ok(None)
 }
 
-fn text(root: &Reader<Part>, path: &TreePath) -> Result<Option<String>, Fault> {
+fn text(root: &RootReader, path: &TreePath) -> Result<Option<String>, Fault> {
     let bytes = root.read_file(path, MAX_TEXT_BYTES)?;
     bytes
         .map(|bytes| String::from_utf8(bytes).map_err(|_| Fault::Status))

@@ -9,12 +9,10 @@ use super::{
     view::{FileFacts, FileKind, ReleaseView},
 };
 use crate::{
-    erofs::{self, Reader},
-    inspect::{
-        Fault, ImageError,
-        image::{DiskImage, Part},
-        packages,
-    },
+    boot::uki::UkiFacts,
+    disk::read::DiskImage,
+    erofs,
+    inspect::{Fault, ImageError, RootReader, packages, root},
     tree::TreePath,
 };
 
@@ -24,13 +22,14 @@ use crate::{
 /// When it isn't an image of Outcrop's, or it is damaged.
 pub fn views(path: &Path) -> Result<Views, ImageError> {
     let image = DiskImage::open(path)?;
-    read(&image).map_err(|fault| fault.of(path))
+    let boot = image.slot(Slot::A)?.boot;
+    let payload = boot.ok_or_else(|| Fault::NoPayload.of(path))?.uki;
+    let root = root(&image, path)?;
+    read(&payload, &root).map_err(|fault| fault.of(path))
 }
 
-fn read(image: &DiskImage) -> Result<Views, Fault> {
-    let payload = image.payload(Slot::A)?.uki;
-    let root = image.root(Slot::A)?;
-    let packages = packages::database(&root)?.into_iter();
+fn read(payload: &UkiFacts, root: &RootReader) -> Result<Views, Fault> {
+    let packages = packages::database(root)?.into_iter();
     let view = ReleaseView {
         label: label(&payload.os_release),
         packages: packages.map(|package| (package.name, package.version)).collect(),
@@ -40,7 +39,7 @@ fn read(image: &DiskImage) -> Result<Views, Fault> {
             ("boot".to_owned(), payload.len),
             ("root".to_owned(), root.size_bytes()),
         ]),
-        files: Some(files(&root)?),
+        files: Some(files(root)?),
     };
     Ok(Views::from([(payload.architecture, view)]))
 }
@@ -67,7 +66,7 @@ fn label(os_release: &str) -> String {
     format!("{} {}", value("IMAGE_ID"), value("IMAGE_VERSION"))
 }
 
-fn files(root: &Reader<Part>) -> Result<BTreeMap<TreePath, FileFacts>, Fault> {
+fn files(root: &RootReader) -> Result<BTreeMap<TreePath, FileFacts>, Fault> {
     let mut files = BTreeMap::new();
     let mut known = BTreeMap::new(); // inode to digest: hard links are read once
     for entry in root.walk() {
