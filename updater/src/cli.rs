@@ -16,6 +16,8 @@ pub struct Cli {
 pub enum Command {
     /// Waits until the system has started, then says on the console in one line how that went.
     BootReport,
+    /// Makes the data partition reach the end of the disk.
+    GrowData,
     /// Says which release runs, from where, and what is wrong.
     Status {
         /// As JSON.

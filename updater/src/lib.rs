@@ -4,6 +4,8 @@ pub mod boot_report;
 pub mod chain;
 pub mod cli;
 pub mod facts;
+pub mod gpt;
+pub mod grow;
 pub mod init;
 pub mod os_release;
 pub mod status;

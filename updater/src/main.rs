@@ -13,6 +13,7 @@ use outcrop_updater::{
     boot_report::{Systemctl, announce, report},
     chain,
     cli::{Cli, Command},
+    grow::grow_data,
     status::read_status,
 };
 
@@ -32,9 +33,11 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
-    let status = read_status(Path::new("/"))?;
+    let status = || read_status(Path::new("/"));
     match command {
+        Command::GrowData => grow_data().map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::BootReport => {
+            let status = status()?;
             let report = report(&status, &Systemctl, &uptime)?;
             announce(&report, Path::new("/dev/kmsg"))?;
             Ok(if report.healthy {
@@ -44,6 +47,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
             })
         }
         Command::Status { json } => {
+            let status = status()?;
             let text = if *json {
                 serde_json::to_string_pretty(&status)? + "\n"
             } else {

@@ -9,7 +9,6 @@ pub mod data;
 pub mod disk;
 pub mod dm;
 pub mod efi;
-pub mod grow;
 pub mod hardware;
 pub mod kmod;
 pub mod machine_id;

@@ -139,7 +139,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::init::disk::{Disk, GptPartition, Location, PartitionTable};
+    use crate::{
+        gpt::{Shape, test_table},
+        init::disk::{Disk, Location},
+    };
 
     /// Content of verity partitions by kernel name; what isn't there can't be read.
     #[derive(Default)]
@@ -162,25 +165,18 @@ mod tests {
     }
 
     fn disk() -> OutcropDisk {
-        let entry = |partition: Partition| GptPartition {
-            number: partition.number(),
-            guid: Uuid::nil(),
-            first: 0,
-            last: 0,
-            label: partition.label().to_owned(),
-        };
+        let labels: Vec<(u32, &str)> = Partition::ALL.iter().map(|p| (p.number(), p.label())).collect();
         OutcropDisk {
             disk: Disk {
                 name: "vda".to_owned(),
-                sector_bytes: 512,
-                bytes: 0,
+                shape: Shape {
+                    sector_bytes: 512,
+                    bytes: 0,
+                },
                 location: Location::default(),
                 partitions: (1..=9).map(|number| (number, format!("vda{number}"))).collect(),
             },
-            table: PartitionTable {
-                disk_guid: Uuid::nil(),
-                partitions: Partition::ALL.into_iter().map(entry).collect(),
-            },
+            table: test_table(&labels),
         }
     }
 

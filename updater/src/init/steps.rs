@@ -30,7 +30,6 @@ use super::{
     disk::{Certainty, OutcropDisk, SysBlock},
     dm::{self, DmError},
     efi::{EfiVariables, FirmwareFacts, read_firmware_facts},
-    grow,
     hardware::{DiskError, Search, SysModaliases},
     kmod::{ALWAYS, ModuleError, ModuleFolder, ModuleFolderError, Modules},
     machine_id::{self, MachineId, MachineIdError, Origin},
@@ -40,7 +39,7 @@ use super::{
     uevent::KernelUevents,
     uptime,
 };
-use crate::{chain, facts, facts::BootFacts};
+use crate::{chain, facts, facts::BootFacts, gpt};
 
 /// Where the verified root is mounted before it becomes `/`.
 const NEW_ROOT: &str = "/sysroot";
@@ -113,7 +112,7 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
         console.fatal(&format!("degraded: {reason}"));
     }
     let end = uptime();
-    let grow = state.device.is_some() && grow::can_grow(&disk);
+    let grow = state.device.is_some() && gpt::needs_growth(&disk.table, disk.disk.shape);
     let facts = BootFacts {
         slot: slot.slot,
         root_hash,

@@ -106,8 +106,9 @@ fn several(disks: &[OutcropDisk], found: &[usize]) -> Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gpt::{Shape, test_table};
     use crate::init::{
-        disk::{Disk, GptPartition, Location, PartitionTable},
+        disk::{Disk, Location},
         efi::Node,
     };
 
@@ -118,26 +119,20 @@ mod tests {
             pci: if pci == 0 { vec![] } else { vec![(pci, 0)] },
             ..Location::default()
         };
-        let entry = GptPartition {
-            number: 1,
-            guid: esp,
-            first: 0,
-            last: 0,
-            label: "outcrop-esp".to_owned(),
+        let mut table = test_table(&[(1, "outcrop-esp")]);
+        table.partitions[0].guid = esp;
+        let shape = Shape {
+            sector_bytes: 512,
+            bytes: 0,
         };
-        OutcropDisk {
-            disk: Disk {
-                name: name.to_owned(),
-                sector_bytes: 512,
-                bytes: 0,
-                location,
-                partitions: vec![],
-            },
-            table: PartitionTable {
-                disk_guid: Uuid::nil(),
-                partitions: vec![entry],
-            },
-        }
+        let name = name.to_owned();
+        let disk = Disk {
+            name,
+            shape,
+            location,
+            partitions: vec![],
+        };
+        OutcropDisk { disk, table }
     }
 
     fn firmware(pci: u8) -> DevicePath {

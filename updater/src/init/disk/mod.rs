@@ -1,7 +1,6 @@
 //! Disks: which there are, what their partition tables say, and which one the firmware booted from.
 
 mod choose;
-mod gpt;
 mod location;
 mod sysfs;
 
@@ -10,23 +9,20 @@ use std::io;
 use outcrop_release::partition::Partition;
 use uuid::Uuid;
 
+use crate::chain;
+use crate::gpt::{PartitionTable, Shape, read_partition_table};
+
 pub use choose::{Certainty, Choice, Refusal, Waited, choose};
-pub use gpt::{GptError, GptPartition, PartitionTable, read_partition_table};
 pub use location::{Location, Verdict};
 pub use sysfs::SysBlock;
-
-#[cfg(test)]
-pub(crate) use gpt::tests::disk_with as test_table;
 
 /// A disk as the kernel shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     /// Kernel name: `nvme0n1`.
     pub name: String,
-    /// Length of a logical sector, in bytes.
-    pub sector_bytes: u32,
-    /// Length of the disk, in bytes.
-    pub bytes: u64,
+    /// Its sizes.
+    pub shape: Shape,
     /// Where it is plugged in.
     pub location: Location,
     /// Kernel names of its partitions with their numbers.
@@ -77,21 +73,43 @@ pub trait Disks {
     fn read_at(&self, device: &str, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 }
 
-/// The disks that have Outcrop's partitions, each with its table; others, and those that can't be read, are passed over.
+/// What a look at all disks finds.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// Disks that have Outcrop's partitions, each with its table.
+    pub ours: Vec<OutcropDisk>,
+    /// The other disks, each with the reason why it isn't one.
+    pub others: Vec<String>,
+}
+
+/// Looks at all disks.
 ///
 /// # Errors
 /// When the kernel's list of disks can't be read.
-pub fn find_outcrop_disks(disks: &dyn Disks) -> io::Result<Vec<OutcropDisk>> {
-    let found = disks.list()?.into_iter().filter_map(|disk| {
-        let mut read = |offset, buffer: &mut [u8]| disks.read_at(&disk.name, offset, buffer);
-        let table = read_partition_table(&mut read, disk.sector_bytes, disk.bytes).ok()?;
-        let ours = Partition::ALL
-            .into_iter()
-            .filter(|partition| *partition != Partition::Data);
-        let complete = ours
-            .map(Partition::label)
-            .all(|label| table.with_label(label).is_some());
-        complete.then_some(OutcropDisk { disk, table })
-    });
-    Ok(found.collect())
+pub fn survey(disks: &dyn Disks) -> io::Result<Survey> {
+    let mut survey = Survey::default();
+    for disk in disks.list()? {
+        let name = disk.name.clone();
+        match look_at(disks, disk) {
+            Ok(disk) => survey.ours.push(disk),
+            Err(reason) => survey.others.push(format!("{name}: {reason}")),
+        }
+    }
+    Ok(survey)
+}
+
+/// The disk with its table, if it has all of Outcrop's partitions (but the data's: without that one the device comes up
+/// degraded) and the kernel shows them.
+fn look_at(disks: &dyn Disks, disk: Disk) -> Result<OutcropDisk, String> {
+    let mut read = |offset, buffer: &mut [u8]| disks.read_at(&disk.name, offset, buffer);
+    let table = read_partition_table(&mut read, disk.shape).map_err(|error| chain::describe(&error))?;
+    let disk = OutcropDisk { disk, table };
+    let needed = Partition::ALL
+        .into_iter()
+        .filter(|partition| *partition != Partition::Data);
+    let missing = needed.filter(|partition| disk.device(*partition).is_none());
+    match missing.map(Partition::label).collect::<Vec<_>>().as_slice() {
+        [] => Ok(disk),
+        labels => Err(format!("no partition {}", labels.join(", "))),
+    }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{Disk, Disks, Location};
+use crate::gpt::Shape;
 
 /// Length of the sectors in which `/sys` counts, whatever the disk's are.
 const SYS_SECTOR_BYTES: u64 = 512;
@@ -28,7 +29,11 @@ impl SysBlock {
         }
     }
 
-    fn disk(&self, name: &str) -> io::Result<Option<Disk>> {
+    /// The disk with kernel name `name`; none if it has no size or no hardware behind it.
+    ///
+    /// # Errors
+    /// When there is no such block device.
+    pub fn disk(&self, name: &str) -> io::Result<Option<Disk>> {
         let folder = fs::canonicalize(self.sys.join("block").join(name))?;
         let sectors: u64 = number(&folder.join("size")).unwrap_or(0);
         // Loop, RAM and mapped devices have no device behind them; removable media without a medium have no size.
@@ -37,8 +42,10 @@ impl SysBlock {
         }
         Ok(Some(Disk {
             name: name.to_owned(),
-            sector_bytes: number(&folder.join("queue/logical_block_size")).unwrap_or(512),
-            bytes: sectors.saturating_mul(SYS_SECTOR_BYTES),
+            shape: Shape {
+                sector_bytes: number(&folder.join("queue/logical_block_size")).unwrap_or(512),
+                bytes: sectors.saturating_mul(SYS_SECTOR_BYTES),
+            },
             location: location(&folder),
             partitions: partitions(&folder)?,
         }))
@@ -193,7 +200,13 @@ mod tests {
             ],
         );
         let disk = only_disk(&root);
-        assert_eq!((disk.sector_bytes, disk.bytes), (4096, 1 << 20));
+        assert_eq!(
+            disk.shape,
+            Shape {
+                sector_bytes: 4096,
+                bytes: 1 << 20
+            }
+        );
         assert_eq!(disk.location.pci, [(0x1f, 2)]);
         assert_eq!(disk.location.root_uid, Some(3));
         assert_eq!(disk.partitions, [(1, "vda1".to_owned()), (9, "vda9".to_owned())]);

@@ -1,21 +1,36 @@
-//! Reading a GUID partition table, primary or backup.
+//! Reading the primary table, or the backup.
 //!
-//! The kernel reads it too, but doesn't tell the GUIDs without udev. Source: UEFI specification 2.10, section 5.3.
+//! The kernel reads it too, but doesn't tell the GUIDs without udev.
 
 use std::io;
 
 use uuid::Uuid;
 
-/// Bytes of a header that are read.
-const HEADER_BYTES: usize = 92;
-/// Length of one entry. Other lengths are legal and unused.
-const ENTRY_BYTES: u32 = 128;
+use super::header::{ENTRY_BYTES, HEADER_BYTES, Header};
+
 /// Most entries that are read: eight times what every tool writes.
 const MAX_ENTRIES: u32 = 1024;
 
+/// Sizes of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Length of a logical sector, in bytes.
+    pub sector_bytes: u32,
+    /// Length of the disk, in bytes.
+    pub bytes: u64,
+}
+
+impl Shape {
+    /// Whole sectors of the disk.
+    #[must_use]
+    pub fn sectors(self) -> u64 {
+        self.bytes.checked_div(u64::from(self.sector_bytes)).unwrap_or(0)
+    }
+}
+
 /// One partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GptPartition {
+pub struct Partition {
     /// Number, from 1.
     pub number: u32,
     /// Its own GUID.
@@ -28,19 +43,34 @@ pub struct GptPartition {
     pub label: String,
 }
 
+/// Which of the two copies of a table was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copy {
+    /// The one at the start of the disk.
+    Primary,
+    /// The one at its end: the primary is damaged.
+    Backup,
+}
+
 /// A table that its checksums confirm.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionTable {
+    /// Where it was read from.
+    pub copy: Copy,
     /// GUID of the disk.
     pub disk_guid: Uuid,
     /// Used entries, by number.
-    pub partitions: Vec<GptPartition>,
+    pub partitions: Vec<Partition>,
+    /// The header as it was.
+    pub(super) header: Header,
+    /// The array of entries as it was.
+    pub(super) entries: Vec<u8>,
 }
 
 impl PartitionTable {
     /// The first partition with `label`.
     #[must_use]
-    pub fn with_label(&self, label: &str) -> Option<&GptPartition> {
+    pub fn with_label(&self, label: &str) -> Option<&Partition> {
         self.partitions.iter().find(|entry| entry.label == label)
     }
 }
@@ -70,30 +100,31 @@ pub enum GptError {
 }
 
 /// Reads bytes at an offset of a disk.
-pub(super) type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> io::Result<()> + 'a;
+pub type ReadAt<'a> = dyn FnMut(u64, &mut [u8]) -> io::Result<()> + 'a;
 
 /// The primary table, or, where that is damaged, the backup in the last sector (the kernel does so too when `gpt` is on
 /// its command line).
 ///
 /// # Errors
 /// What was wrong with the primary table, when the backup is no better.
-pub fn read_partition_table(
-    read: &mut ReadAt<'_>,
-    sector_bytes: u32,
-    disk_bytes: u64,
-) -> Result<PartitionTable, GptError> {
-    let sectors = disk_bytes.checked_div(u64::from(sector_bytes)).unwrap_or(0);
-    if sector_bytes < 512 || sectors < 4 {
-        return Err(GptError::TooSmall(disk_bytes));
+pub fn read_partition_table(read: &mut ReadAt<'_>, shape: Shape) -> Result<PartitionTable, GptError> {
+    let sectors = shape.sectors();
+    if shape.sector_bytes < 512 || sectors < 4 {
+        return Err(GptError::TooSmall(shape.bytes));
     }
-    read_at_sector(read, sector_bytes, 1)
-        .or_else(|error| read_at_sector(read, sector_bytes, sectors - 1).map_err(|_| error))
+    read_copy(read, shape, Copy::Primary, 1)
+        .or_else(|error| read_copy(read, shape, Copy::Backup, sectors - 1).map_err(|_| error))
 }
 
-fn read_at_sector(read: &mut ReadAt<'_>, sector_bytes: u32, sector: u64) -> Result<PartitionTable, GptError> {
+fn read_copy(
+    read: &mut ReadAt<'_>,
+    shape: Shape,
+    copy: Copy,
+    sector: u64,
+) -> Result<PartitionTable, GptError> {
     let mut bytes = |sector: u64, len: usize| {
         let offset = sector
-            .checked_mul(u64::from(sector_bytes))
+            .checked_mul(u64::from(shape.sector_bytes))
             .ok_or(GptError::NoTable(sector))?;
         let mut buffer = vec![0; len];
         match read(offset, &mut buffer) {
@@ -106,73 +137,36 @@ fn read_at_sector(read: &mut ReadAt<'_>, sector_bytes: u32, sector: u64) -> Resu
         return Err(GptError::Entries(sector));
     }
     let len = usize::try_from(header.entries * ENTRY_BYTES).unwrap_or(0);
-    let array = bytes(header.entries_at, len)?;
-    if crc32fast::hash(&array) != header.entries_crc {
+    let entries = bytes(header.entries_at, len)?;
+    if crc32fast::hash(&entries) != header.entries_crc {
         return Err(GptError::Entries(sector));
     }
-    let (entries, _) = array.as_chunks::<{ ENTRY_BYTES as usize }>();
+    let (chunks, _) = entries.as_chunks::<{ ENTRY_BYTES as usize }>();
     Ok(PartitionTable {
+        copy,
         disk_guid: header.disk_guid,
         partitions: (1..)
-            .zip(entries)
+            .zip(chunks)
             .filter_map(|(number, entry)| parse_entry(number, entry))
             .collect(),
+        header,
+        entries,
     })
 }
 
-struct Header {
-    disk_guid: Uuid,
-    entries_at: u64,
-    entries: u32,
-    entry_bytes: u32,
-    entries_crc: u32,
-}
-
-impl Header {
-    /// The header, if its signature, checksum, and place (`sector`) are right. Only headers of the common length are read.
-    fn parse(bytes: &[u8], sector: u64) -> Option<Self> {
-        let (signature, header_bytes) = (bytes.get(..8)?, u32_at(bytes, 12)?);
-        let mut unsigned = bytes.get(..HEADER_BYTES)?.to_vec();
-        unsigned.get_mut(16..20)?.fill(0);
-        let good = signature == b"EFI PART"
-            && usize::try_from(header_bytes) == Ok(HEADER_BYTES)
-            && crc32fast::hash(&unsigned) == u32_at(bytes, 16)?
-            && u64_at(bytes, 24)? == sector;
-        good.then_some(Self {
-            disk_guid: guid_at(bytes, 56)?,
-            entries_at: u64_at(bytes, 72)?,
-            entries: u32_at(bytes, 80)?,
-            entry_bytes: u32_at(bytes, 84)?,
-            entries_crc: u32_at(bytes, 88)?,
-        })
-    }
-}
-
 /// The partition of a used entry.
-fn parse_entry(number: u32, entry: &[u8]) -> Option<GptPartition> {
-    let kind = guid_at(entry, 0)?;
-    let (units, _) = entry.get(56..128)?.as_chunks::<2>();
+fn parse_entry(number: u32, entry: &[u8; ENTRY_BYTES as usize]) -> Option<Partition> {
+    use super::header::{guid_at, u64_at};
+    let (units, _) = entry.get(56..)?.as_chunks::<2>();
     let units: Vec<u16> = units.iter().map(|&unit| u16::from_le_bytes(unit)).collect();
     let label = units.split(|&unit| unit == 0).next().unwrap_or_default();
-    (!kind.is_nil()).then_some(GptPartition {
+    (!guid_at(entry, 0)?.is_nil()).then_some(Partition {
         number,
         guid: guid_at(entry, 16)?,
         first: u64_at(entry, 32)?,
         last: u64_at(entry, 40)?,
         label: String::from_utf16_lossy(label),
     })
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
-}
-
-fn guid_at(bytes: &[u8], at: usize) -> Option<Uuid> {
-    Some(Uuid::from_bytes_le(*bytes.get(at..)?.first_chunk()?))
 }
 
 #[cfg(test)]
@@ -187,24 +181,37 @@ pub(crate) mod tests {
         bytes[at..at + field.len()].copy_from_slice(field);
     }
 
-    fn header(sector: u64, entries_at: u64, array: &[u8]) -> Vec<u8> {
-        let mut header = vec![0; SECTOR];
-        put(&mut header, 0, b"EFI PART\0\0\x01\0\x5c\0\0\0");
-        put(&mut header, 24, &sector.to_le_bytes());
-        put(&mut header, 56, &Uuid::from_u128(0xd15c).to_bytes_le());
-        put(&mut header, 72, &entries_at.to_le_bytes());
-        put(&mut header, 80, &128_u32.to_le_bytes());
-        put(&mut header, 84, &128_u32.to_le_bytes());
-        put(&mut header, 88, &crc32fast::hash(array).to_le_bytes());
-        let crc = crc32fast::hash(&header[..HEADER_BYTES]);
-        put(&mut header, 16, &crc.to_le_bytes());
-        header
+    /// The header for sector `at` of a disk whose last sector is `last`.
+    fn header(at: usize, last: usize, array: &[u8]) -> Vec<u8> {
+        let (at, last) = (at as u64, last as u64);
+        let header = Header {
+            other: if at == 1 { last } else { 1 },
+            first_usable: 34,
+            last_usable: last - 33,
+            disk_guid: Uuid::from_u128(0xd15c),
+            entries_at: if at == 1 { 2 } else { last - 32 },
+            entries: 128,
+            entry_bytes: 128,
+            entries_crc: crc32fast::hash(array),
+        };
+        let mut bytes = header.to_bytes(at).to_vec();
+        bytes.resize(SECTOR, 0);
+        bytes
     }
 
     /// A disk of 128 sectors whose partitions have these numbers, labels, and the number as GUID.
     pub(crate) fn disk_with(partitions: &[(u32, &str)]) -> Vec<u8> {
+        let placed: Vec<_> = partitions
+            .iter()
+            .map(|(number, label)| (*number, *label, 40, 47))
+            .collect();
+        disk_of(128, &placed)
+    }
+
+    /// A disk of `sectors` whose partitions have these numbers, labels, first and last sectors, and the number as GUID.
+    pub(crate) fn disk_of(sectors: u64, partitions: &[(u32, &str, u64, u64)]) -> Vec<u8> {
         let mut array = vec![0; 128 * 128];
-        for (number, label) in partitions {
+        for (number, label, first, last) in partitions {
             let at = (*number as usize - 1) * 128;
             let name: Vec<u8> = label.encode_utf16().flat_map(u16::to_le_bytes).collect();
             put(&mut array, at, &[1; 16]);
@@ -213,16 +220,31 @@ pub(crate) mod tests {
                 at + 16,
                 &Uuid::from_u128((*number).into()).to_bytes_le(),
             );
-            put(&mut array, at + 32, &40_u64.to_le_bytes());
-            put(&mut array, at + 40, &47_u64.to_le_bytes());
+            put(&mut array, at + 32, &first.to_le_bytes());
+            put(&mut array, at + 40, &last.to_le_bytes());
             put(&mut array, at + 56, &name);
         }
-        let mut disk = vec![0; 128 * SECTOR];
-        put(&mut disk, SECTOR, &header(1, 2, &array));
+        let last = usize::try_from(sectors).unwrap() - 1;
+        let mut disk = vec![0; (last + 1) * SECTOR];
+        // Protective MBR: one partition of type 0xee from sector 1 on.
+        let covered = u32::try_from(last).unwrap().to_le_bytes();
+        put(
+            &mut disk,
+            446,
+            &[[0, 0, 2, 0, 0xee, 0xff, 0xff, 0xff], [1, 0, 0, 0, 0, 0, 0, 0]].concat(),
+        );
+        put(&mut disk, 446 + 12, &covered);
+        put(&mut disk, 510, &[0x55, 0xaa]);
+        put(&mut disk, SECTOR, &header(1, last, &array));
         put(&mut disk, 2 * SECTOR, &array);
-        put(&mut disk, 95 * SECTOR, &array);
-        put(&mut disk, 127 * SECTOR, &header(127, 95, &array));
+        put(&mut disk, (last - 32) * SECTOR, &array);
+        put(&mut disk, last * SECTOR, &header(last, last, &array));
         disk
+    }
+
+    /// The table of [`disk_with`].
+    pub(crate) fn test_table(partitions: &[(u32, &str)]) -> PartitionTable {
+        read(&disk_with(partitions)).unwrap()
     }
 
     fn read(disk: &[u8]) -> Result<PartitionTable, GptError> {
@@ -232,7 +254,11 @@ pub(crate) mod tests {
             buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
             Ok(())
         };
-        read_partition_table(&mut read_at, 512, disk.len() as u64)
+        let shape = Shape {
+            sector_bytes: 512,
+            bytes: disk.len() as u64,
+        };
+        read_partition_table(&mut read_at, shape)
     }
 
     #[test]
@@ -253,7 +279,9 @@ pub(crate) mod tests {
         for byte in [SECTOR, SECTOR + 20, SECTOR + 60, 2 * SECTOR + 5] {
             let mut disk = whole.clone();
             disk[byte] ^= 1;
-            assert_eq!(read(&disk).unwrap(), read(&whole).unwrap(), "byte {byte}");
+            let table = read(&disk).unwrap();
+            assert_eq!(table.copy, Copy::Backup);
+            assert_eq!(table.partitions, read(&whole).unwrap().partitions, "byte {byte}");
         }
     }
 
@@ -280,8 +308,10 @@ pub(crate) mod tests {
     #[test]
     fn entries_that_lie_past_the_end_are_an_error_of_reading() {
         let mut disk = disk_with(&[]);
-        let array = vec![0; 128 * 128];
-        put(&mut disk, SECTOR, &header(1, u64::MAX / 512, &array));
+        put(&mut disk, SECTOR + 72, &(u64::MAX / 512).to_le_bytes());
+        put(&mut disk, SECTOR + 16, &[0; 4]);
+        let crc = crc32fast::hash(&disk[SECTOR..SECTOR + HEADER_BYTES]);
+        put(&mut disk, SECTOR + 16, &crc.to_le_bytes());
         disk.truncate(100 * SECTOR);
         assert!(matches!(read(&disk), Err(GptError::Read { .. })));
     }
@@ -294,7 +324,7 @@ pub(crate) mod tests {
             let whole = disk_with(&[(1, "a"), (5, "b")]);
             let mut disk = whole.clone();
             disk[at] = value;
-            prop_assert_eq!(read(&disk).unwrap(), read(&whole).unwrap());
+            prop_assert_eq!(read(&disk).unwrap().partitions, read(&whole).unwrap().partitions);
         }
 
         #[test]

@@ -1,0 +1,13 @@
+//! GUID partition tables: reading any disk's, strictly, and growing the data partition of ours.
+//!
+//! Source: UEFI specification 2.10, section 5.3.
+
+mod grow;
+mod header;
+mod read;
+
+pub use grow::{GrowError, Step, needs_growth, plan_growth};
+pub use read::{Copy, GptError, Partition, PartitionTable, ReadAt, Shape, read_partition_table};
+
+#[cfg(test)]
+pub(crate) use read::tests::{disk_with, test_table};
