@@ -5,16 +5,54 @@ use std::path::PathBuf;
 use super::Context;
 use crate::{
     error::Error,
+    fetch::Mode,
+    lock::LockFileError,
     pipeline::{self, Built, Request},
 };
 
+/// `outcrop build`'s arguments.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What to build.
+    pub request: Request,
+    /// Never offer to lock.
+    pub locked: bool,
+}
+
 /// Builds the images and says what was made, and what to type next.
+///
+/// A lock that is missing or of another recipe is refused. Only a person at the terminal may say that it be made on
+/// the spot; `--locked` doesn't ask, `--offline` couldn't.
 ///
 /// # Errors
 /// See [`Error`].
-pub fn run(request: &Request, context: &Context) -> Result<(), Error> {
-    let built = pipeline::build(request, context.cache()?, context.progress.as_ref())?;
+pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
+    let request = &options.request;
+    let build = || pipeline::build(request, context.cache()?, context.progress.as_ref());
+    let built = match build() {
+        Err(error) if may_lock(options, &error) && context.confirms(&format!("{error}. Lock now?")) => {
+            super::lock::run(&lock_options(request), context)?;
+            build()?
+        }
+        built => built?,
+    };
     context.summarize(summary(request, &built))
+}
+
+fn may_lock(options: &Options, error: &Error) -> bool {
+    let lockable = matches!(
+        error,
+        Error::LockFile(LockFileError::Missing { .. } | LockFileError::OtherRecipe { .. })
+    );
+    lockable && !options.locked && options.request.mode == Mode::Online
+}
+
+fn lock_options(request: &Request) -> super::lock::Options {
+    super::lock::Options {
+        recipe: request.recipe.clone(),
+        mirror: request.mirror.clone(),
+        mirror_variable: std::env::var_os("OUTCROP_MIRROR"),
+    }
 }
 
 fn summary(request: &Request, built: &[Built]) -> String {
@@ -32,4 +70,63 @@ fn summary(request: &Request, built: &[Built]) -> String {
     boot.map_or(text.clone(), |image| {
         format!("{text}\nBoot it with: outcrop run {}\n", image.display())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::{super::testing, *};
+    use crate::cache::Cache;
+
+    /// Builds a recipe without lock; returns what was asked, and the error.
+    fn build(locked: bool, mode: Mode) -> (Vec<String>, Error) {
+        let folder = tempfile::tempdir().unwrap();
+        let recipe = folder.path().join("edge.toml");
+        std::fs::write(
+            &recipe,
+            "[image]\nname = \"edge\"\nversion = \"0.1.0\"\n[base]\nsuite = \"trixie\"\n",
+        )
+        .unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&asked);
+        let cache = Cache::at(&folder.path().join("cache"));
+        let context = testing::context_with_cache(Some(cache))
+            .0
+            .with_person(Some(Box::new(move |question| {
+                log.lock().unwrap().push(question.to_owned());
+                false
+            })));
+        let request = Request {
+            recipe,
+            architectures: Vec::new(),
+            output: folder.path().join("out"),
+            mirror: None,
+            mode,
+            device_programs: None,
+        };
+        let error = run(&Options { request, locked }, &context).unwrap_err();
+        let asked = asked.lock().unwrap().clone();
+        (asked, error)
+    }
+
+    #[test]
+    fn a_missing_lock_is_refused_and_only_a_person_may_have_it_made() {
+        let (asked, error) = build(false, Mode::Online);
+        assert!(
+            asked[0].contains("edge.lock does not exist. Lock now?"),
+            "{asked:?}"
+        );
+        assert!(
+            matches!(error, Error::LockFile(LockFileError::Missing { .. })),
+            "{error:?}"
+        );
+        for (locked, mode) in [(true, Mode::Online), (false, Mode::Offline)] {
+            let (asked, error) = build(locked, mode);
+            assert!(
+                asked.is_empty() && matches!(error, Error::LockFile(_)),
+                "{asked:?} {error:?}"
+            );
+        }
+    }
 }

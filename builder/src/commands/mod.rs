@@ -16,7 +16,12 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::{cache::Cache, error::Error, progress::Progress, terminal::Verbosity};
+use crate::{
+    cache::Cache,
+    error::Error,
+    progress::Progress,
+    terminal::{Verbosity, ask::Ask},
+};
 
 /// What every command works with.
 pub struct Context {
@@ -26,6 +31,7 @@ pub struct Context {
     pub verbosity: Verbosity,
     cache: Option<Cache>,
     output: Mutex<Box<dyn Write + Send>>,
+    person: Option<Ask>,
 }
 
 impl Context {
@@ -42,7 +48,21 @@ impl Context {
             verbosity,
             cache,
             output: Mutex::new(output),
+            person: None,
         }
+    }
+
+    /// Somebody can be asked.
+    #[must_use]
+    pub fn with_person(mut self, person: Option<Ask>) -> Self {
+        self.person = person;
+        self
+    }
+
+    /// Whether the person at the terminal says yes to `question`. No, when there is nobody.
+    #[must_use]
+    pub fn confirms(&self, question: &str) -> bool {
+        self.person.as_ref().is_some_and(|ask| ask(question))
     }
 
     /// The cache.

@@ -1,14 +1,13 @@
 //! `outcrop run`: boots an image in QEMU, on this terminal or until it is healthy.
 
 use std::{
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
+    process::Command,
+    time::Duration,
 };
 
+use miette::Diagnostic;
 use outcrop_release::arch::Architecture;
 
 use super::Context;
@@ -22,13 +21,9 @@ use crate::{
         firmware::Firmware,
         machine::{DiskBackend, Machine, PortForward},
         overlay,
+        watch::{Verdict, watch},
     },
 };
-
-/// What the boot report prints on the console when everything came up.
-const HEALTHY: &str = "outcrop: healthy: ";
-/// What it prints when something didn't.
-const DEGRADED: &str = "outcrop: degraded: ";
 
 /// `outcrop run`'s arguments.
 #[derive(Debug, Clone)]
@@ -45,13 +40,13 @@ pub struct Options {
     pub until_healthy: Option<Duration>,
 }
 
-/// Why `outcrop run` failed.
-#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+/// Why a machine isn't what it should be.
+#[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum RunFailure {
-    /// QEMU or a file of the machine.
+    /// QEMU, or a file of the machine.
     #[error(transparent)]
     #[diagnostic(transparent)]
-    Run(#[from] RunError),
+    Machine(#[from] RunError),
     /// The image isn't one.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -60,13 +55,14 @@ pub enum RunFailure {
     #[error("the machine came up degraded: {0}")]
     #[diagnostic(help("the console above says what failed"))]
     Degraded(String),
-    /// The guest said nothing about its health in time, or ended before.
-    #[error("the machine wasn't healthy {}", after.map_or_else(|| "when QEMU ended".to_owned(), |time| format!("after {} s", time.as_secs())))]
+    /// The guest said nothing about its health in time.
+    #[error("the machine wasn't healthy after {} s", .0.as_secs())]
     #[diagnostic(help("the console above says how far it came; a slow machine may need a longer --timeout"))]
-    NotHealthy {
-        /// How long was waited; none when QEMU ended by itself.
-        after: Option<Duration>,
-    },
+    TimeOut(Duration),
+    /// The guest ended before it was healthy.
+    #[error("the machine ended before it was healthy")]
+    #[diagnostic(help("the console above says how far it came"))]
+    Ended,
 }
 
 impl RunFailure {
@@ -74,44 +70,35 @@ impl RunFailure {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::Run(error) => error.class(),
+            Self::Machine(error) => error.class(),
             Self::Image(error) => error.class(),
-            Self::Degraded(_) | Self::NotHealthy { .. } => FailureClass::Other,
+            Self::Degraded(_) | Self::TimeOut(_) | Self::Ended => FailureClass::Other,
         }
     }
 }
 
-/// Boots the image, and prints the line that says it is healthy when that was asked for.
+/// Boots the image. What the guest writes goes to a file that is gone afterwards.
 ///
 /// # Errors
 /// When QEMU can't be started or fails, or the machine doesn't become healthy.
 pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
-    match boot(options)? {
-        Some(line) => context.summarize(format!("healthy: {line}\n")),
-        None => Ok(()),
-    }
-}
-
-/// Boots the image. Returns the line that says it is healthy, when that was asked for.
-///
-/// # Errors
-/// When QEMU can't be started or fails, or the machine doesn't become healthy.
-fn boot(options: &Options) -> Result<Option<String>, RunFailure> {
-    let architecture = DiskImage::open(&options.image)?.architecture();
-    let folder = tempfile::tempdir().map_err(|source| RunError::Prepare {
-        path: std::env::temp_dir(),
-        source,
+    let image = DiskImage::open(&options.image).map_err(RunFailure::from)?;
+    let folder = tempfile::tempdir().map_err(|source| {
+        RunFailure::from(RunError::Prepare {
+            path: std::env::temp_dir(),
+            source,
+        })
     })?;
-    let machine = machine(options, architecture, folder.path())?;
+    let machine = machine(options, image.architecture(), folder.path()).map_err(RunFailure::from)?;
     let mut command = Command::new(machine.program());
     command.args(machine.arguments()).args(["-display", "none"]);
     match options.until_healthy {
-        None => interactive(&mut command, &machine).map(|()| None),
-        Some(limit) => watch(&mut command, &machine, limit).map(Some),
+        None => Ok(interactive(&mut command, &machine, context)?),
+        Some(limit) => until_healthy(&mut command, &machine, limit, context),
     }
 }
 
-fn machine(options: &Options, architecture: Architecture, folder: &Path) -> Result<Machine, RunFailure> {
+fn machine(options: &Options, architecture: Architecture, folder: &Path) -> Result<Machine, RunError> {
     let firmware = Firmware::find(architecture)?;
     let (variables, disk) = (folder.join("variables"), folder.join("disk.qcow2"));
     overlay::copy_variables(&firmware, &variables)?;
@@ -124,10 +111,13 @@ fn machine(options: &Options, architecture: Architecture, folder: &Path) -> Resu
     Ok(machine)
 }
 
-/// The guest's serial console is this terminal; Ctrl-A X ends it.
-fn interactive(command: &mut Command, machine: &Machine) -> Result<(), RunFailure> {
+/// The guest's serial console is this terminal.
+fn interactive(command: &mut Command, machine: &Machine, context: &Context) -> Result<(), RunFailure> {
+    context
+        .progress
+        .note("Ctrl-A X ends the machine; nothing that it writes is kept.");
     command.args(["-serial", "mon:stdio"]);
-    let status = command.status().map_err(start_error(machine))?;
+    let status = command.status().map_err(|source| start_error(machine, source))?;
     if status.success() {
         Ok(())
     } else {
@@ -135,62 +125,51 @@ fn interactive(command: &mut Command, machine: &Machine) -> Result<(), RunFailur
     }
 }
 
-/// Shows the console on standard error until the boot report speaks.
-fn watch(command: &mut Command, machine: &Machine, limit: Duration) -> Result<String, RunFailure> {
-    command
-        .args(["-serial", "stdio", "-monitor", "none", "-no-reboot"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped());
-    let mut child = command.spawn().map_err(start_error(machine))?;
-    let verdict = verdict(&mut child, limit);
-    // Ends our own child; it fails only when QEMU has ended already.
-    let _ = child.kill();
-    let _ = child.wait();
-    verdict
+fn until_healthy(
+    command: &mut Command,
+    machine: &Machine,
+    limit: Duration,
+    context: &Context,
+) -> Result<(), Error> {
+    command.args(["-serial", "stdio", "-monitor", "none", "-no-reboot"]);
+    // The console is a courtesy: a closed standard error must not end the watch.
+    let mut tell = |line: &str| drop(writeln!(io::stderr(), "{line}"));
+    let verdict = watch(command, limit, context.progress.as_ref(), &mut tell);
+    context.progress.checkpoint()?;
+    match verdict.map_err(|source| start_error(machine, source))? {
+        Verdict::Healthy(words) => context.print(format_args!("healthy: {words}\n")),
+        Verdict::Degraded(words) => Err(RunFailure::Degraded(words).into()),
+        Verdict::TimeOut => Err(RunFailure::TimeOut(limit).into()),
+        Verdict::Ended => Err(RunFailure::Ended.into()),
+    }
 }
 
-fn verdict(child: &mut Child, limit: Duration) -> Result<String, RunFailure> {
-    let (sender, lines) = mpsc::channel();
-    if let Some(output) = child.stdout.take() {
-        thread::spawn(move || {
-            for line in BufReader::new(output).split(b'\n').map_while(Result::ok) {
-                if sender
-                    .send(String::from_utf8_lossy(&line).trim_end().to_owned())
-                    .is_err()
-                {
-                    break;
-                }
-            }
-        });
-    }
-    let deadline = Instant::now() + limit;
-    loop {
-        let line = match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) => line,
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                return Err(RunFailure::NotHealthy { after: Some(limit) });
-            }
-            Err(mpsc::RecvTimeoutError::Disconnected) => return Err(RunFailure::NotHealthy { after: None }),
+fn start_error(machine: &Machine, source: io::Error) -> RunFailure {
+    RunFailure::Machine(RunError::Start {
+        program: machine.program(),
+        package: Machine::package(machine.architecture),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::testing, *};
+
+    #[test]
+    fn a_file_that_is_no_image_is_refused_before_anything_starts() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("x.img");
+        std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+        let options = Options {
+            image,
+            ports: Vec::new(),
+            memory_mib: 512,
+            cpus: 1,
+            until_healthy: None,
         };
-        // The console is a courtesy: a closed standard error must not end the watch.
-        let _ = writeln!(std::io::stderr(), "{line}");
-        if let Some((_, what)) = line.split_once(HEALTHY) {
-            return Ok(what.to_owned());
-        }
-        if let Some((_, what)) = line.split_once(DEGRADED) {
-            return Err(RunFailure::Degraded(what.to_owned()));
-        }
-    }
-}
-
-fn start_error(machine: &Machine) -> impl FnOnce(std::io::Error) -> RunFailure {
-    let (program, package) = (machine.program(), Machine::package(machine.architecture));
-    move |source| {
-        RunError::Start {
-            program,
-            package,
-            source,
-        }
-        .into()
+        let error = run(&options, &testing::context().0).unwrap_err();
+        assert_eq!(error.class(), FailureClass::Input);
+        assert!(error.to_string().contains("x.img"), "{error}");
     }
 }

@@ -4,6 +4,7 @@ pub mod accel;
 pub mod firmware;
 pub mod machine;
 pub mod overlay;
+pub mod watch;
 
 use std::{io, path::PathBuf};
 

@@ -1,5 +1,6 @@
 //! What the user sees: progress, errors, colours; and what the user says: Ctrl-C.
 
+pub mod ask;
 pub mod bars;
 pub mod report;
 pub mod signals;

@@ -1,0 +1,275 @@
+//! The commands' arguments, and the options that they stand for.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Subcommand, value_parser};
+use clap_complete::Shell;
+use outcrop_release::{arch::Architecture, name::ImageName};
+
+use crate::{commands, fetch::Mode, inspect::Wanted, pipeline::Request, run::machine::PortForward};
+
+/// What to do. The order is that of the help text.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Write a commented recipe to start from
+    New {
+        /// Name of the image: the recipe becomes NAME.toml
+        name: ImageName,
+    },
+    /// Resolve a recipe's packages into the lock file beside it
+    ///
+    /// Only this command decides versions; builds take them from the lock. Keep it under version control.
+    Lock(LockArgs),
+    /// Build images from a recipe and its lock
+    ///
+    /// Writes NAME-VERSION-ARCH-BOARD.img (sparse), its block map, its bill of materials and SHA256SUMS. Takes nothing
+    /// but what the lock names, and refuses a lock that is missing or made for another recipe: `outcrop lock` makes it.
+    Build(BuildArgs),
+    /// Tell what a disk image holds: release, root hash, partitions, slots, packages
+    Inspect(InspectArgs),
+    /// Tell what changed between two releases
+    ///
+    /// Each is a disk image, a lock file, or an image in the tree store: image/NAME/ARCHITECTURE, with ^ for the build
+    /// before.
+    Diff(DiffArgs),
+    /// Boot an image in QEMU on this terminal; Ctrl-A X ends it
+    ///
+    /// The image is never modified: what the machine writes is gone with it. The machine has UEFI firmware; KVM is used
+    /// where it really works.
+    Run(RunArgs),
+    /// Show what the cache holds and costs; free space
+    ///
+    /// Nothing in the cache is needed for good: it is fetched or made again. Packages count as used whenever a build or
+    /// lock needs them.
+    Cache(CacheArgs),
+    /// Print a shell's completions
+    ///
+    /// For bash: outcrop completions bash > ~/.local/share/bash-completion/completions/outcrop
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// Write the manual pages
+    Man {
+        /// Folder that they go to
+        dir: PathBuf,
+    },
+}
+
+impl Command {
+    /// Whether the command talks to a program.
+    pub(super) const fn json(&self) -> bool {
+        match self {
+            Self::Cache(arguments) => arguments.json,
+            Self::Diff(arguments) => arguments.json,
+            Self::Inspect(arguments) => arguments.json,
+            Self::New { .. }
+            | Self::Lock(_)
+            | Self::Build(_)
+            | Self::Run(_)
+            | Self::Completions { .. }
+            | Self::Man { .. } => false,
+        }
+    }
+}
+
+/// Where packages come from.
+#[derive(Debug, Args)]
+struct MirrorArgs {
+    /// Take packages from the Debian mirror at URL [default: $OUTCROP_MIRROR, or the machine's apt sources]
+    #[arg(long, value_name = "URL")]
+    mirror: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LockArgs {
+    /// The recipe
+    recipe: PathBuf,
+    #[command(flatten)]
+    mirror: MirrorArgs,
+}
+
+impl From<LockArgs> for commands::lock::Options {
+    fn from(arguments: LockArgs) -> Self {
+        Self {
+            recipe: arguments.recipe,
+            mirror: arguments.mirror.mirror,
+            mirror_variable: std::env::var_os("OUTCROP_MIRROR"),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// The recipe
+    recipe: PathBuf,
+    /// Build for this architecture only; may repeat [default: all of the recipe's]
+    #[arg(long, value_name = "ARCH")]
+    arch: Vec<Architecture>,
+    /// Folder that the files go to
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    output: PathBuf,
+    #[command(flatten)]
+    mirror: MirrorArgs,
+    /// Take packages from the cache only
+    #[arg(long, conflicts_with = "mirror")]
+    offline: bool,
+    /// Never offer to make or renew the lock; without it, a person at the terminal is asked
+    #[arg(long)]
+    locked: bool,
+    /// Folder of the device's static programs [default: device-programs beside this program]
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "OUTCROP_DEVICE_PROGRAMS",
+        hide_env_values = true
+    )]
+    device_programs: Option<PathBuf>,
+}
+
+impl From<BuildArgs> for commands::build::Options {
+    fn from(arguments: BuildArgs) -> Self {
+        let mode = if arguments.offline {
+            Mode::Offline
+        } else {
+            Mode::Online
+        };
+        let request = Request {
+            recipe: arguments.recipe,
+            architectures: arguments.arch,
+            output: arguments.output,
+            mirror: arguments.mirror.mirror,
+            mode,
+            device_programs: arguments.device_programs,
+        };
+        Self {
+            request,
+            locked: arguments.locked,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// The image
+    image: PathBuf,
+    /// Tell every file of the root file system, too
+    #[arg(long)]
+    files: bool,
+    /// Tell every file with its SHA-256
+    #[arg(long)]
+    digests: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<InspectArgs> for commands::inspect::Options {
+    fn from(arguments: InspectArgs) -> Self {
+        let wanted = Wanted {
+            files: arguments.files || arguments.digests,
+            digests: arguments.digests,
+        };
+        Self {
+            image: arguments.image,
+            wanted,
+            json: arguments.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The older release
+    old: String,
+    /// The newer release
+    new: String,
+    /// Tell every path that differs
+    #[arg(long)]
+    files: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<DiffArgs> for commands::diff::Options {
+    fn from(arguments: DiffArgs) -> Self {
+        Self {
+            old: arguments.old,
+            new: arguments.new,
+            files: arguments.files,
+            json: arguments.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The disk image
+    image: PathBuf,
+    /// Forward port HOST of this machine's loopback interface to port GUEST; may repeat
+    #[arg(long, value_name = "HOST:GUEST")]
+    port: Vec<PortForward>,
+    /// Memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = value_parser!(u32).range(256..))]
+    memory: u32,
+    /// Processors
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u32).range(1..))]
+    cpus: u32,
+    /// Show the console until the machine says that it is healthy, then end it; fail when it isn't
+    #[arg(long)]
+    until_healthy: bool,
+    /// With --until-healthy: how long to wait
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 300,
+        requires = "until_healthy"
+    )]
+    timeout: u32,
+}
+
+impl From<RunArgs> for commands::run::Options {
+    fn from(arguments: RunArgs) -> Self {
+        let limit = Duration::from_secs(arguments.timeout.into());
+        Self {
+            image: arguments.image,
+            ports: arguments.port,
+            memory_mib: arguments.memory,
+            cpus: arguments.cpus,
+            until_healthy: arguments.until_healthy.then_some(limit),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CacheArgs {
+    /// Remove what wasn't used for DAYS days: packages with their trees in the store, build records, apt's lists; and
+    /// of each image all but the newest five trees
+    #[arg(long)]
+    prune: bool,
+    /// With --prune: how long unused
+    #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "prune")]
+    unused: u32,
+    /// With --prune: packages of this lock file stay, however long unused
+    #[arg(long, value_name = "LOCK", requires = "prune")]
+    keep: Vec<PathBuf>,
+    /// Read all packages again; remove damaged ones
+    #[arg(long)]
+    verify: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<CacheArgs> for commands::cache::Options {
+    fn from(arguments: CacheArgs) -> Self {
+        Self {
+            prune: arguments.prune,
+            unused_days: arguments.unused,
+            keep: arguments.keep,
+            verify: arguments.verify,
+            json: arguments.json,
+        }
+    }
+}

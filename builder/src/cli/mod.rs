@@ -1,0 +1,191 @@
+//! The command line: arguments and dispatch. What the commands do is in [`crate::commands`].
+
+mod arguments;
+
+use std::{
+    path::PathBuf,
+    process::ExitCode,
+    sync::{Arc, atomic::Ordering},
+};
+
+use clap::{ArgAction, Args, CommandFactory as _, Parser};
+use miette::Diagnostic;
+
+use self::arguments::Command;
+use crate::{
+    cache::Cache,
+    commands::{self, Context},
+    error::Error,
+    failure::FailureClass,
+    progress::Cancelled,
+    terminal::{Abilities, Color, Verbosity, ask, bars::Bars, report, signals},
+};
+
+/// Builds immutable, verified, reproducible edge operating-system images from a recipe
+#[derive(Debug, Parser)]
+#[command(
+    name = "outcrop",
+    version,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What all commands understand.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Common options")]
+struct Global {
+    /// Tell nothing but results and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Tell about every phase
+    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    verbose: bool,
+    /// When to use colours; NO_COLOR is honoured
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    color: Color,
+    /// Keep downloads and the tree store in DIR [default: $XDG_CACHE_HOME/outcrop or ~/.cache/outcrop]
+    #[arg(
+        long,
+        global = true,
+        env = "OUTCROP_CACHE_DIR",
+        hide_env_values = true,
+        value_name = "DIR"
+    )]
+    cache_dir: Option<PathBuf>,
+}
+
+impl Global {
+    const fn verbosity(&self, json: bool) -> Verbosity {
+        match (self.quiet || json, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        }
+    }
+}
+
+/// Runs the command of this process's arguments, and reports its error.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.command.json();
+    let abilities = Abilities::of_stderr(cli.global.color);
+    let asked_to_stop = match signals::watch() {
+        Ok(flag) => flag,
+        Err(source) => return fail(&Error::Signals(source), abilities, json),
+    };
+    let verbosity = cli.global.verbosity(json);
+    let cache = match cli.global.cache_dir {
+        Some(folder) => Some(Cache::at(&folder)),
+        None => Cache::of_user(|name| std::env::var_os(name)),
+    };
+    let bars = Bars::new(verbosity, abilities, Arc::clone(&asked_to_stop));
+    let person = (verbosity != Verbosity::Quiet)
+        .then(|| ask::person(Arc::clone(&asked_to_stop)))
+        .flatten();
+    let context = Context::new(Box::new(bars), verbosity, cache, Box::new(std::io::stdout()));
+    let context = context.with_person(person);
+    match run(cli.command, &context) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whatever fails after Ctrl-C, a tool that heard it too for one, fails because of it.
+        Err(_) if asked_to_stop.load(Ordering::Relaxed) => {
+            fail(&Error::Cancelled(Cancelled), abilities, json)
+        }
+        Err(error) => fail(&error, abilities, json),
+    }
+}
+
+fn run(command: Command, context: &Context) -> Result<(), Error> {
+    match command {
+        Command::New { name } => {
+            let folder = PathBuf::new();
+            commands::new::run(&commands::new::Options { name, folder }, context)
+        }
+        Command::Lock(arguments) => commands::lock::run(&arguments.into(), context),
+        Command::Build(arguments) => commands::build::run(&arguments.into(), context),
+        Command::Inspect(arguments) => commands::inspect::run(&arguments.into(), context),
+        Command::Diff(arguments) => commands::diff::run(&arguments.into(), context),
+        Command::Run(arguments) => commands::run::run(&arguments.into(), context),
+        Command::Cache(arguments) => commands::cache::run(&arguments.into(), context),
+        Command::Completions { shell } => commands::completions::run(shell, Cli::command(), context),
+        Command::Man { dir } => commands::man::run(&dir, Cli::command(), context),
+    }
+}
+
+fn fail(error: &Error, abilities: Abilities, json: bool) -> ExitCode {
+    use std::io::Write as _;
+    let class: FailureClass = error.class();
+    let diagnostic: &dyn Diagnostic = error;
+    let text = if json {
+        report::json(diagnostic, class) + "\n"
+    } else {
+        report::text(diagnostic, abilities)
+    };
+    // There is nobody left to tell when this fails.
+    let _told = std::io::stderr().write_all(text.as_bytes());
+    ExitCode::from(class.exit_code())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap_complete::Shell;
+
+    use super::*;
+    use crate::commands::testing;
+
+    fn subcommands() -> Vec<String> {
+        let command = Cli::command();
+        command
+            .get_subcommands()
+            .map(|command| command.get_name().to_owned())
+            .collect()
+    }
+
+    #[test]
+    fn arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_texts() {
+        for name in std::iter::once(None).chain(subcommands().iter().map(|name| Some(name.as_str()))) {
+            let arguments = ["outcrop"].into_iter().chain(name).chain(["--help"]);
+            let help = Cli::command()
+                .term_width(100)
+                .try_get_matches_from(arguments)
+                .unwrap_err();
+            insta::assert_snapshot!(format!("help_{}", name.unwrap_or("outcrop")), help.to_string());
+        }
+    }
+
+    #[test]
+    fn completions_and_manual_pages_know_every_command() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let (context, written) = testing::context();
+            commands::completions::run(shell, Cli::command(), &context).unwrap();
+            assert!(
+                subcommands()
+                    .iter()
+                    .all(|name| written.text().contains(name.as_str())),
+                "{shell}"
+            );
+        }
+        let folder = tempfile::tempdir().unwrap();
+        commands::man::run(&folder.path().join("man1"), Cli::command(), &testing::context().0).unwrap();
+        for name in subcommands() {
+            let page = std::fs::read_to_string(folder.path().join(format!("man1/outcrop-{name}.1"))).unwrap();
+            assert!(
+                page.contains(&format!("outcrop\\-{name}")) || page.contains(&format!("outcrop-{name}")),
+                "{page}"
+            );
+        }
+        assert!(folder.path().join("man1/outcrop.1").exists());
+    }
+}
