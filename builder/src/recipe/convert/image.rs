@@ -140,3 +140,21 @@ fn limited(key: &str, text: &str, (min, max): (u64, u64)) -> Result<u64, String>
 fn parse<T: FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::layout::Layout;
+
+    #[test]
+    fn every_size_that_a_recipe_may_say_has_a_layout() {
+        for pick in [|limits: (u64, u64)| limits.0, |limits: (u64, u64)| limits.1] {
+            let disk = Disk {
+                root_slot: pick(ROOT_SLOT_MIB) * MIB,
+                boot_slot: pick(BOOT_SLOT_MIB) * MIB,
+                data: pick(DATA_MIB) * MIB,
+            };
+            Layout::plan(&disk, Architecture::X86_64, Board::Efi).unwrap();
+        }
+    }
+}
