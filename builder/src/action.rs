@@ -41,15 +41,18 @@ pub enum Action {
         /// `pipewire.socket`.
         unit: String,
     },
-    /// `chown`, `chmod`, `dpkg-statoverride`: owner and permissions of one path that a package ships.
+    /// `chown`, `chgrp`, `chmod`, `dpkg-statoverride`: owner and permissions of one path that a package ships. What is
+    /// left out stays.
     Own {
         /// An existing path.
         path: String,
         /// User name, resolved after the accounts exist.
-        user: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user: Option<String>,
         /// Group name.
-        group: String,
-        /// Permission bits in octal (`"4754"`); none leaves them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        group: Option<String>,
+        /// Permission bits in octal (`"4754"`).
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<String>,
     },

@@ -41,8 +41,8 @@ fn composed() -> Tree {
 fn package() -> InstalledPackage {
     let own = Action::Own {
         path: "/bin/x".to_owned(),
-        user: "root".to_owned(),
-        group: "_x".to_owned(),
+        user: Some("root".to_owned()),
+        group: Some("_x".to_owned()),
         mode: Some("2755".to_owned()),
     };
     let user = Action::SystemUser {

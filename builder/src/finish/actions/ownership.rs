@@ -27,10 +27,18 @@ pub(super) fn apply(
         return Ok(());
     };
     let found = existing(tree, package, path)?;
-    let (uid, gid) = owner(accounts, package, user, group)?;
+    let uid = user
+        .as_deref()
+        .map(|user| uid(accounts, package, user))
+        .transpose()?;
+    let gid = group
+        .as_deref()
+        .map(|group| gid(accounts, package, group))
+        .transpose()?;
     let bits = mode.as_deref().map(|mode| octal(package, mode)).transpose()?;
     change(tree, &found, |metadata| {
-        (metadata.uid, metadata.gid) = (uid, gid);
+        metadata.uid = uid.unwrap_or(metadata.uid);
+        metadata.gid = gid.unwrap_or(metadata.gid);
         metadata.mode = bits.unwrap_or(metadata.mode);
     });
     Ok(())
@@ -52,17 +60,23 @@ pub(super) fn owner(
     user: &str,
     group: &str,
 ) -> Result<(u32, u32), ActionError> {
-    let no_user = || ActionError::NoUser {
+    Ok((uid(accounts, package, user)?, gid(accounts, package, group)?))
+}
+
+fn uid(accounts: &Accounts, package: &str, user: &str) -> Result<u32, ActionError> {
+    let found = accounts.user(user).ok_or_else(|| ActionError::NoUser {
         package: package.to_owned(),
         name: user.to_owned(),
-    };
-    let no_group = || ActionError::NoGroup {
+    })?;
+    Ok(found.uid)
+}
+
+fn gid(accounts: &Accounts, package: &str, group: &str) -> Result<u32, ActionError> {
+    let found = accounts.group(group).ok_or_else(|| ActionError::NoGroup {
         package: package.to_owned(),
         name: group.to_owned(),
-    };
-    let uid = accounts.user(user).ok_or_else(no_user)?.uid;
-    let gid = accounts.group(group).ok_or_else(no_group)?.gid;
-    Ok((uid, gid))
+    })?;
+    Ok(found.gid)
 }
 
 /// Permission bits from octal text.
@@ -107,7 +121,7 @@ mod tests {
     };
 
     fn own(path: &str, user: &str, mode: Option<&str>) -> Action {
-        let (user, group) = (user.to_owned(), "shadow".to_owned());
+        let (user, group) = (Some(user.to_owned()), Some("shadow".to_owned()));
         Action::Own {
             path: path.to_owned(),
             user,

@@ -1,5 +1,7 @@
 //! What is known about the machine when a script would run: a fresh installation, into a tree that is not running.
 
+use super::commands;
+
 /// The truth of `test` and `[`: POSIX.1-2017, utility `test`, with `-a`, `-o` and parentheses. None when it depends on
 /// something that nobody knows here. An unknown word is none.
 pub(super) fn test(words: &[Option<String>]) -> Option<bool> {
@@ -100,6 +102,10 @@ fn unary(operator: &str, word: Option<&str>) -> Option<bool> {
         "-d" | "-e" if word == Some("/run/systemd/system") => Some(false),
         // What dpkg sets aside when it upgrades.
         "-e" | "-f" | "-s" if word.is_some_and(is_set_aside) => Some(false),
+        "-x" => word?
+            .strip_prefix("/usr/bin/")
+            .filter(|program| commands::is_present(program))
+            .map(|_| true),
         // dh_apparmor(1) names a profile that the package ships, and makes its local part.
         "-e" | "-f" => {
             let name = word?.strip_prefix("/etc/apparmor.d/")?;

@@ -7,12 +7,14 @@
 
 mod commands;
 mod condition;
+mod expand;
 mod reduce;
 mod residue;
 pub mod reviewed;
 mod shell;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use outcrop_release::{arch::Architecture, digest::FileDigest};
 
@@ -70,7 +72,11 @@ pub fn analyse(script: &Script<'_>) -> Analysis {
         Ok(text) => shell::parse(text).map_err(|error| error.to_string()),
     };
     let (reduced, unreadable) = match read {
-        Ok(list) => (reduce::reduce(&list, script.kind, script.init_only), None),
+        Ok(list) => {
+            let mut reduced = reduce::reduce(&list, script.kind, script.init_only);
+            reduced.residue = residue::with_context(&text, reduced.residue, &walk::assignments(&list));
+            (reduced, None)
+        }
         Err(why) => (
             Reduced {
                 residue: vec![(1, usize::MAX)],

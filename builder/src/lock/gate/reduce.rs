@@ -3,14 +3,16 @@
 //!
 //! What hangs on something unknown is either without effect in every case, or it is residue as a whole.
 
-use std::collections::HashMap;
+use std::{cell::Cell, collections::HashMap, rc::Rc};
 
 use super::{
     commands::{self, Verdict},
+    expand::{Variables, matches},
     shell::{
         assignment,
-        ast::{Joint, List, Node, Part, Redirect, Simple, Statement, Substitute, Word},
+        ast::{Joint, List, Node, Part, Redirect, Simple, Statement, Word},
     },
+    walk::{assigned, contains},
 };
 use crate::{action::Action, lock::format::ScriptKind};
 
@@ -19,6 +21,9 @@ const CALLS: usize = 12;
 
 /// Rounds of a `for` loop that are followed one by one, at most.
 const UNROLLED: usize = 40;
+
+/// Statements that are followed in one script, at most; after that every statement is residue.
+const STEPS: usize = 100_000;
 
 /// What a script comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -60,15 +65,16 @@ struct Doubt {
 
 #[derive(Clone)]
 struct Reducer {
-    /// Known values; none for a variable that holds something unknown.
-    variables: HashMap<String, Option<String>>,
+    variables: Variables,
     /// None for a function whose definition hangs on something unknown.
-    functions: HashMap<String, Option<List>>,
+    functions: HashMap<String, Option<Rc<List>>>,
     calls: usize,
+    steps: Rc<Cell<usize>>,
     /// Inside something that may or may not happen.
     uncertain: bool,
     /// A line that nobody handles may have left the function, or the script: what follows may not happen.
     doubt: Doubt,
+    kind: ScriptKind,
     /// See [`super::Script::init_only`].
     init_only: Vec<String>,
     out: Reduced,
@@ -80,18 +86,21 @@ pub(super) fn reduce(script: &List, kind: ScriptKind, init_only: &[String]) -> R
         ScriptKind::Preinst => "install",
         ScriptKind::Postinst => "configure",
     };
-    let mut variables: HashMap<_, _> = ["2", "3", "4", "DPKG_ROOT"]
-        .map(|name| (name.to_owned(), Some(String::new())))
-        .into();
-    variables.insert("1".to_owned(), Some(argument.to_owned()));
+    let mut variables = Variables::default();
+    for name in ["2", "3", "4", "DPKG_ROOT"] {
+        variables.set(name, Some(String::new()));
+    }
+    variables.set("1", Some(argument.to_owned()));
     let functions = HashMap::new();
     let (doubt, out) = (Doubt::default(), Reduced::default());
     let mut reducer = Reducer {
         variables,
         functions,
         calls: 0,
+        steps: Rc::default(),
         uncertain: false,
         doubt,
+        kind,
         init_only: init_only.to_owned(),
         out,
     };
@@ -112,6 +121,10 @@ impl Reducer {
     }
 
     fn statement(&mut self, statement: &Statement) -> Outcome {
+        self.steps.set(self.steps.get() + 1);
+        if self.steps.get() > STEPS {
+            return self.give_up(statement);
+        }
         match &statement.node {
             Node::Simple(simple) => self.simple(statement, simple),
             Node::Not(inner) => {
@@ -137,8 +150,8 @@ impl Reducer {
                 body,
             } if condition.is_empty() && self.unrolls(words, body) => {
                 for word in words {
-                    let value = self.value(word);
-                    self.variables.insert(variable.clone(), value);
+                    let value = self.variables.value(word);
+                    self.variables.set(variable, value);
                     let outcome = self.list(body);
                     if outcome.flow != Flow::On {
                         return outcome;
@@ -153,8 +166,7 @@ impl Reducer {
                 body,
             } => {
                 let commands_quiet = words.iter().all(|word| self.commands_are_quiet(word));
-                self.variables
-                    .extend(variable.iter().map(|name| (name.clone(), None)));
+                self.variables.forget(variable.clone());
                 self.forget(body);
                 self.forget(condition);
                 let quiet = [condition, body]
@@ -167,7 +179,7 @@ impl Reducer {
                 }
             }
             Node::Function(name, body) => {
-                let body = (!self.uncertain).then(|| body.clone());
+                let body = (!self.uncertain).then(|| Rc::new(body.clone()));
                 self.functions.insert(name.clone(), body);
                 DONE
             }
@@ -189,8 +201,8 @@ impl Reducer {
     fn unrolls(&self, words: &[Word], body: &List) -> bool {
         let leaves = |statement| contains(statement, &["break", "continue"]);
         words.len() <= UNROLLED
-            && self.arguments(words).len() == words.len()
-            && self.arguments(words).iter().all(Option::is_some)
+            && self.variables.arguments(words).len() == words.len()
+            && self.variables.arguments(words).iter().all(Option::is_some)
             && !body.iter().any(leaves)
     }
 
@@ -209,17 +221,24 @@ impl Reducer {
         trial.uncertain = true;
         trial.out = Reduced::default();
         let outcome = run(&mut trial);
-        for (name, value) in trial.variables {
-            if self.variables.get(&name) != Some(&value) {
-                self.variables.insert(name, None);
-            }
-        }
+        self.variables.doubt(trial.variables);
         for (name, body) in trial.functions {
             if self.functions.get(&name) != Some(&body) {
                 self.functions.insert(name, None);
             }
         }
         trial.out == Reduced::default() && outcome.flow == Flow::On
+    }
+
+    /// The status of a statement that may or may not run; none when it would do something.
+    fn status_without_effect(&mut self, statement: &Statement) -> Option<Option<bool>> {
+        let mut status = None;
+        let quiet = self.without_effect(|reducer| {
+            let outcome = reducer.statement(statement);
+            status = outcome.status;
+            outcome
+        });
+        quiet.then_some(status)
     }
 
     fn and_or(&mut self, whole: &Statement, first: &Statement, rest: &[(Joint, Statement)]) -> Outcome {
@@ -232,11 +251,14 @@ impl Reducer {
             match (joint, outcome.status) {
                 (Joint::And, Some(true)) | (Joint::Or, Some(false)) => outcome = self.statement(statement),
                 (Joint::And, Some(false)) | (Joint::Or, Some(true)) => {}
-                (_, None) if self.without_effect(|reducer| reducer.statement(statement)) => outcome = UNKNOWN,
-                (_, None) => {
-                    self.out = before;
-                    return self.give_up(whole);
-                }
+                (joint, None) => match self.status_without_effect(statement) {
+                    // Unknown and false is false; unknown or true is true.
+                    Some(right) => outcome.status = right.filter(|right| *right == (*joint == Joint::Or)),
+                    None => {
+                        self.out = before;
+                        return self.give_up(whole);
+                    }
+                },
             }
         }
         outcome
@@ -246,7 +268,9 @@ impl Reducer {
         for (at, (condition, body)) in branches.iter().enumerate() {
             let before = self.out.clone();
             let outcome = self.list(condition);
-            if self.out != before || outcome.flow != Flow::On {
+            let acts = self.out != before;
+            let certain = outcome.status.is_some() && self.out.residue == before.residue;
+            if (acts && !certain) || outcome.flow != Flow::On {
                 self.out = before;
                 return self.give_up(whole);
             }
@@ -270,7 +294,7 @@ impl Reducer {
         if !self.commands_are_quiet(subject) {
             return self.give_up(whole);
         }
-        if let Some(value) = self.value(subject) {
+        if let Some(value) = self.variables.value(subject) {
             let matching = |patterns: &[Word]| {
                 patterns
                     .iter()
@@ -307,8 +331,8 @@ impl Reducer {
         }
         if simple.words.is_empty() {
             for (name, word) in &simple.assignments {
-                let value = self.value(word);
-                self.variables.insert(name.clone(), value);
+                let value = self.variables.value(word);
+                self.variables.set(name, value);
             }
             let runs = simple
                 .assignments
@@ -316,7 +340,7 @@ impl Reducer {
                 .any(|(_, word)| word.iter().any(|part| matches!(part, Part::Command(_))));
             return if runs { UNKNOWN } else { DONE };
         }
-        let arguments = self.arguments(&simple.words);
+        let arguments = self.variables.arguments(&simple.words);
         let Some(Some(name)) = arguments.first().cloned() else {
             return self.give_up(statement);
         };
@@ -352,15 +376,13 @@ impl Reducer {
             "local" | "export" | "readonly" => {
                 for word in simple.words.iter().skip(1) {
                     if let Some((name, value)) = assignment(word) {
-                        let value = self.value(&value);
-                        self.variables.insert(name, value);
+                        let value = self.variables.value(&value);
+                        self.variables.set(&name, value);
                     }
                 }
                 return DONE;
             }
-            "read" | "unset" => self
-                .variables
-                .extend(rest.iter().flatten().map(|name| (name.clone(), None))),
+            "read" | "unset" => self.variables.forget(rest.iter().flatten().cloned()),
             "shift" => self.positional(&[None, None, None]),
             "set"
                 if rest
@@ -373,7 +395,7 @@ impl Reducer {
             _ => {}
         }
         let before = self.out.actions.len();
-        match commands::judge(name, rest, &mut self.out.actions) {
+        match commands::judge(name, rest, self.kind, &mut self.out.actions) {
             Verdict::Handled(_) if self.out.actions.len() > before && self.doubt != Doubt::default() => {
                 self.out.actions.truncate(before);
                 self.give_up(statement)
@@ -398,7 +420,7 @@ impl Reducer {
                 .get(at - 1)
                 .cloned()
                 .unwrap_or_else(|| Some(String::new()));
-            self.variables.insert(at.to_string(), value);
+            self.variables.set(&at.to_string(), value);
         }
     }
 
@@ -407,20 +429,21 @@ impl Reducer {
             return self.give_up(statement);
         }
         let saved: Vec<_> = (1..=9usize)
-            .map(|at| {
-                (
-                    at.to_string(),
-                    self.variables.get(&at.to_string()).cloned().flatten(),
-                )
-            })
+            .map(|at| (at.to_string(), self.variables.get(&at.to_string())))
             .collect();
         self.positional(arguments);
         self.calls += 1;
         let returned = self.doubt.returned;
+        let before = self.out.residue.len();
         let outcome = self.list(body);
+        if self.out.residue.len() > before {
+            self.out.residue.push((statement.first, statement.last)); // its arguments are part of what is not handled
+        }
         self.doubt.returned = returned;
         self.calls -= 1;
-        self.variables.extend(saved);
+        for (name, value) in saved {
+            self.variables.set(&name, value);
+        }
         match outcome.flow {
             Flow::Return => Outcome {
                 flow: Flow::On,
@@ -436,9 +459,10 @@ impl Reducer {
             "<" | "<&" => true,
             "<<" => !redirect.target.contains(&Part::Opaque),
             ">&" => self
+                .variables
                 .value(&redirect.target)
                 .is_some_and(|to| to == "-" || to.bytes().all(|b| b.is_ascii_digit())),
-            ">" | ">>" | ">|" => self.value(&redirect.target).as_deref() == Some("/dev/null"),
+            ">" | ">>" | ">|" => self.variables.value(&redirect.target).as_deref() == Some("/dev/null"),
             _ => false,
         }
     }
@@ -461,72 +485,6 @@ impl Reducer {
         })
     }
 
-    /// The words after expansion. An unknown word is none; how many words it becomes is then unknown too.
-    fn arguments(&self, words: &[Word]) -> Vec<Option<String>> {
-        let vanishes = |word: &Word, value: &str| {
-            value.is_empty()
-                && !word
-                    .iter()
-                    .any(|part| matches!(part, Part::Text(_, true) | Part::Parameter { quoted: true, .. }))
-        };
-        let mut arguments = Vec::new();
-        for word in words {
-            let value = self.value(word).filter(|_| !has_glob(word));
-            match value {
-                Some(value) if vanishes(word, &value) => {}
-                Some(value) if splits(word, &value) => arguments.push(None),
-                value => arguments.push(value),
-            }
-        }
-        arguments
-    }
-
-    /// The value of a word, when everything in it is known.
-    fn value(&self, word: &Word) -> Option<String> {
-        word.iter().map(|part| self.part(part)).collect()
-    }
-
-    fn part(&self, part: &Part) -> Option<String> {
-        match part {
-            Part::Text(text, _) => Some(text.clone()),
-            Part::Parameter { name, substitute, .. } => {
-                let value = self.variables.get(name).cloned().flatten()?;
-                match (substitute, value.is_empty()) {
-                    (Some((Substitute::WhenEmpty, word)), true)
-                    | (Some((Substitute::WhenSet, word)), false) => self.value(word),
-                    (Some((Substitute::WhenSet, _)), true) => Some(String::new()),
-                    _ => Some(value),
-                }
-            }
-            Part::Command(list) => self.output(list),
-            Part::Opaque => None,
-        }
-    }
-
-    /// What a command prints, for the few whose answer is certain.
-    fn output(&self, list: &List) -> Option<String> {
-        let [
-            Statement {
-                node: Node::Simple(simple),
-                ..
-            },
-        ] = list.as_slice()
-        else {
-            return None;
-        };
-        let words: Option<Vec<_>> = self.arguments(&simple.words).into_iter().collect();
-        match words?.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["dirname", path] => path
-                .rsplit_once('/')
-                .map(|(folder, _)| folder.to_owned())
-                .filter(|folder| !folder.is_empty()),
-            // On a first installation nobody diverts anything.
-            ["dpkg-divert", "--truename", path] => Some((*path).to_owned()),
-            ["dpkg-divert", "--listpackage", _] => Some(String::new()),
-            _ => None,
-        }
-    }
-
     /// Every variable that `list` may set is unknown from here on.
     fn forget(&mut self, list: &List) {
         for statement in list {
@@ -537,95 +495,6 @@ impl Reducer {
     fn forget_statement(&mut self, statement: &Statement) {
         let mut names = Vec::new();
         assigned(statement, &mut names);
-        self.variables.extend(names.into_iter().map(|name| (name, None)));
+        self.variables.forget(names);
     }
-}
-
-/// Names that a statement assigns to, at any depth.
-fn assigned(statement: &Statement, names: &mut Vec<String>) {
-    each_inside(statement, &mut |inside| match &inside.node {
-        Node::Simple(simple) => {
-            names.extend(simple.assignments.iter().map(|(name, _)| name.clone()));
-            names.extend(simple.words.iter().filter_map(|word| Some(assignment(word)?.0)));
-        }
-        Node::Loop { variable, .. } => names.extend(variable.clone()),
-        _ => {}
-    });
-}
-
-/// Whether a statement has one of `commands` in it, at any depth.
-fn contains(statement: &Statement, commands: &[&str]) -> bool {
-    let mut found = false;
-    each_inside(statement, &mut |inside| {
-        if let Node::Simple(simple) = &inside.node
-            && let Some([Part::Text(name, _)]) = simple.words.first().map(Vec::as_slice)
-        {
-            found |= commands.contains(&name.as_str());
-        }
-    });
-    found
-}
-
-/// Visits a statement and all inside it; not those in command substitutions, which can't leave the script.
-fn each_inside(statement: &Statement, visit: &mut impl FnMut(&Statement)) {
-    visit(statement);
-    let mut lists: Vec<&List> = Vec::new();
-    match &statement.node {
-        Node::Simple(_) => {}
-        Node::Not(inner) => each_inside(inner, visit),
-        Node::AndOr(first, rest) => {
-            each_inside(first, visit);
-            rest.iter()
-                .for_each(|(_, statement)| each_inside(statement, visit));
-        }
-        Node::Pipe(list) | Node::Group(list) | Node::Subshell(list) | Node::Function(_, list) => {
-            lists.push(list);
-        }
-        Node::If(branches, otherwise) => {
-            lists.extend(branches.iter().flat_map(|(condition, body)| [condition, body]));
-            lists.push(otherwise);
-        }
-        Node::Case(_, arms) => lists.extend(arms.iter().map(|(_, body)| body)),
-        Node::Loop { condition, body, .. } => lists.extend([condition, body]),
-    }
-    for statement in lists.into_iter().flatten() {
-        each_inside(statement, visit);
-    }
-}
-
-/// Unquoted text that the shell would compare with file names.
-fn has_glob(word: &Word) -> bool {
-    let lone = word.len() == 1;
-    word.iter().any(|part| match part {
-        Part::Text(text, false) => {
-            text.contains(['*', '?']) || (text.contains('[') && !(lone && text == "["))
-        }
-        _ => false,
-    })
-}
-
-/// Whether an unquoted expansion becomes several words.
-fn splits(word: &Word, value: &str) -> bool {
-    value.contains([' ', '\t', '\n'])
-        && word
-            .iter()
-            .any(|part| matches!(part, Part::Parameter { quoted: false, .. }))
-}
-
-/// Whether a `case` pattern matches; none when the pattern holds more than text and `*` alone.
-fn matches(pattern: &Word, value: &str) -> Option<bool> {
-    if let [Part::Text(text, false)] = pattern.as_slice()
-        && text == "*"
-    {
-        return Some(true);
-    }
-    let mut text = String::new();
-    for part in pattern {
-        match part {
-            Part::Text(_, false) if has_glob(pattern) => return None,
-            Part::Text(part, _) => text.push_str(part),
-            _ => return None,
-        }
-    }
-    Some(text == value)
 }

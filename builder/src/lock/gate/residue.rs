@@ -11,22 +11,64 @@ pub struct Residue {
     pub digest: FileDigest,
 }
 
+/// Adds to `ranges` the lines that give their variables a value (`assignments`: name and lines), as far back as needed:
+/// what `rm "$file"` removes is part of what was reviewed.
+pub(super) fn with_context(
+    script: &str,
+    mut ranges: Vec<(usize, usize)>,
+    assignments: &[(String, (usize, usize))],
+) -> Vec<(usize, usize)> {
+    if ranges.is_empty() {
+        return ranges;
+    }
+    loop {
+        let text = covered(script, &ranges)
+            .map(|(_, line)| line)
+            .collect::<Vec<_>>()
+            .join("\n");
+        let more: Vec<_> = assignments
+            .iter()
+            .filter(|(name, range)| !ranges.contains(range) && names(&text, name))
+            .map(|(_, range)| *range)
+            .collect();
+        if more.is_empty() {
+            return ranges;
+        }
+        ranges.extend(more);
+    }
+}
+
+/// Whether `text` expands the variable `name`.
+fn names(text: &str, name: &str) -> bool {
+    ["$", "${"].iter().any(|sign| {
+        let start = format!("{sign}{name}");
+        text.match_indices(&start).any(|(at, found)| {
+            let next = text[at + found.len()..].chars().next();
+            !next.is_some_and(|next| next.is_ascii_alphanumeric() || next == '_')
+        })
+    })
+}
+
+/// The lines that `ranges` cover, with their numbers from 1; not blank ones, nor the `#!` line.
+fn covered<'a>(script: &'a str, ranges: &[(usize, usize)]) -> impl Iterator<Item = (usize, &'a str)> {
+    let lines = script
+        .lines()
+        .enumerate()
+        .map(|(at, line)| (at + 1, line.trim_end()));
+    lines.filter(|(number, line)| {
+        let inside = ranges
+            .iter()
+            .any(|(first, last)| (*first..=*last).contains(number));
+        inside && !line.is_empty() && !(*number == 1 && line.starts_with("#!"))
+    })
+}
+
 impl Residue {
     /// Takes the lines of `script` that `ranges` (first, last) cover, without blank lines and the `#!` line. `names` are
     /// the parts of the text that change with every version, and what stands for each in the digest.
     pub(super) fn of(script: &str, ranges: &[(usize, usize)], names: &[(String, &str)]) -> Option<Self> {
-        let covered = |number: usize| {
-            ranges
-                .iter()
-                .any(|(first, last)| (*first..=*last).contains(&number))
-        };
-        let lines: Vec<_> = script
-            .lines()
-            .enumerate()
-            .map(|(at, line)| (at + 1, line.trim_end().to_owned()))
-            .filter(|(number, line)| {
-                covered(*number) && !line.is_empty() && !(*number == 1 && line.starts_with("#!"))
-            })
+        let lines: Vec<_> = covered(script, ranges)
+            .map(|(number, line)| (number, line.to_owned()))
             .collect();
         if lines.is_empty() {
             return None;

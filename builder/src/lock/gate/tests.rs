@@ -66,7 +66,8 @@ fn a_unit_that_debhelper_installs_without_enabling_stays_disabled() {
 
 #[test]
 fn the_marks_of_debhelper_protect_nothing() {
-    let text = "# Automatically added by dh_installsystemd/13.24.2\nrm -rf /etc/x\n# End automatically added section\n";
+    let text =
+        "# Automatically added by dh_installsystemd/13.24.2\nfrobnicate\n# End automatically added section\n";
     assert_eq!(left(text), [2]);
 }
 
@@ -144,8 +145,8 @@ add-shell /usr/bin/xsh
 "#;
     let own = |path: &str, user: &str, mode: &str| Action::Own {
         path: path.into(),
-        user: user.into(),
-        group: "daemonx".into(),
+        user: Some(user.into()),
+        group: Some("daemonx".into()),
         mode: Some(mode.into()),
     };
     let directory = |path: &str| Action::Directory {
@@ -200,8 +201,43 @@ fn what_hangs_on_something_unknown_is_residue_as_a_whole_unless_it_does_nothing(
         left("if [ -e /etc/x ]; then\n  deb-systemd-helper enable a.service\nfi"),
         [1, 2, 3]
     );
-    assert_eq!(left("x=$(cat /etc/x)\n[ \"$x\" = y ] && rm /etc/z"), [2]);
+    assert_eq!(left("x=$(cat /etc/x)\n[ \"$x\" = y ] && rm /etc/z"), [1, 2]);
     assert_eq!(left("for f in /etc/x/*; do\n  rm $f\ndone"), [1, 2, 3]);
+}
+
+#[test]
+fn the_residue_holds_the_calls_and_assignments_that_give_it_its_meaning() {
+    let text = "base=/etc\nfile=$base/x\nother=1\nput() {\n  frobnicate \"$file\" \"$1\"\n}\nput a\n";
+    assert_eq!(left(text), [1, 2, 5, 7]);
+}
+
+#[test]
+fn removing_is_an_action_after_unpacking_and_nothing_before() {
+    let remove = Action::Remove {
+        path: "/etc/x/old".into(),
+    };
+    assert_eq!(actions("rm -f /etc/x/old"), [remove]);
+    let preinst = analysis(ScriptKind::Preinst, "rm -f /etc/x/old");
+    assert_eq!((preinst.residue, preinst.actions), (None, Vec::new()));
+    assert_eq!(left("rm -rf /etc"), [1]);
+}
+
+#[test]
+fn an_unknown_condition_joined_with_a_false_one_is_false() {
+    assert_eq!(
+        left("if [ -e /etc/x ] && [ -n \"$2\" ]; then rm /etc/x/y; fi"),
+        [] as [usize; 0]
+    );
+}
+
+#[test]
+fn a_script_that_multiplies_its_work_is_given_up() {
+    let mut text = String::from("f0() { true; }\n");
+    for level in 1..12 {
+        let below = format!("f{}; ", level - 1).repeat(20);
+        text += &format!("f{level}() {{ {below} }}\n");
+    }
+    assert!(postinst(&(text + "f11\n")).residue.is_some());
 }
 
 #[test]
@@ -246,7 +282,7 @@ fn a_command_named_by_a_variable_evaluated_or_unknown_is_residue() {
 fn a_function_is_followed_with_its_arguments() {
     let text = "make() {\n  local dir=\"$1\"\n  mkdir -p \"$dir/$2\"\n}\nmake /var/lib x\n";
     assert_eq!(actions(text).len(), 1);
-    assert_eq!(left("f() {\n  f\n  rm /x\n}\nf"), [2, 3]);
+    assert_eq!(left("f() {\n  f\n  rm /x\n}\nf"), [2, 3, 5]);
 }
 
 #[test]

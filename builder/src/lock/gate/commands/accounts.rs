@@ -34,6 +34,8 @@ pub(super) fn user(command: &str, words: &[&str]) -> Option<Vec<Action>> {
         "--gecos",
         "--comment",
         "-c",
+        "--stdoutmsglevel",
+        "--stderrmsglevel",
     ];
     let line = Line::read(words, &flags, &valued)?;
     let [name] = line.operands.as_slice() else {
@@ -80,10 +82,15 @@ pub(super) fn group(words: &[&str]) -> Option<Vec<Action>> {
     }
 }
 
+/// Whether `name` is an account that base-passwd does not bring: then it is about to be made.
+pub(in super::super) fn is_new(name: &str) -> bool {
+    !MASTER.contains(&name)
+}
+
 /// Scripts ask before they create: the answer that leads to creating is right, for creating twice is harmless.
 pub(super) fn lookup(words: &[&str]) -> Verdict {
     match words {
-        ["passwd" | "group", name] if MASTER.contains(name) => DONE,
+        ["passwd" | "group", name] if !is_new(name) => DONE,
         ["passwd" | "group", _] => Verdict::Handled(Some(false)),
         _ => READS,
     }

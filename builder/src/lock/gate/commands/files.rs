@@ -1,7 +1,7 @@
 //! Files: owners, permissions, folders, links, diversions, capabilities.
 
 use super::{DONE, Verdict, options::Line};
-use crate::action::Action;
+use crate::{action::Action, lock::format::ScriptKind};
 
 fn is_mode(text: &str) -> bool {
     (3..=5).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b))
@@ -11,62 +11,93 @@ fn is_path(text: &str) -> bool {
     text.starts_with('/') && text.len() > 1
 }
 
-/// `chown USER:GROUP PATH...`, not recursive.
+fn are_paths(words: &[&str]) -> bool {
+    !words.is_empty() && words.iter().all(|path| is_path(path))
+}
+
+fn own(path: &str, user: Option<&str>, group: Option<&str>, mode: Option<&str>) -> Action {
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    Action::Own {
+        path: path.trim_end_matches('/').to_owned(),
+        user: text(user),
+        group: text(group),
+        mode: text(mode),
+    }
+}
+
+/// `chown [USER][:GROUP] PATH...`, not recursive.
 pub(super) fn chown(words: &[&str]) -> Option<Vec<Action>> {
     let line = Line::read(words, &["-h", "-f", "--no-dereference"], &[])?;
     let (owner, paths) = line.operands.split_first()?;
-    let (user, group) = owner.split_once(':')?;
-    let named = |name: &str| !name.is_empty();
-    if !named(user) || !named(group) || paths.is_empty() || !paths.iter().all(|path| is_path(path)) {
-        return None;
-    }
-    let own = |path: &&str| Action::Own {
-        path: (*path).to_owned(),
-        user: user.to_owned(),
-        group: group.to_owned(),
-        mode: None,
+    let (user, group) = match owner.split_once(':') {
+        Some((user, group)) if !group.is_empty() => ((!user.is_empty()).then_some(user), Some(group)),
+        Some(_) => return None, // the user's login group, which nobody knows here
+        None => (Some(*owner), None),
     };
-    Some(paths.iter().map(own).collect())
+    are_paths(paths).then(|| paths.iter().map(|path| own(path, user, group, None)).collect())
 }
 
-/// `chmod MODE PATH...` of paths whose owner the script just set, or that it just made: completes that action.
-pub(super) fn chmod(words: &[&str], actions: &mut [Action]) -> Verdict {
-    let complete = || {
-        let line = Line::read(words, &["-f"], &[])?;
-        let (mode, paths) = line.operands.split_first()?;
-        if !is_mode(mode) || paths.is_empty() {
-            return None;
-        }
-        let mut indices = Vec::new();
-        for path in paths {
-            let index = actions.iter().rposition(|action| match action {
-                Action::Own { path: owned, .. } | Action::Directory { path: owned, .. } => owned == path,
-                _ => false,
-            });
-            indices.push(index?);
-        }
-        Some((mode.to_string(), indices))
-    };
-    let Some((new, indices)) = complete() else {
+/// `chgrp GROUP PATH...`, not recursive.
+pub(super) fn chgrp(words: &[&str]) -> Option<Vec<Action>> {
+    let line = Line::read(words, &["-h", "-f"], &[])?;
+    let (group, paths) = line.operands.split_first()?;
+    are_paths(paths).then(|| {
+        paths
+            .iter()
+            .map(|path| own(path, None, Some(group), None))
+            .collect()
+    })
+}
+
+/// `chmod MODE PATH...`, with an octal mode: completes the action that made the path, or owned it.
+pub(super) fn chmod(words: &[&str], actions: &mut Vec<Action>) -> Verdict {
+    let Some(line) = Line::read(words, &["-f"], &[]) else {
         return Verdict::Unknown;
     };
-    for index in indices {
-        match actions.get_mut(index) {
-            Some(Action::Own { mode, .. }) => *mode = Some(new.clone()),
-            Some(Action::Directory { mode, .. }) => mode.clone_from(&new),
-            _ => return Verdict::Unknown,
+    let Some((mode, paths)) = line.operands.split_first() else {
+        return Verdict::Unknown;
+    };
+    if !is_mode(mode) || !are_paths(paths) {
+        return Verdict::Unknown;
+    }
+    for path in paths {
+        let path = path.trim_end_matches('/');
+        let same = |action: &&mut Action| match action {
+            Action::Own { path: owned, .. } | Action::Directory { path: owned, .. } => owned == path,
+            _ => false,
+        };
+        match actions.iter_mut().rev().find(same) {
+            Some(Action::Own { mode: old, .. }) => *old = Some((*mode).to_owned()),
+            Some(Action::Directory { mode: old, .. }) => (*mode).clone_into(old),
+            _ => actions.push(own(path, None, None, Some(mode))),
         }
     }
     DONE
 }
 
+/// `rm PATH...` without patterns. What a preinst removes is not there on a first installation.
+pub(super) fn rm(words: &[&str], kind: ScriptKind) -> Option<Vec<Action>> {
+    let line = Line::read(words, &["-f", "-r", "-rf", "-fr", "-R", "--force", "-v"], &[])?;
+    let deep = |path: &&str| is_path(path) && path.trim_end_matches('/').matches('/').count() > 1;
+    if line.operands.is_empty() || !line.operands.iter().all(deep) {
+        return None;
+    }
+    let remove = |path: &&str| Action::Remove {
+        path: path.trim_end_matches('/').to_owned(),
+    };
+    Some(
+        line.operands
+            .iter()
+            .filter(|_| kind == ScriptKind::Postinst)
+            .map(remove)
+            .collect(),
+    )
+}
+
 /// `--list` finds nothing, because nobody has overridden anything yet; `--update --add` sets owner and permissions.
 pub(super) fn statoverride(words: &[&str], actions: &mut Vec<Action>) -> Verdict {
-    let Some(line) = Line::read(
-        words,
-        &["--list", "--add", "--update", "--quiet", "--force-all", "--force"],
-        &[],
-    ) else {
+    let flags = ["--list", "--add", "--update", "--quiet", "--force-all", "--force"];
+    let Some(line) = Line::read(words, &flags, &[]) else {
         return Verdict::Unknown;
     };
     if line.flag(&["--list"]) {
@@ -74,12 +105,7 @@ pub(super) fn statoverride(words: &[&str], actions: &mut Vec<Action>) -> Verdict
     }
     match line.operands.as_slice() {
         [user, group, mode, path] if line.flag(&["--add"]) && is_mode(mode) && is_path(path) => {
-            actions.push(Action::Own {
-                path: (*path).to_owned(),
-                user: (*user).to_owned(),
-                group: (*group).to_owned(),
-                mode: Some((*mode).to_owned()),
-            });
+            actions.push(own(path, Some(user), Some(group), Some(mode)));
             DONE
         }
         _ => Verdict::Unknown,

@@ -6,11 +6,13 @@
 mod accounts;
 mod alternatives;
 mod files;
+mod known;
 mod options;
 mod units;
 
+pub(super) use self::{accounts::is_new as is_new_account, known::is_present};
 use super::condition;
-use crate::action::Action;
+use crate::{action::Action, lock::format::ScriptKind};
 
 /// What a command comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,24 +26,13 @@ pub(super) enum Verdict {
 const DONE: Verdict = Verdict::Handled(Some(true));
 const READS: Verdict = Verdict::Handled(None);
 
-/// Programs that Debian's scripts ask for before they use them; in an image their work is done, so they count as there.
-const PRESENT: [&str; 12] = [
-    "adduser",
-    "addgroup",
-    "deb-systemd-helper",
-    "dpkg-divert",
-    "dpkg-statoverride",
-    "groupadd",
-    "setcap",
-    "systemd-sysusers",
-    "systemd-tmpfiles",
-    "update-alternatives",
-    "update-rc.d",
-    "useradd",
-];
-
 /// Judges `name` with its arguments (none: unknown); what it becomes is added to `actions`.
-pub(super) fn judge(name: &str, arguments: &[Option<String>], actions: &mut Vec<Action>) -> Verdict {
+pub(super) fn judge(
+    name: &str,
+    arguments: &[Option<String>],
+    kind: ScriptKind,
+    actions: &mut Vec<Action>,
+) -> Verdict {
     let name = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"]
         .iter()
         .find_map(|folder| name.strip_prefix(folder))
@@ -56,7 +47,10 @@ pub(super) fn judge(name: &str, arguments: &[Option<String>], actions: &mut Vec<
         ("adduser" | "useradd", Some(words)) => accounts::user(name, words),
         ("addgroup" | "groupadd", Some(words)) => accounts::group(words),
         ("getent", Some(words)) => return accounts::lookup(words),
+        ("id", Some(words)) => return id(words),
         ("chown", Some(words)) => files::chown(words),
+        ("chgrp", Some(words)) => files::chgrp(words),
+        ("rm", Some(words)) => files::rm(words, kind),
         ("chmod", Some(words)) => return files::chmod(words, actions),
         ("dpkg-statoverride", Some(words)) => return files::statoverride(words, actions),
         ("dpkg-divert", _) if asks_diversion(arguments) => return READS,
@@ -67,7 +61,7 @@ pub(super) fn judge(name: &str, arguments: &[Option<String>], actions: &mut Vec<
         ("setcap", Some(words)) => files::setcap(words),
         ("add-shell", Some(words)) => files::shell(words),
         ("ucf", Some(words)) => files::ucf(words),
-        _ => return without_action(name, arguments),
+        _ => return known::judge(name, arguments),
     };
     match made {
         Some(made) => {
@@ -75,6 +69,16 @@ pub(super) fn judge(name: &str, arguments: &[Option<String>], actions: &mut Vec<
             DONE
         }
         None => Verdict::Unknown,
+    }
+}
+
+/// `id NAME` fails for an account that is about to be made.
+fn id(words: &[&str]) -> Verdict {
+    match words {
+        [name] | ["-u" | "-g", name] if !name.starts_with('-') && is_new_account(name) => {
+            Verdict::Handled(Some(false))
+        }
+        _ => READS,
     }
 }
 
@@ -111,105 +115,5 @@ fn dpkg(arguments: &[Option<String>]) -> Verdict {
         ) => READS,
         Some(option) if option.starts_with("--showformat") || option.starts_with("-f=") => READS,
         _ => Verdict::Unknown,
-    }
-}
-
-fn without_action(name: &str, arguments: &[Option<String>]) -> Verdict {
-    let first = arguments.first().and_then(Option::as_deref);
-    match name {
-        ":" | "true" | "set" | "shift" | "umask" | "read" | "unset" | "echo" | "printf" | "break"
-        | "continue" | "cd" => DONE,
-        "false" => Verdict::Handled(Some(false)),
-        "command" if first == Some("-v") => present(arguments.get(1)),
-        "which" | "type" => present(arguments.first()),
-        // Their output may matter, but only to something that is judged itself.
-        "cat" | "grep" | "egrep" | "fgrep" | "cut" | "tr" | "head" | "tail" | "sort" | "uniq" | "wc"
-        | "basename" | "dirname" | "readlink" | "realpath" | "dpkg-realpath" | "ls" | "stat" | "md5sum"
-        | "sha256sum" | "cmp" | "expr" | "id" | "uname" | "hostname" | "pidof" | "pgrep" | "ischroot"
-        | "mountpoint" | "seq" | "date" => READS,
-        "sed"
-            if !arguments.iter().any(|word| {
-                word.as_deref()
-                    .is_none_or(|word| word.starts_with("-i") || word == "--in-place")
-            }) =>
-        {
-            READS
-        }
-        // The answers of debconf are its defaults: finish writes what follows from them.
-        "." | "source"
-            if matches!(
-                first,
-                Some("/usr/share/debconf/confmodule" | "/usr/share/dpkg/sh/dpkg-error.sh")
-            ) =>
-        {
-            DONE
-        }
-        "db_version" | "db_capb" | "db_stop" | "db_go" | "db_input" | "db_title" | "db_beginblock"
-        | "db_endblock" | "db_purge" | "db_fset" | "db_subst" | "db_metaget" | "db_unregister"
-        | "db_reset" => READS,
-        // They act on a running system, and none runs.
-        "deb-systemd-invoke" | "invoke-rc.d" | "service" | "udevadm" | "dbus-send" | "busctl" | "kill"
-        | "killall" | "sysctl" | "restorecon" | "telinit" | "sleep" => DONE,
-        // Conffiles and folders that an upgrade moves: dpkg-maintscript-helper(1) does nothing on a first installation.
-        "dpkg-maintscript-helper" if first != Some("supports") => DONE,
-        "dpkg-maintscript-helper" => Verdict::Handled(Some(true)),
-        // systemd-tmpfiles runs on the device at each boot; sysusers.d is read by finish (accounts).
-        "systemd-tmpfiles" | "systemd-sysusers" => DONE,
-        // systemd starts the unit that stands for the init script; without one it is residue: see `reduce`.
-        "update-rc.d" => DONE,
-        // Finish makes these once, for all packages: the loader's cache, module dependencies, certificates, PAM, hwdb,
-        // message catalogue, shells. The initramfs is Outcrop's own; byte code is not kept in an image.
-        "ldconfig"
-        | "depmod"
-        | "update-ca-certificates"
-        | "pam-auth-update"
-        | "systemd-hwdb"
-        | "update-shells"
-        | "update-initramfs"
-        | "py3compile"
-        | "py3clean"
-        | "pycompile"
-        | "pyclean" => DONE,
-        "journalctl"
-            if arguments
-                .iter()
-                .any(|word| word.as_deref() == Some("--update-catalog")) =>
-        {
-            DONE
-        }
-        // The registry of ucf belongs to upgrades by packages; a trigger only asks for the steps above.
-        "ucfr" => DONE,
-        "dpkg-trigger" => trigger(arguments),
-        // There are no desktop menus; systemd is the only supervisor, and prints its options at most.
-        "update-menus" | "/usr/lib/runit-helper/runit-helper" => DONE,
-        "systemd" if first == Some("--help") => READS,
-        // Profiles are loaded at boot, by AppArmor's own unit.
-        "aa-enabled" | "aa-status" => READS,
-        "apparmor_parser" => DONE,
-        _ => Verdict::Unknown,
-    }
-}
-
-fn present(program: Option<&Option<String>>) -> Verdict {
-    match program {
-        Some(Some(program)) if PRESENT.contains(&program.as_str()) => DONE,
-        _ => READS,
-    }
-}
-
-/// Triggers whose work finish does for all packages.
-fn trigger(arguments: &[Option<String>]) -> Verdict {
-    let name = arguments.last().and_then(Option::as_deref);
-    let known = [
-        "ldconfig",
-        "libc-upgrade",
-        "libc-major-upgrade",
-        "update-ca-certificates",
-        "update-initramfs",
-    ];
-    if name.is_some_and(|name| known.contains(&name)) {
-        DONE
-    } else {
-        Verdict::Unknown
     }
 }

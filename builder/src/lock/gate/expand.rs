@@ -1,0 +1,143 @@
+//! Words to values: POSIX.1-2017, Shell Command Language, section 2.6, for what is known.
+
+use std::collections::HashMap;
+
+use super::{
+    commands,
+    shell::ast::{List, Node, Part, Statement, Substitute, Word},
+};
+
+/// Known values; none for a variable that holds something unknown. A variable that is not there is unknown too.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Variables(HashMap<String, Option<String>>);
+
+impl Variables {
+    pub(super) fn set(&mut self, name: &str, value: Option<String>) {
+        self.0.insert(name.to_owned(), value);
+    }
+
+    pub(super) fn forget(&mut self, names: impl IntoIterator<Item = String>) {
+        self.0.extend(names.into_iter().map(|name| (name, None)));
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned().flatten()
+    }
+
+    /// Every variable that differs in `other` is unknown from now on.
+    pub(super) fn doubt(&mut self, other: Self) {
+        for (name, value) in other.0 {
+            if self.0.get(&name) != Some(&value) {
+                self.0.insert(name, None);
+            }
+        }
+    }
+
+    /// The words after expansion. An unknown word is none; how many words it becomes is then unknown too.
+    pub(super) fn arguments(&self, words: &[Word]) -> Vec<Option<String>> {
+        let vanishes = |word: &Word, value: &str| {
+            value.is_empty()
+                && !word
+                    .iter()
+                    .any(|part| matches!(part, Part::Text(_, true) | Part::Parameter { quoted: true, .. }))
+        };
+        let mut arguments = Vec::new();
+        for word in words {
+            let value = self.value(word).filter(|_| !has_glob(word));
+            match value {
+                Some(value) if vanishes(word, &value) => {}
+                Some(value) if splits(word, &value) => arguments.push(None),
+                value => arguments.push(value),
+            }
+        }
+        arguments
+    }
+
+    /// The value of a word, when everything in it is known.
+    pub(super) fn value(&self, word: &Word) -> Option<String> {
+        word.iter().map(|part| self.part(part)).collect()
+    }
+
+    pub(super) fn part(&self, part: &Part) -> Option<String> {
+        match part {
+            Part::Text(text, _) => Some(text.clone()),
+            Part::Parameter { name, substitute, .. } => {
+                let value = self.get(name)?;
+                match (substitute, value.is_empty()) {
+                    (Some((Substitute::WhenEmpty, word)), true)
+                    | (Some((Substitute::WhenSet, word)), false) => self.value(word),
+                    (Some((Substitute::WhenSet, _)), true) => Some(String::new()),
+                    _ => Some(value),
+                }
+            }
+            Part::Command(list) => self.output(list),
+            Part::Opaque => None,
+        }
+    }
+
+    /// What a command prints, for the few whose answer is certain.
+    pub(super) fn output(&self, list: &List) -> Option<String> {
+        let [
+            Statement {
+                node: Node::Simple(simple),
+                ..
+            },
+        ] = list.as_slice()
+        else {
+            return None;
+        };
+        let words: Option<Vec<_>> = self.arguments(&simple.words).into_iter().collect();
+        match words?.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+            ["dirname", path] => path
+                .rsplit_once('/')
+                .map(|(folder, _)| folder.to_owned())
+                .filter(|folder| !folder.is_empty()),
+            ["command", "-v", program] | ["which", program] => {
+                commands::is_present(program).then(|| format!("/usr/bin/{program}"))
+            }
+            // The account is about to be made.
+            ["id", "-u" | "-g", name] => commands::is_new_account(name).then(String::new),
+            // On a first installation nobody diverts anything.
+            ["dpkg-divert", "--truename", path] => Some((*path).to_owned()),
+            ["dpkg-divert", "--listpackage", _] => Some(String::new()),
+            _ => None,
+        }
+    }
+}
+
+/// Unquoted text that the shell would compare with file names.
+fn has_glob(word: &Word) -> bool {
+    let lone = word.len() == 1;
+    word.iter().any(|part| match part {
+        Part::Text(text, false) => {
+            text.contains(['*', '?']) || (text.contains('[') && !(lone && text == "["))
+        }
+        _ => false,
+    })
+}
+
+/// Whether an unquoted expansion becomes several words.
+fn splits(word: &Word, value: &str) -> bool {
+    value.contains([' ', '\t', '\n'])
+        && word
+            .iter()
+            .any(|part| matches!(part, Part::Parameter { quoted: false, .. }))
+}
+
+/// Whether a `case` pattern matches; none when the pattern holds more than text and `*` alone.
+pub(super) fn matches(pattern: &Word, value: &str) -> Option<bool> {
+    if let [Part::Text(text, false)] = pattern.as_slice()
+        && text == "*"
+    {
+        return Some(true);
+    }
+    let mut text = String::new();
+    for part in pattern {
+        match part {
+            Part::Text(_, false) if has_glob(pattern) => return None,
+            Part::Text(part, _) => text.push_str(part),
+            _ => return None,
+        }
+    }
+    Some(text == value)
+}
