@@ -92,7 +92,7 @@ impl From<ureq::Error> for TransportError {
 pub struct Timeouts {
     /// For its address and for a connection, each.
     pub connect: Duration,
-    /// For the next bytes of an answer.
+    /// For the next bytes of an answer. Its first ones too: a caching mirror may fetch a whole file before it answers.
     pub stall: Duration,
 }
 
@@ -100,7 +100,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(15),
-            stall: Duration::from_secs(20),
+            stall: Duration::from_secs(60),
         }
     }
 }
