@@ -14,6 +14,7 @@ use super::{
     edit,
     error::FinishError,
     inputs::{Inputs, InstalledPackage},
+    kernel,
 };
 use crate::tree::{Entry, Node, Tree, TreePath};
 
@@ -111,11 +112,21 @@ fn qualified(package: &InstalledPackage) -> String {
     }
 }
 
+/// Under which path a package's file is in the tree: kernel modules have lost the suffix of their compression.
+fn kept_as(tree: &Tree, path: &TreePath) -> Option<TreePath> {
+    let plain = kernel::plain_path(path);
+    if tree.contains(path.as_str()) {
+        Some(path.clone())
+    } else {
+        (plain.as_str().ends_with(".ko") && tree.contains(plain.as_str())).then_some(plain)
+    }
+}
+
 fn lists(tree: &Tree, package: &InstalledPackage) -> Vec<(&'static str, String)> {
-    let kept: BTreeSet<&TreePath> = package
+    let kept: BTreeSet<TreePath> = package
         .files
         .iter()
-        .filter(|path| tree.contains(path.as_str()))
+        .filter_map(|path| kept_as(tree, path))
         .collect();
     let list: String = kept.iter().map(|path| format!("{path}\n")).collect();
     let known: BTreeMap<&str, &str> = package
@@ -151,7 +162,7 @@ mod tests {
             control: "Package: x\nVersion: 1-1\nMulti-Arch: same\nDescription: short\n long\n".to_owned(),
             conffiles: "/etc/x.conf\nremove-on-upgrade /etc/old\n".to_owned(),
             md5sums: "0123  usr/bin/x\n4567  usr/share/man/x\n".to_owned(),
-            files: ["etc/x.conf", "usr/bin/x", "usr/share/man/x"]
+            files: ["etc/x.conf", "usr/bin/x", "usr/lib/m.ko.xz", "usr/share/man/x"]
                 .map(|path| path.parse().unwrap())
                 .into(),
             actions: Vec::new(),
@@ -160,7 +171,11 @@ mod tests {
 
     #[test]
     fn scanners_see_an_installed_package_with_the_hashes_of_its_conffiles_and_its_remaining_files() {
-        let mut tree = testing::tree(&[("etc/x.conf", "x"), ("usr/bin/x", "")]);
+        let mut tree = testing::tree(&[
+            ("etc/x.conf", "x"),
+            ("usr/bin/x", ""),
+            ("usr/lib/m.ko", "unpacked"),
+        ]);
         let (packages, recipe) = ([package()], testing::recipe());
         let inputs = Inputs {
             packages: &packages,
@@ -175,7 +190,7 @@ mod tests {
         );
         let info =
             |suffix: &str| testing::text(&tree, &format!("usr/lib/sysimage/dpkg/info/x:amd64.{suffix}"));
-        assert_eq!(info("list"), "/.\n/etc/x.conf\n/usr/bin/x\n");
+        assert_eq!(info("list"), "/.\n/etc/x.conf\n/usr/bin/x\n/usr/lib/m.ko\n");
         assert_eq!(info("md5sums"), "0123  usr/bin/x\n");
     }
 

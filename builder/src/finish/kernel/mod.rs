@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use initramfs::{initramfs_modules, names_in_list};
 use unpack::Shipped;
+pub(super) use unpack::plain_path;
 
 use super::{
     edit,

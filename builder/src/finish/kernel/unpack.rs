@@ -83,7 +83,7 @@ fn compression(path: &TreePath) -> Option<&'static str> {
 }
 
 /// `path` without the suffix of its compression.
-pub(super) fn plain_path(path: &TreePath) -> TreePath {
+pub(in crate::finish) fn plain_path(path: &TreePath) -> TreePath {
     let plain = compression(path).and_then(|suffix| path.as_str().strip_suffix(suffix));
     plain
         .and_then(|plain| plain.parse().ok())
