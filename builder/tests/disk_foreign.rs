@@ -7,12 +7,6 @@
     clippy::panic,
     reason = "tests fail by panicking"
 )]
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "helpers of tests"
-)]
 
 use std::{
     fs::{self, File},

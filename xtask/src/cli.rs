@@ -5,9 +5,10 @@ use clap::{Parser, Subcommand};
 use crate::{
     bench, demo, device,
     error::Error,
-    lint,
+    fuzz,
+    lint::{self, Advisories},
     packages::{self, Install, Needs},
-    test,
+    soak, test,
 };
 
 /// Outcrop's developer tasks.
@@ -25,7 +26,7 @@ struct Arguments {
 enum Task {
     /// Install what is missing, build the default image for x86_64, boot it, show it healthy
     Demo,
-    /// Install what is missing and run every test
+    /// Install what is missing; run the lints, the fuzz targets for a moment, and every test
     Test {
         /// Run only the tests whose name contains one of these
         filter: Vec<String>,
@@ -41,6 +42,23 @@ enum Task {
         /// Check for known vulnerabilities too; needs the internet
         #[arg(long)]
         advisories: bool,
+    },
+    /// Run the fuzz targets
+    Fuzz {
+        /// Only the targets whose name contains this
+        target: Option<String>,
+        /// Seconds for each target
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+    /// Hours of fuzzing, scenarios again and again, and today's Debian: what is too long for every change
+    Soak {
+        /// Minutes of fuzzing for each target
+        #[arg(long, default_value_t = 10)]
+        minutes: u32,
+        /// How often every scenario is run
+        #[arg(long, default_value_t = 5)]
+        rounds: u32,
     },
     /// Build the static programs of the device for both architectures
     Device,
@@ -70,7 +88,16 @@ pub(crate) fn run() -> Result<(), Error> {
         Task::Test { filter } => test::run(install, &filter),
         Task::Bench { what: Bench::Build } => bench::build::run(install),
         Task::Bench { what: Bench::Boot } => bench::boot::run(install),
-        Task::Lint { advisories } => lint::run(advisories),
+        Task::Lint { advisories } => {
+            let advisories = if advisories {
+                Advisories::Check
+            } else {
+                Advisories::Skip
+            };
+            lint::run(install, advisories)
+        }
+        Task::Fuzz { target, seconds } => fuzz::run(install, target.as_deref(), seconds),
+        Task::Soak { minutes, rounds } => soak::run(install, minutes, rounds),
         Task::Device => packages::ensure(Needs::Build, install).and_then(|()| device::build(install)),
         Task::Setup => packages::ensure(Needs::Test, install),
     }

@@ -17,6 +17,9 @@ pub(crate) enum Error {
     /// Packages are missing and may not be installed.
     #[error("system packages are missing. Install them with:\n\n    {0}\n")]
     Missing(String),
+    /// A developer's tool is missing and may not be installed.
+    #[error("{name} is missing. Install it with:\n\n    {command}\n")]
+    MissingTool { name: &'static str, command: String },
     /// A file or folder of the project or of the build can't be used.
     #[error("{doing} {path}", path = path.display())]
     File {

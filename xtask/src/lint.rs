@@ -1,12 +1,31 @@
 //! `cargo xtask lint`: rustfmt, clippy without a warning, cargo-deny.
 
-use std::process::Command;
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
-use crate::{error::Error, project, shell};
+use crate::{
+    error::Error,
+    packages::{self, Install, Needs},
+    project, shell,
+};
 
-/// Checks form, lints, licences, duplicates and sources; advisories too, for which cargo-deny needs the internet.
-pub(crate) fn run(advisories: bool) -> Result<(), Error> {
-    format()?;
+/// The cargo-deny that is compiled when none is installed.
+const DENY_VERSION: &str = "0.20.2";
+
+/// Whether known vulnerabilities are asked for, which needs the internet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Advisories {
+    Check,
+    Skip,
+}
+
+/// Checks form, lints, licences, duplicates and sources.
+pub(crate) fn run(install: Install, advisories: Advisories) -> Result<(), Error> {
+    packages::ensure(Needs::Build, install)?;
+    shell::run(project::cargo().args(["fmt", "--all", "--", "--check"]))?;
     let clippy = [
         "clippy",
         "--locked",
@@ -17,19 +36,32 @@ pub(crate) fn run(advisories: bool) -> Result<(), Error> {
         "warnings",
     ];
     shell::run(project::cargo().args(clippy))?;
-    if !shell::succeeds(Command::new("cargo-deny").arg("--version")) {
-        let why = "cargo-deny is missing. Install it with:\n\n    cargo install --locked cargo-deny\n";
-        return Err(Error::Unexpected(why.to_owned()));
-    }
-    let advisories = advisories.then_some("advisories");
-    shell::run(
-        project::cargo()
-            .args(["deny", "check", "bans", "licenses", "sources"])
-            .args(advisories),
-    )
+    let mut deny = Command::new(deny(install)?);
+    deny.current_dir(project::root());
+    deny.args(["check", "bans", "licenses", "sources"]);
+    deny.args((advisories == Advisories::Check).then_some("advisories"));
+    shell::run(&mut deny)
 }
 
-/// Checks that every file is as rustfmt writes it.
-pub(crate) fn format() -> Result<(), Error> {
-    shell::run(project::cargo().args(["fmt", "--all", "--", "--check"]))
+/// cargo-deny's path: the installed one's, or that of one compiled once into the cache.
+fn deny(install: Install) -> Result<PathBuf, Error> {
+    let name = "cargo-deny";
+    let tools = project::cache().join("tools");
+    let ours = tools.join("bin").join(name);
+    let works = |path: &Path| shell::succeeds(Command::new(path).arg("--version"));
+    let candidates = [PathBuf::from(name), ours.clone()];
+    if let Some(found) = candidates.into_iter().find(|path| works(path)) {
+        return Ok(found);
+    }
+    if install == Install::Never {
+        return Err(Error::MissingTool {
+            name,
+            command: format!("cargo install --locked {name}"),
+        });
+    }
+    let mut cargo = project::cargo();
+    cargo.current_dir(env::temp_dir()); // the project's toolchain and configuration are not the tool's
+    cargo.args(["install", "--locked", name, "--version", DENY_VERSION, "--root"]);
+    shell::run(cargo.arg(&tools))?;
+    Ok(ours)
 }

@@ -1,4 +1,4 @@
-//! The developer's front door: `cargo xtask demo | test | bench | device | setup | lint | fuzz`.
+//! The developer's front door: `cargo xtask demo | test | bench | fuzz | soak | lint | device | setup`.
 //!
 //! Every command installs the system packages it needs, by name and only when missing (`--no-install` prints the
 //! command instead), so that a fresh Debian machine with Rust needs nothing else.
@@ -10,12 +10,14 @@ mod cli;
 mod demo;
 mod device;
 mod error;
+mod fuzz;
 mod host;
 mod images;
 mod lint;
 mod packages;
 mod project;
 mod shell;
+mod soak;
 mod test;
 
 use std::process::ExitCode;

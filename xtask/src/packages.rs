@@ -66,6 +66,9 @@ const BENCH: &[&str] = &[
     "time",
 ];
 
+/// libFuzzer is compiled from source.
+const FUZZ: &[&str] = &["g++"];
+
 /// A task's needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
@@ -73,8 +76,10 @@ pub(crate) enum Needs {
     Build,
     /// Building and booting them.
     Demo,
-    /// All tests.
+    /// All tests, and the fuzz targets.
     Test,
+    /// The fuzz targets alone.
+    Fuzz,
     /// The benches.
     Bench,
 }
@@ -84,7 +89,8 @@ impl Needs {
         let groups: &[&[&str]] = match self {
             Self::Build => &[BUILD],
             Self::Demo => &[BUILD, QEMU],
-            Self::Test => &[BUILD, QEMU, CHECKERS],
+            Self::Test => &[BUILD, QEMU, CHECKERS, FUZZ],
+            Self::Fuzz => &[BUILD, FUZZ],
             Self::Bench => &[BUILD, QEMU, CHECKERS, BENCH],
         };
         let mut names: Vec<String> = groups.concat().into_iter().map(str::to_owned).collect();

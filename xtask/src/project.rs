@@ -23,6 +23,17 @@ pub(crate) fn device_programs() -> PathBuf {
     target().join("device-programs")
 }
 
+/// Where downloads and tools are kept between builds: `$XDG_CACHE_HOME/outcrop`.
+pub(crate) fn cache() -> PathBuf {
+    let set = |name: &str| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    let base = set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    base.unwrap_or_else(|| target().join("cache")).join("outcrop")
+}
+
 /// A cargo command in the project's folder.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));

@@ -1,37 +1,67 @@
 //! `cargo xtask test`: everything that CI runs.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use crate::{
     device,
     error::Error,
+    fuzz,
     host::Arch,
     images::{self, Profile},
+    lint,
     packages::{self, Install, Needs},
     project, shell,
 };
 
 /// The recipes whose images the scenarios boot.
 const RECIPES: [&str; 2] = ["edge.toml", "edge-dev.toml"];
+/// Seconds for each fuzz target: enough to see that it starts and that its seeds hold. `cargo xtask soak` has the hours.
+const FUZZ_SECONDS: u32 = 5;
 
-/// Installs, builds and runs all tests; `filter` names tests to run instead of all.
+/// What the tests drive: the builder, its images, the device's programs.
+pub(crate) struct Prepared {
+    outcrop: PathBuf,
+}
+
+impl Prepared {
+    /// Tells a test run where everything is.
+    pub(crate) fn describe_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command
+            .env("OUTCROP_IMAGES", project::target().join("images"))
+            .env("OUTCROP", &self.outcrop)
+            .env("OUTCROP_DEVICE_PROGRAMS", project::device_programs())
+    }
+}
+
+/// Lints, installs, builds, runs all tests and briefly the fuzz targets. With a `filter`: only tests whose name contains it.
 pub(crate) fn run(install: Install, filter: &[String]) -> Result<(), Error> {
+    if !filter.is_empty() {
+        return tests(install, filter);
+    }
+    packages::ensure(Needs::Test, install)?;
+    lint::run(install, lint::Advisories::Skip)?;
+    fuzz::run(install, None, FUZZ_SECONDS)?;
+    tests(install, filter)
+}
+
+/// Builds the programs and images of the scenarios.
+pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
     packages::ensure(Needs::Test, install)?;
     device::build(install)?;
     let outcrop = images::builder(Profile::Dev)?;
     for recipe in RECIPES {
         images::build(&outcrop, recipe, &Arch::ALL)?;
     }
-    shell::run(
-        tests(filter)
-            .env("OUTCROP_IMAGES", project::target().join("images"))
-            .env("OUTCROP", &outcrop)
-            .env("OUTCROP_DEVICE_PROGRAMS", project::device_programs()),
-    )
+    Ok(Prepared { outcrop })
+}
+
+fn tests(install: Install, filter: &[String]) -> Result<(), Error> {
+    let prepared = prepare(install)?;
+    shell::run(prepared.describe_to(&mut runner(filter)))
 }
 
 /// nextest where it is installed, else cargo's own runner.
-fn tests(filter: &[String]) -> Command {
+fn runner(filter: &[String]) -> Command {
     let mut cargo = project::cargo();
     if shell::succeeds(project::cargo().args(["nextest", "--version"])) {
         cargo

@@ -119,7 +119,7 @@ fn any_node() -> impl Strategy<Value = tree::Node> {
     prop_oneof![
         2 => Just(tree::Node::Directory),
         4 => (size, any::<u8>()).prop_map(|(size, first)| {
-            let bytes: Vec<u8> = (0..size).map(|at| first.wrapping_add((at % 251) as u8)).collect();
+            let bytes: Vec<u8> = (0..size).map(|at| first.wrapping_add(u8::try_from(at % 251).unwrap())).collect();
             tree::Node::File(bytes.into(), None)
         }),
         1 => "[a-z/]{1,60}".prop_map(tree::Node::Symlink),
@@ -138,7 +138,7 @@ fn any_tree() -> impl Strategy<Value = Tree> {
     proptest::collection::vec(item, 0..60).prop_map(|items| {
         let mut tree = Tree::new();
         for (number, (names, metadata, node, link)) in items.into_iter().enumerate() {
-            let group = LinkGroup(number as u32);
+            let group = LinkGroup(u32::try_from(number).unwrap());
             let node = match node {
                 tree::Node::File(content, None) if link == 0 => tree::Node::File(content, Some(group)),
                 node => node,
@@ -387,7 +387,9 @@ fn a_file_keeps_its_blocks_and_a_small_one_its_block_when_others_change() {
     let tree = |folder: &str, grown: usize| {
         let mut tree = Tree::new();
         for number in 0..400_usize {
-            let bytes: Vec<u8> = (0..number * 40).map(|at| (at * number % 253) as u8).collect();
+            let bytes: Vec<u8> = (0..number * 40)
+                .map(|at| u8::try_from(at * number % 253).unwrap())
+                .collect();
             let file = path(&format!("usr/{folder}/{number}"));
             tree.insert_all(file, tree::Entry::file(0o644, bytes)).unwrap();
         }

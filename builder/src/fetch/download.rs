@@ -67,9 +67,9 @@ pub(super) fn download(run: &Run<'_>, package: &LockedPackage) -> Result<Ending,
         partial,
     };
     download.count();
-    let mut ending = download.from_mirrors()?;
+    let mut ending = download.ask_mirrors()?;
     if ending.is_none() {
-        ending = download.from_snapshot()?;
+        ending = download.ask_snapshot()?;
     }
     match ending {
         Some(Ok(())) => download.publish().map(Ending::There),
@@ -114,12 +114,12 @@ struct Download<'r> {
 
 impl Download<'_> {
     /// None when every mirror that answered says that it hasn't got the package.
-    fn from_mirrors(&mut self) -> Result<Option<Result<(), SnapshotError>>, FetchError> {
+    fn ask_mirrors(&mut self) -> Result<Option<Result<(), SnapshotError>>, FetchError> {
         let mirrors = self.fetcher.sources.mirrors.of(self.package.archive);
         let mut failure = None;
         for mirror in mirrors.iter().filter(|mirror| !self.run.is_dead(mirror)) {
             let url = format!("{mirror}/{}", self.package.path);
-            match self.from_address(&url, self.fetcher.effort.tries)? {
+            match self.ask_address(&url, self.fetcher.effort.tries)? {
                 Answer::Complete => return Ok(Some(Ok(()))),
                 Answer::Absent => {}
                 Answer::Failed(source) => {
@@ -141,7 +141,7 @@ impl Download<'_> {
     }
 
     /// None when it hasn't got the package either, or isn't to be asked; an error inside when it gave no answer.
-    fn from_snapshot(&mut self) -> Result<Option<Result<(), SnapshotError>>, FetchError> {
+    fn ask_snapshot(&mut self) -> Result<Option<Result<(), SnapshotError>>, FetchError> {
         let Some(snapshot) = &self.fetcher.sources.snapshot else {
             return Ok(None);
         };
@@ -149,7 +149,7 @@ impl Download<'_> {
             if self.run.is_dead(snapshot.base()) {
                 return Ok(Some(Err(SnapshotError::before(snapshot.base()))));
             }
-            match self.from_address(&url, SNAPSHOT_TRIES)? {
+            match self.ask_address(&url, SNAPSHOT_TRIES)? {
                 Answer::Complete => return Ok(Some(Ok(()))),
                 Answer::Absent => {}
                 Answer::Failed(source) => {
@@ -162,7 +162,7 @@ impl Download<'_> {
     }
 
     /// Asks one address until it has given everything, or `tries` requests in a row brought nothing.
-    fn from_address(&mut self, url: &str, tries: u32) -> Result<Answer, FetchError> {
+    fn ask_address(&mut self, url: &str, tries: u32) -> Result<Answer, FetchError> {
         let mut fruitless = 0;
         let mut mismatches = 0;
         loop {

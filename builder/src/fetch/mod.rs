@@ -18,7 +18,7 @@ mod response;
 pub mod shelf;
 mod snapshot;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -16,15 +16,15 @@ use crate::progress::{Cancelled, Phase, Progress, Unit};
 
 /// What a client asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Request {
-    pub(super) path: String,
+pub(crate) struct Request {
+    pub(crate) path: String,
     /// First byte of the range; 0 without one.
-    pub(super) from: u64,
+    pub(crate) from: u64,
 }
 
 /// What the server does with a request.
 #[derive(Debug, Clone)]
-pub(super) enum Reply {
+pub(crate) enum Reply {
     /// The file, from the asked byte on.
     File(Vec<u8>),
     /// The whole file, whatever was asked.
@@ -52,14 +52,14 @@ struct Shared {
 }
 
 /// Answers until it is dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 impl Server {
     /// `handler` gets each request with the number of requests before it.
-    pub(super) fn start(handler: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) fn start(handler: impl Fn(&Request, usize) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
@@ -91,7 +91,7 @@ impl Server {
         })
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 

@@ -327,3 +327,7 @@ fn unknown(loaded: &LoadedRecipe, names: &[UnknownPackage]) -> LockError {
     };
     loaded.invalid(names.iter().map(problem).collect()).into()
 }
+
+#[cfg(test)]
+#[path = "make_tests.rs"]
+mod tests;

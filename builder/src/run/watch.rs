@@ -116,7 +116,7 @@ mod tests {
         let mut machine = Command::new("sh");
         machine.args(["-c", script]);
         let verdict = watch(&mut machine, limit, progress, &mut |line| {
-            told.push(line.to_owned())
+            told.push(line.to_owned());
         });
         (verdict, told)
     }

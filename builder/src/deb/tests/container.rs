@@ -77,7 +77,8 @@ fn a_container_that_is_cut_padded_or_lies_about_sizes_is_refused() {
 #[test]
 fn damaged_cut_and_followed_compressed_members_are_refused() {
     let data = sound_archive().finish();
-    let packers: [(&str, fn(&[u8]) -> Vec<u8>); 3] = [("gz", gzip), ("xz", xz), ("zst", zstd)];
+    type Packer = fn(&[u8]) -> Vec<u8>;
+    let packers: [(&str, Packer); 3] = [("gz", gzip), ("xz", xz), ("zst", zstd)];
     for (extension, pack) in packers {
         let packed = pack(&data);
         let package = |data: &[u8]| {

@@ -55,7 +55,7 @@ fn connections_are_kept_and_no_more_than_allowed() {
 #[test]
 fn a_mirror_that_is_gone_is_tried_again_with_growing_waits_then_reported() {
     let gone = Server::with_files(Vec::new()).url(); // dropped: nobody listens there
-    let bench = Bench::with_urls(&[gone.clone()]);
+    let bench = Bench::with_urls(std::slice::from_ref(&gone));
     let error = bench.fetch(&[package("curl", b"x")]).unwrap_err();
     assert_eq!(error.class(), FailureClass::Network);
     let message = chain(&error);

@@ -10,6 +10,8 @@ mod lists;
 mod root;
 mod run;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod uris;
 

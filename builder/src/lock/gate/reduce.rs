@@ -134,12 +134,7 @@ impl Reducer {
                     ..outcome
                 }
             }
-            Node::Pipe(parts) => {
-                let quiet = parts
-                    .iter()
-                    .all(|part| self.without_effect(|reducer| reducer.statement(part)));
-                if quiet { UNKNOWN } else { self.give_up(statement) }
-            }
+            Node::Pipe(parts) => self.pipe(statement, parts),
             Node::AndOr(first, rest) => self.and_or(statement, first, rest),
             Node::If(branches, otherwise) => self.if_(statement, branches, otherwise),
             Node::Case(subject, arms) => self.case(statement, subject, arms),
@@ -148,35 +143,15 @@ impl Reducer {
                 words,
                 condition,
                 body,
-            } if condition.is_empty() && self.unrolls(words, body) => {
-                for word in words {
-                    let value = self.variables.value(word);
-                    self.variables.set(variable, value);
-                    let outcome = self.list(body);
-                    if outcome.flow != Flow::On {
-                        return outcome;
-                    }
-                }
-                UNKNOWN
-            }
+            } if condition.is_empty() && self.unrolls(words, body) => self.unroll(variable, words, body),
             Node::Loop {
                 variable,
                 words,
                 condition,
                 body,
             } => {
-                let commands_quiet = words.iter().all(|word| self.commands_are_quiet(word));
                 self.variables.forget(variable.clone());
-                self.forget(body);
-                self.forget(condition);
-                let quiet = [condition, body]
-                    .iter()
-                    .all(|list| self.without_effect(|reducer| reducer.list(list)));
-                if quiet && commands_quiet {
-                    UNKNOWN
-                } else {
-                    self.give_up(statement)
-                }
+                self.loop_(statement, words, [condition, body])
             }
             Node::Function(name, body) => {
                 let body = (!self.uncertain).then(|| Rc::new(body.clone()));
@@ -194,6 +169,42 @@ impl Reducer {
                     UNKNOWN
                 }
             }
+        }
+    }
+
+    /// A pipe's parts run in subshells, at once: only one without effect is understood.
+    fn pipe(&mut self, statement: &Statement, parts: &[Statement]) -> Outcome {
+        let quiet = parts
+            .iter()
+            .all(|part| self.without_effect(|reducer| reducer.statement(part)));
+        if quiet { UNKNOWN } else { self.give_up(statement) }
+    }
+
+    fn unroll(&mut self, variable: &str, words: &[Word], body: &List) -> Outcome {
+        for word in words {
+            let value = self.variables.value(word);
+            self.variables.set(variable, value);
+            let outcome = self.list(body);
+            if outcome.flow != Flow::On {
+                return outcome;
+            }
+        }
+        UNKNOWN
+    }
+
+    /// A loop of unknown length, `lists` being its condition and body: only one without effect is understood.
+    fn loop_(&mut self, statement: &Statement, words: &[Word], lists: [&List; 2]) -> Outcome {
+        let commands_quiet = words.iter().all(|word| self.commands_are_quiet(word));
+        for list in lists.iter().rev() {
+            self.forget(list);
+        }
+        let quiet = lists
+            .iter()
+            .all(|list| self.without_effect(|reducer| reducer.list(list)));
+        if quiet && commands_quiet {
+            UNKNOWN
+        } else {
+            self.give_up(statement)
         }
     }
 

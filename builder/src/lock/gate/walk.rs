@@ -43,7 +43,7 @@ pub(super) fn each_inside(statement: &Statement, visit: &mut impl FnMut(&Stateme
                 .for_each(|(_, statement)| each_inside(statement, visit));
         }
         Node::Pipe(list) | Node::Group(list) | Node::Subshell(list) | Node::Function(_, list) => {
-            lists.push(list)
+            lists.push(list);
         }
         Node::If(branches, otherwise) => {
             lists.extend(branches.iter().flat_map(|(condition, body)| [condition, body]));

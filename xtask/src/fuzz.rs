@@ -1,0 +1,116 @@
+//! `cargo xtask fuzz`: runs the fuzz targets, each for a while. What they are and how to run one by hand: fuzz/README.md.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    error::Error,
+    packages::{self, Install, Needs},
+    project, shell,
+};
+
+/// Bytes of the longest input that libFuzzer makes up.
+const LONGEST_INPUT: u32 = 1 << 16;
+/// Seconds after which a single input counts as a hang.
+const HANG_SECONDS: u32 = 20;
+/// MiB of memory after which an input counts as a bomb.
+const MEMORY_MIB: u32 = 1024;
+
+/// Builds all targets, and runs those whose name contains `filter` (all without one) for `seconds` each.
+pub(crate) fn run(install: Install, filter: Option<&str>, seconds: u32) -> Result<(), Error> {
+    packages::ensure(Needs::Fuzz, install)?;
+    let wanted = filter.unwrap_or_default();
+    let names: Vec<String> = targets()?
+        .into_iter()
+        .filter(|name| name.contains(wanted))
+        .collect();
+    if names.is_empty() {
+        return Err(Error::Unexpected(format!(
+            "no fuzz target's name contains {wanted:?}"
+        )));
+    }
+    let programs = compile()?;
+    names
+        .iter()
+        .try_for_each(|name| run_one(&programs.join(name), name, seconds))
+}
+
+fn folder() -> PathBuf {
+    project::root().join("fuzz")
+}
+
+/// The names of all targets: each is a file in `fuzz_targets`.
+fn targets() -> Result<Vec<String>, Error> {
+    let path = folder().join("fuzz_targets");
+    let list = || -> std::io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&path)? {
+            let file = entry?.path();
+            names.extend(file.file_stem().map(|name| name.to_string_lossy().into_owned()));
+        }
+        names.sort_unstable();
+        Ok(names)
+    };
+    list().map_err(|source| Error::File {
+        doing: "list the fuzz targets in",
+        path: path.clone(),
+        source,
+    })
+}
+
+/// Compiles every target and returns the folder of the programs.
+fn compile() -> Result<PathBuf, Error> {
+    let built = project::target().join("fuzz");
+    // In the folder: its own cargo configuration has the compiler flags.
+    let mut cargo = project::cargo();
+    cargo.current_dir(folder()).env("CARGO_TARGET_DIR", &built);
+    cargo.args(["build", "--locked", "--release", "--bins"]);
+    shell::run(&mut cargo)?;
+    let host = shell::output(Command::new("rustc").args(["--print", "host-tuple"]))?;
+    Ok(built.join(host.trim()).join("release"))
+}
+
+/// Runs one target from its seeds and what earlier runs found.
+fn run_one(program: &Path, name: &str, seconds: u32) -> Result<(), Error> {
+    let corpus = project::target().join("fuzz-corpus").join(name);
+    fs::create_dir_all(&corpus).map_err(|source| Error::File {
+        doing: "create folder",
+        path: corpus.clone(),
+        source,
+    })?;
+    let artifacts = project::target().join("fuzz-corpus").join(format!("{name}-"));
+    shell::run(
+        Command::new(program)
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_len={LONGEST_INPUT}"))
+            .arg(format!("-timeout={HANG_SECONDS}"))
+            .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+            .arg(format!("-artifact_prefix={}", artifacts.display()))
+            .args(["-print_final_stats=0", "-verbosity=0"])
+            .arg(&corpus)
+            .arg(folder().join("seeds").join(name)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fuzz_target_is_built_and_has_seeds() {
+        let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
+        let names = targets().unwrap();
+        assert!(names.len() >= 10, "{names:?}");
+        for name in names {
+            assert!(
+                manifest.contains(&format!("name = \"{name}\"")),
+                "{name} is no [[bin]]"
+            );
+            let seeds = folder().join("seeds").join(&name);
+            assert!(seeds.read_dir().unwrap().next().is_some(), "{name} has no seeds");
+        }
+    }
+}

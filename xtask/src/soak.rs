@@ -1,0 +1,38 @@
+//! `cargo xtask soak`: what takes too long for every change, or depends on the day: long fuzzing, the scenarios again
+//! and again, and the default recipe against what Debian publishes now.
+
+use crate::{
+    error::Error,
+    fuzz,
+    packages::Install,
+    project, shell,
+    test::{self, Prepared},
+};
+
+/// Fuzzes every target for `minutes`, boots the scenarios `rounds` times, runs the tests that wait for the soak.
+pub(crate) fn run(install: Install, minutes: u32, rounds: u32) -> Result<(), Error> {
+    let prepared = test::prepare(install)?;
+    let mut waiting = project::cargo();
+    waiting.args(["test", "--locked", "--workspace", "--", "--ignored"]);
+    shell::run(prepared.describe_to(&mut waiting))?;
+    for round in 1..=rounds {
+        eprintln!("scenarios, round {round} of {rounds}");
+        shell::run(&mut scenarios(&prepared))?;
+    }
+    fuzz::run(install, None, minutes.saturating_mul(60))
+}
+
+fn scenarios(prepared: &Prepared) -> std::process::Command {
+    let mut cargo = project::cargo();
+    cargo.args([
+        "test",
+        "--locked",
+        "--package",
+        "outcrop-qemu-tests",
+        "--",
+        "--test-threads",
+        "2",
+    ]);
+    prepared.describe_to(&mut cargo);
+    cargo
+}
