@@ -87,12 +87,12 @@ fn build(folder: &Path) -> (DiskFacts, Layout) {
         .for_each(|piece| writer.write_all(piece).unwrap());
     let boot = writer.finish().unwrap();
     let (loader, uki) = (noise(2, 120_001), noise(3, 5_000_000));
-    let image = boot
-        .finish(&BootFiles {
-            loader: &loader,
-            uki: &uki,
-        })
-        .unwrap();
+    let data = boot.make_data().unwrap();
+    let files = BootFiles {
+        loader: &loader,
+        uki: &uki,
+    };
+    let image = boot.finish(&files, data).unwrap();
     (image.publish().unwrap(), layout)
 }
 

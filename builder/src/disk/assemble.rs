@@ -199,15 +199,34 @@ impl BootStage {
         &self.tree
     }
 
+    /// Brings what is written so far to the medium, so that little is left to wait for at the end.
+    ///
+    /// # Errors
+    /// When that fails.
+    pub fn sync(&self) -> Result<(), DiskError> {
+        self.parts.stream.sync()
+    }
+
+    /// Makes the data partition's file system, in a temporary file beside the image.
+    ///
+    /// # Errors
+    /// When `mke2fs` is missing or fails, or there is no room.
+    pub fn make_data(&self) -> Result<DataFileSystem, DiskError> {
+        let data = self.parts.layout.extent(Partition::Data);
+        let folder = self.parts.target.parent();
+        let folder = folder.filter(|parent| !parent.as_os_str().is_empty());
+        DataFileSystem::make(&self.parts.identity, data.len, folder.unwrap_or(Path::new(".")))
+    }
+
     /// Writes everything else. The image is complete, but has no name before [`FinishedImage::publish`].
     ///
     /// # Errors
-    /// When the boot payload leaves its slot too little room, `mke2fs` is missing or fails, or writing fails.
-    pub fn finish(self, boot: &BootFiles<'_>) -> Result<FinishedImage, DiskError> {
+    /// When the boot payload leaves its slot too little room, or writing fails.
+    pub fn finish(self, boot: &BootFiles<'_>, data: DataFileSystem) -> Result<FinishedImage, DiskError> {
         let Self { mut parts, tree } = self;
         let boot_slots = parts.write_esp(boot)?;
         parts.stream.zeros(parts.layout.extent(Partition::BootRecord))?;
-        parts.write_data()?;
+        parts.write_data(data)?;
         let backup = Gpt::new(&parts.layout, &parts.identity).backup();
         let end = parts.layout.image_bytes();
         let padding = backup.len().next_multiple_of(4096) - BACKUP_BYTES;
@@ -318,14 +337,8 @@ impl Parts {
         })
     }
 
-    fn write_data(&mut self) -> Result<(), DiskError> {
-        let data = self.layout.extent(Partition::Data);
-        let folder = self
-            .target
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let made = DataFileSystem::make(&self.identity, data.len, folder.unwrap_or(Path::new(".")))?;
-        let mut at = data.start;
+    fn write_data(&mut self, made: DataFileSystem) -> Result<(), DiskError> {
+        let mut at = self.layout.extent(Partition::Data).start;
         made.read(|part| match part {
             Part::Data(bytes) => {
                 let start = at;

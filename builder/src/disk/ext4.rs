@@ -58,7 +58,7 @@ pub(super) enum Part {
 /// system (unused blocks, inode tables that the kernel initialises later): it needn't be written to a medium. What `mke2fs`
 /// wrote must be, zeros too: old bytes in the journal could be replayed.
 #[derive(Debug)]
-pub(super) struct DataFileSystem {
+pub struct DataFileSystem {
     file: NamedTempFile,
     pattern: [u8; SECTOR],
 }

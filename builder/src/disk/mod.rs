@@ -2,7 +2,7 @@
 
 pub mod assemble;
 pub mod error;
-mod ext4;
+pub mod ext4;
 pub mod fat;
 pub mod gpt;
 pub mod identity;

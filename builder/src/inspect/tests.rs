@@ -99,7 +99,8 @@ pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout)
         loader: b"MZ",
         uki: &uki,
     };
-    stage.finish(&boot).unwrap().publish().unwrap();
+    let data = stage.make_data().unwrap();
+    stage.finish(&boot, data).unwrap().publish().unwrap();
     (target, layout)
 }
 

@@ -1,6 +1,6 @@
 //! From a finished root file system to the files of the output folder.
 
-use std::{collections::BTreeMap, io::Write as _, path::Path};
+use std::{collections::BTreeMap, io::Write as _, panic::resume_unwind, path::Path};
 
 use outcrop_release::{cmdline, digest::FileDigest, name::ReleaseName};
 
@@ -14,7 +14,8 @@ use crate::{
     blame::in_recipe,
     boot::uki::Uki,
     disk::{
-        assemble::{BootFiles, DiskFacts, RootWriter},
+        assemble::{BootFiles, BootStage, DiskFacts, RootWriter},
+        ext4::DataFileSystem,
         identity::Identity,
         layout::Layout,
     },
@@ -81,24 +82,32 @@ impl ImageJob<'_> {
         let target = self.folder.join(format!("{}.img", self.release));
         let writer = RootWriter::begin(&target, identity, layout.clone(), plan.size_bytes())
             .map_err(|error| in_recipe(self.loaded, error))?;
-        // The initramfs is compressed while the root is written: neither needs the other.
-        let (stage, initramfs) = std::thread::scope(|scope| {
-            let initramfs = scope.spawn(|| self.initramfs());
-            let stage = write_root(&plan, writer, self.inputs.progress);
-            (stage, initramfs.join())
-        });
-        let stage = stage?;
-        let initramfs = initramfs.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let stage = write_root(&plan, writer, self.inputs.progress)?;
+        let (initramfs, data) = self.rest(&stage)?;
         let payload = self.payload(&initramfs, stage.root_hash())?;
+        let files = BootFiles {
+            loader: &payload.loader,
+            uki: &payload.uki,
+        };
         let finished = stage
-            .finish(&BootFiles {
-                loader: &payload.loader,
-                uki: &payload.uki,
-            })
+            .finish(&files, data)
             .map_err(|error| in_recipe(self.loaded, error))?;
         let facts = finished.publish()?;
         let sbom = self.write_sbom(&facts)?;
         Ok(self.written(&facts, sbom, &plan, &layout, payload))
+    }
+
+    /// The initramfs and the data file system, made side by side while the root reaches the medium: by now one processor
+    /// is busy with the digest of the empty slot, and nothing else needs the others.
+    fn rest(&self, stage: &BootStage) -> Result<(Vec<u8>, DataFileSystem), Error> {
+        std::thread::scope(|scope| {
+            let synced = scope.spawn(|| stage.sync());
+            let data = scope.spawn(|| stage.make_data());
+            let initramfs = self.initramfs();
+            let data = data.join().unwrap_or_else(|panic| resume_unwind(panic));
+            synced.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Ok((initramfs?, data?))
+        })
     }
 
     fn initramfs(&self) -> Result<Vec<u8>, Error> {
@@ -220,11 +229,7 @@ impl ImageJob<'_> {
     }
 }
 
-fn write_root(
-    plan: &Plan,
-    mut writer: RootWriter,
-    progress: &dyn Progress,
-) -> Result<crate::disk::assemble::BootStage, Error> {
+fn write_root(plan: &Plan, mut writer: RootWriter, progress: &dyn Progress) -> Result<BootStage, Error> {
     let phase = progress.phase("write root file system", Some(plan.size_bytes()), Unit::Bytes);
     plan.write(&mut writer, phase.as_ref())?;
     drop(phase);

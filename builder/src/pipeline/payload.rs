@@ -31,7 +31,8 @@ pub(super) fn initramfs(init: Content, modules: &[(TreePath, Content)]) -> Resul
     for (path, content) in modules {
         archive.file(path.as_str(), 0o644, content.clone())?;
     }
-    Ok(archive.compress(super::threads())?)
+    // One processor is busy with the image's digest meanwhile.
+    Ok(archive.compress(super::threads().saturating_sub(1).max(1))?)
 }
 
 /// All folders that lead to the files, parents first.

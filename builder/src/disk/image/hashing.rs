@@ -1,9 +1,16 @@
-//! Hashes an image while it is written: the whole on one thread, the mapped ranges on another.
+//! Hashes an image while it is written: the whole from the pieces as they come, the mapped ranges from the file.
+//!
+//! The digest of the whole has to see every byte in order, gaps too: nothing else of a build takes as long on one
+//! processor. So its thread gets each piece at once, and the ranges are read back from the file when they are complete, while
+//! that thread is still busy with the zeros of the empty slot.
 
 use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt as _,
     sync::{
         Arc,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, Sender, SyncSender, channel, sync_channel},
     },
     thread::{self, JoinHandle},
 };
@@ -12,70 +19,47 @@ use outcrop_release::digest::FileDigest;
 use sha2::{Digest as _, Sha256};
 
 use super::block_map::{BLOCK_BYTES, MappedRange};
-use crate::disk::error::DiskError;
+use crate::disk::{error::DiskError, units::Extent};
 
-/// Pieces that may wait for a thread: at 1 MiB each, what writing may be ahead.
+/// Pieces that may wait for the thread: at 1 MiB each, what writing may be ahead.
 const QUEUE: usize = 16;
+/// What is read back at a time.
+const CHUNK_BYTES: u64 = 1 << 20;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// The next part of an image.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Piece {
     /// Bytes that matter.
     Data(Arc<Vec<u8>>),
-    /// This many zero bytes that matter.
+    /// This many zero bytes.
     Zeros(u64),
-    /// This many zero bytes that don't.
-    Gap(u64),
 }
 
-/// Both threads.
+/// The thread that hashes the whole.
 #[derive(Debug)]
-pub(super) struct Hashers {
-    total: Worker<FileDigest>,
-    ranges: Worker<Vec<MappedRange>>,
-}
-
-#[derive(Debug)]
-struct Worker<T> {
+pub(super) struct TotalHasher {
     pieces: SyncSender<Piece>,
-    thread: JoinHandle<T>,
+    thread: JoinHandle<FileDigest>,
 }
 
-impl<T: Send + 'static> Worker<T> {
-    fn spawn(work: impl FnOnce(Receiver<Piece>) -> T + Send + 'static) -> Self {
+impl TotalHasher {
+    pub(super) fn spawn() -> Self {
         let (pieces, receiver) = sync_channel(QUEUE);
         Self {
             pieces,
-            thread: thread::spawn(move || work(receiver)),
+            thread: thread::spawn(move || hash_all(receiver)),
         }
     }
 
-    fn finish(self) -> Result<T, DiskError> {
+    /// Hands over the next piece; waits while the thread is behind.
+    pub(super) fn push(&self, piece: Piece) -> Result<(), DiskError> {
+        self.pieces.send(piece).map_err(|_| DiskError::Thread)
+    }
+
+    pub(super) fn finish(self) -> Result<FileDigest, DiskError> {
         drop(self.pieces);
         self.thread.join().map_err(|_| DiskError::Thread)
-    }
-}
-
-impl Hashers {
-    pub(super) fn spawn() -> Self {
-        Self {
-            total: Worker::spawn(hash_all),
-            ranges: Worker::spawn(hash_ranges),
-        }
-    }
-
-    /// Hands over the next piece; waits while the threads are behind. Pieces are whole blocks.
-    pub(super) fn push(&self, piece: &Piece) -> Result<(), DiskError> {
-        for worker in [&self.total.pieces, &self.ranges.pieces] {
-            worker.send(piece.clone()).map_err(|_| DiskError::Thread)?;
-        }
-        Ok(())
-    }
-
-    /// The digest of all pieces, and the ranges between gaps with theirs.
-    pub(super) fn finish(self) -> Result<(FileDigest, Vec<MappedRange>), DiskError> {
-        Ok((self.total.finish()?, self.ranges.finish()?))
     }
 }
 
@@ -84,40 +68,10 @@ fn hash_all(pieces: Receiver<Piece>) -> FileDigest {
     for piece in pieces {
         match piece {
             Piece::Data(bytes) => hash.update(bytes.as_slice()),
-            Piece::Zeros(len) | Piece::Gap(len) => update_zeros(&mut hash, len),
+            Piece::Zeros(len) => update_zeros(&mut hash, len),
         }
     }
     FileDigest::from_bytes(hash.finalize().into())
-}
-
-fn hash_ranges(pieces: Receiver<Piece>) -> Vec<MappedRange> {
-    let mut ranges = Vec::new();
-    let (mut block, mut open) = (0, None::<(u64, Sha256)>);
-    for piece in pieces {
-        let len = match &piece {
-            Piece::Data(bytes) => bytes.len() as u64,
-            Piece::Zeros(len) | Piece::Gap(len) => *len,
-        };
-        match piece {
-            Piece::Gap(_) => ranges.extend(open.take().map(|(first, hash)| close(first, block, hash))),
-            Piece::Data(bytes) => open
-                .get_or_insert_with(|| (block, Sha256::new()))
-                .1
-                .update(bytes.as_slice()),
-            Piece::Zeros(len) => update_zeros(&mut open.get_or_insert_with(|| (block, Sha256::new())).1, len),
-        }
-        block += len / BLOCK_BYTES;
-    }
-    ranges.extend(open.map(|(first, hash)| close(first, block, hash)));
-    ranges
-}
-
-fn close(first: u64, end: u64, hash: Sha256) -> MappedRange {
-    MappedRange {
-        first,
-        last: end - 1,
-        digest: FileDigest::from_bytes(hash.finalize().into()),
-    }
 }
 
 fn update_zeros(hash: &mut Sha256, mut len: u64) {
@@ -126,4 +80,51 @@ fn update_zeros(hash: &mut Sha256, mut len: u64) {
         hash.update(&ZEROS[..count]);
         len -= count as u64;
     }
+}
+
+/// The thread that hashes the mapped ranges.
+#[derive(Debug)]
+pub(super) struct RangeHasher {
+    ranges: Sender<Extent>,
+    thread: JoinHandle<io::Result<Vec<MappedRange>>>,
+}
+
+impl RangeHasher {
+    /// `file` is the image, which holds a range before that is pushed.
+    pub(super) fn spawn(file: File) -> Self {
+        let (ranges, receiver) = channel();
+        Self {
+            ranges,
+            thread: thread::spawn(move || receiver.iter().map(|range| hash_range(&file, range)).collect()),
+        }
+    }
+
+    /// Hands over a complete range, in whole blocks.
+    pub(super) fn push(&self, range: Extent) -> Result<(), DiskError> {
+        self.ranges.send(range).map_err(|_| DiskError::Thread)
+    }
+
+    /// The digests of all ranges; an error is about reading the image.
+    pub(super) fn finish(self) -> Result<io::Result<Vec<MappedRange>>, DiskError> {
+        drop(self.ranges);
+        self.thread.join().map_err(|_| DiskError::Thread)
+    }
+}
+
+fn hash_range(file: &File, range: Extent) -> io::Result<MappedRange> {
+    let mut hash = Sha256::new();
+    let mut buffer = Vec::new();
+    let mut at = range.start;
+    while at < range.end() {
+        let count = CHUNK_BYTES.min(range.end() - at);
+        buffer.resize(usize::try_from(count).unwrap_or_default(), 0);
+        file.read_exact_at(&mut buffer, at)?;
+        hash.update(&buffer);
+        at += count;
+    }
+    Ok(MappedRange {
+        first: range.start / BLOCK_BYTES,
+        last: range.end() / BLOCK_BYTES - 1,
+        digest: FileDigest::from_bytes(hash.finalize().into()),
+    })
 }

@@ -11,7 +11,7 @@ use outcrop_release::digest::FileDigest;
 
 use super::{
     block_map::{BLOCK_BYTES, BlockMap},
-    hashing::{Hashers, Piece},
+    hashing::{Piece, RangeHasher, TotalHasher},
 };
 use crate::{
     disk::{error::DiskError, units::Extent},
@@ -29,7 +29,10 @@ pub(in crate::disk) struct ImageStream {
     target: PathBuf,
     len: u64,
     position: u64,
-    hashers: Hashers,
+    /// Start of what is mapped up to `position`.
+    open: Option<u64>,
+    total: TotalHasher,
+    ranges: RangeHasher,
 }
 
 /// A complete image that has no name yet.
@@ -50,12 +53,15 @@ impl ImageStream {
         };
         let pending = PendingFile::create(target).map_err(failed)?;
         pending.file().set_len(len).map_err(failed)?;
+        let reader = pending.file().try_clone().map_err(failed)?;
         Ok(Self {
             pending,
             target: target.to_owned(),
             len,
             position: 0,
-            hashers: Hashers::spawn(),
+            open: None,
+            total: TotalHasher::spawn(),
+            ranges: RangeHasher::spawn(reader),
         })
     }
 
@@ -73,7 +79,7 @@ impl ImageStream {
             }
         }
         self.position = at + bytes.len() as u64;
-        self.hashers.push(&Piece::Data(bytes))
+        self.total.push(Piece::Data(bytes))
     }
 
     /// Says that `extent` is zero, and must be zero on the medium too.
@@ -83,7 +89,7 @@ impl ImageStream {
         }
         self.pass_to(extent.start, extent.len)?;
         self.position = extent.end();
-        self.hashers.push(&Piece::Zeros(extent.len))
+        self.total.push(Piece::Zeros(extent.len))
     }
 
     /// Where the next byte goes when nothing is passed over.
@@ -91,21 +97,53 @@ impl ImageStream {
         self.position
     }
 
+    /// Starts to bring what was written to the medium, and waits for it; more can be written meanwhile.
+    pub(in crate::disk) fn sync(&self) -> Result<(), DiskError> {
+        self.pending
+            .file()
+            .sync_data()
+            .map_err(|source| self.failed(source))
+    }
+
     /// Moves on to `at`, where `len` bytes follow.
     fn pass_to(&mut self, at: u64, len: u64) -> Result<(), DiskError> {
         let gap = at.checked_sub(self.position);
         let fits = at.checked_add(len).is_some_and(|end| end <= self.len);
         match gap.filter(|_| fits && at.is_multiple_of(BLOCK_BYTES) && len.is_multiple_of(BLOCK_BYTES)) {
-            Some(0) => Ok(()),
-            Some(gap) => self.hashers.push(&Piece::Gap(gap)),
-            None => Err(self.failed(io::ErrorKind::InvalidInput.into())),
+            Some(0) => {}
+            Some(gap) => {
+                self.close()?;
+                self.total.push(Piece::Zeros(gap))?;
+            }
+            None => return Err(self.failed(io::ErrorKind::InvalidInput.into())),
         }
+        if len > 0 {
+            self.open.get_or_insert(at);
+        }
+        Ok(())
+    }
+
+    /// Ends the mapped range that ends here, if there is one.
+    fn close(&mut self) -> Result<(), DiskError> {
+        self.open.take().map_or(Ok(()), |start| {
+            self.ranges.push(Extent {
+                start,
+                len: self.position - start,
+            })
+        })
     }
 
     /// Ends the image and waits for the digests.
     pub(in crate::disk) fn finish(mut self) -> Result<Written, DiskError> {
         self.pass_to(self.len, 0)?;
-        let (digest, ranges) = self.hashers.finish()?;
+        self.close()?;
+        let unreadable = |source| DiskError::Io {
+            doing: "read back",
+            path: self.target.clone(),
+            source,
+        };
+        let ranges = self.ranges.finish()?.map_err(unreadable)?;
+        let digest = self.total.finish()?;
         Ok(Written {
             pending: self.pending,
             digest,

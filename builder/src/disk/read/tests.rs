@@ -48,14 +48,12 @@ fn image(folder: &Path) -> PathBuf {
         linux: &linux,
     };
     let uki = uki.build().unwrap();
-    boot.finish(&BootFiles {
+    let data = boot.make_data().unwrap();
+    let files = BootFiles {
         loader: b"MZ",
         uki: &uki,
-    })
-    .unwrap()
-    .publish()
-    .unwrap()
-    .image
+    };
+    boot.finish(&files, data).unwrap().publish().unwrap().image
 }
 
 #[test]
