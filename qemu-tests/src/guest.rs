@@ -32,6 +32,7 @@ const VARIABLES: &str = "firmware-variables";
 pub struct Start<'a> {
     architecture: Architecture,
     disks: Vec<&'a Disk>,
+    first_boot: usize,
     ports: Vec<PortForward>,
     extra: Vec<String>,
 }
@@ -43,6 +44,7 @@ impl<'a> Start<'a> {
         Self {
             architecture,
             disks: vec![disk],
+            first_boot: 0,
             ports: Vec::new(),
             extra: Vec::new(),
         }
@@ -53,6 +55,13 @@ impl<'a> Start<'a> {
     pub fn and_disk(mut self, disk: &'a Disk) -> Self {
         self.disks.push(disk);
         self
+    }
+
+    /// One more disk, found behind the others, from which the firmware boots.
+    #[must_use]
+    pub fn and_boot_from(mut self, disk: &'a Disk) -> Self {
+        self.first_boot = self.disks.len();
+        self.and_disk(disk)
     }
 
     /// A port of the loopback interface that leads to the guest's `guest` port.
@@ -91,6 +100,7 @@ impl<'a> Start<'a> {
         machine.disks.extend(self.disks[1..].iter().map(|disk| DiskDrive {
             backend: disk.backend(),
         }));
+        machine.first_boot = self.first_boot;
         machine.ports.clone_from(&self.ports);
         Ok(machine)
     }

@@ -1,6 +1,9 @@
 //! The images that `cargo xtask test` built.
 
-use std::{env, path::PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
 use outcrop_release::arch::Architecture;
 
@@ -14,7 +17,18 @@ pub const FOLDER: &str = "OUTCROP_IMAGES";
 /// # Errors
 /// When it isn't there: `cargo xtask test` builds it.
 pub fn image(name: &str, architecture: Architecture) -> Result<PathBuf, Error> {
-    let folder = PathBuf::from(env::var_os(FOLDER).unwrap_or_default());
+    newest(
+        &PathBuf::from(env::var_os(FOLDER).unwrap_or_default()),
+        name,
+        architecture,
+    )
+}
+
+/// The newest version of an image in `folder`.
+///
+/// # Errors
+/// When there is none.
+pub fn newest(folder: &Path, name: &str, architecture: Architecture) -> Result<PathBuf, Error> {
     let pattern = format!("{name}-VERSION-{architecture}-efi.img");
     let missing = || Error::NoImage(folder.join(&pattern));
     let suffix = format!("-{architecture}-efi.img");

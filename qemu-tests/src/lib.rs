@@ -8,6 +8,7 @@ pub mod console;
 pub mod disk;
 pub mod error;
 pub mod guest;
+pub mod host;
 pub mod images;
 pub mod monitor;
 pub mod scenario;

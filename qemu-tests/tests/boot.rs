@@ -38,6 +38,10 @@ fn the_default_image_boots_to_healthy_and_powers_off(architecture: Architecture)
         "{}",
         guest.console.text()
     );
+    // Nobody answers on the serial line: whatever is typed there, no shell runs it.
+    guest.console.send("\n echo somebody-$((40 + 2))\n").unwrap();
+    let answer = guest.console.expect("somebody-42", Duration::from_secs(5));
+    assert!(answer.is_err(), "{}", guest.console.text());
     guest.power_off(Duration::from_secs(300)).unwrap();
 }
 
@@ -54,6 +58,9 @@ const FACTS: &[(&str, &str)] = &[
         "cat /proc/cmdline | grep -o systemd.gpt_auto=no",
         "systemd.gpt_auto=no",
     ),
+    // Nothing was ever written to the slots, their trees, the boot record or partition 1.
+    (WRITES, "0"),
+    ("outcrop-updater status | head -n 1", "release      edge-dev "),
     // Nothing failed; the network came by DHCP; time is being kept; the journal is on /var, with a limit.
     ("systemctl --failed --no-legend --plain | wc -l", "0"),
     (NETWORK, "routable"),
@@ -71,6 +78,10 @@ const FACTS: &[(&str, &str)] = &[
     ("systemctl is-active ssh.service; true", "inactive"),
     ("findmnt -no SOURCE /boot /efi | wc -l", "0"),
 ];
+
+/// How many writes each partition but the data partition has seen: the fifth field of its statistics.
+const WRITES: &str = "for label in esp bootrec root-a verity-a root-b verity-b; do disk=$(readlink -f \
+                      /dev/disk/by-partlabel/outcrop-$label); awk '{print $5}' /sys/class/block/${disk##*/}/stat; done | sort -u";
 
 /// Waits for an address by DHCP: the network comes up beside the boot, not before its end.
 const NETWORK: &str =

@@ -7,11 +7,14 @@
     reason = "tests fail by panicking"
 )]
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use outcrop_qemu::{
     Disk, Guest, Start, images, on_both_architectures,
-    scenario::{DEGRADED, boot_time, healthy_shell, offset_of_file, offset_of_partition, wait_healthy},
+    scenario::{
+        DEGRADED, boot_time, differing_partitions, healthy_shell, offset_of_file, offset_of_partition,
+        wait_healthy,
+    },
 };
 use outcrop_release::{arch::Architecture, partition::Partition, slot::Slot};
 
@@ -38,6 +41,12 @@ fn expect_reset_on_reading(guest: &mut Guest) {
     guest.wait_reset(Duration::from_secs(120)).unwrap();
     let text = guest.console.text();
     assert!(text.contains("Kernel panic") && text.contains("verity"), "{text}");
+    let digests = text.lines().filter(|line| line.trim_end().ends_with("  -"));
+    assert_eq!(
+        digests.count(),
+        0,
+        "a digest of damaged bytes was printed\n{text}"
+    );
 }
 
 fn a_flipped_bit_in_the_root_reboots_the_machine_and_is_never_served(architecture: Architecture) {
@@ -93,17 +102,41 @@ fn a_data_partition_that_can_t_be_mounted_is_reported_and_left_as_it_is(architec
     );
 }
 
+/// Labels of the partitions of `disk` that differ from the image it was copied from.
+fn touched(image: &Path, disk: &Disk) -> Vec<String> {
+    differing_partitions(image, disk.raw().unwrap()).unwrap()
+}
+
 fn a_second_disk_with_the_same_image_doesn_t_confuse_the_first(architecture: Architecture) {
     let image = images::image("edge-dev", architecture).unwrap();
     let (first, second) = (Disk::copy(&image).unwrap(), Disk::copy(&image).unwrap());
     let mut guest = Start::new(architecture, &first).and_disk(&second).boot().unwrap();
     wait_healthy(&mut guest).unwrap();
     guest.power_off(Duration::from_secs(300)).unwrap();
-    let touched = outcrop_qemu::scenario::differing_partitions(&image, second.raw().unwrap()).unwrap();
-    assert!(
-        touched.is_empty(),
-        "the second disk's partitions differ: {touched:?}"
+    assert_eq!(
+        touched(&image, &first),
+        ["outcrop-data"],
+        "what the first disk's boot wrote"
     );
-    let touched = outcrop_qemu::scenario::differing_partitions(&image, first.raw().unwrap()).unwrap();
-    assert_eq!(touched, ["outcrop-data"], "what the first disk's boot wrote");
+    assert!(
+        touched(&image, &second).is_empty(),
+        "the second disk was written to"
+    );
+    // The same machine told to start from the other disk, which it finds second.
+    let before = first.read(0, 1 << 20).unwrap();
+    let mut guest = Start::new(architecture, &first)
+        .and_boot_from(&second)
+        .boot()
+        .unwrap();
+    wait_healthy(&mut guest).unwrap();
+    guest.power_off(Duration::from_secs(300)).unwrap();
+    assert_eq!(
+        touched(&image, &second),
+        ["outcrop-data"],
+        "what the second disk's boot wrote"
+    );
+    assert!(
+        first.read(0, 1 << 20).unwrap() == before,
+        "the first disk's table was written to"
+    );
 }

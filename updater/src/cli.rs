@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn both_commands_are_understood() {
+    fn commands_and_options_are_understood() {
         let command = |args: &[&str]| Cli::parse_from(args).command;
         assert_eq!(command(&["outcrop-updater", "boot-report"]), Command::BootReport);
         assert_eq!(

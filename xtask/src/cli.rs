@@ -98,7 +98,7 @@ pub(crate) fn run() -> Result<(), Error> {
         }
         Task::Fuzz { target, seconds } => fuzz::run(install, target.as_deref(), seconds),
         Task::Soak { minutes, rounds } => soak::run(install, minutes, rounds),
-        Task::Device => packages::ensure(Needs::Build, install).and_then(|()| device::build(install)),
+        Task::Device => packages::ensure(Needs::Device, install).and_then(|()| device::build(install)),
         Task::Setup => packages::ensure(Needs::Test, install),
     }
 }

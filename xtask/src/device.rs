@@ -79,11 +79,6 @@ fn compiler_for(arch: Arch, install: Install) -> Result<Compiler, Error> {
     if arch == Arch::host() {
         return Ok(Compiler::Default);
     }
-    let cross = [
-        format!("gcc-{}", arch.gnu()),
-        format!("libc6-dev-{}-cross", arch.debian()),
-    ];
-    packages::ensure_named(&cross, install)?;
     if knows(arch) || (install == Install::Missing && rustup_adds(arch)) {
         return Ok(Compiler::Default);
     }

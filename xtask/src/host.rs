@@ -55,9 +55,14 @@ impl Arch {
     }
 }
 
+/// Whether this runs as root.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
 /// A command that runs with root's rights: as it is for root, through sudo for everybody else.
 pub(crate) fn as_root(program: &str) -> Result<Command, Error> {
-    if rustix::process::geteuid().is_root() {
+    if is_root() {
         return Ok(Command::new(program));
     }
     if !shell::succeeds(Command::new("sudo").arg("--version")) {

@@ -61,7 +61,16 @@ fn deny(install: Install) -> Result<PathBuf, Error> {
     }
     let mut cargo = project::cargo();
     cargo.current_dir(env::temp_dir()); // the project's toolchain and configuration are not the tool's
-    cargo.args(["install", "--locked", name, "--version", DENY_VERSION, "--root"]);
+    // Compiled quickly rather than to run quickly: it runs for a second.
+    cargo.args([
+        "install",
+        "--debug",
+        "--locked",
+        name,
+        "--version",
+        DENY_VERSION,
+        "--root",
+    ]);
     shell::run(cargo.arg(&tools))?;
     Ok(ours)
 }

@@ -29,6 +29,13 @@ const BUILD: &[&str] = &[
     "e2fsprogs",
 ];
 
+/// To compile and link the device's programs for the other architecture.
+const CROSS: &[&str] = if cfg!(target_arch = "aarch64") {
+    &["gcc-x86-64-linux-gnu", "libc6-dev-amd64-cross"]
+} else {
+    &["gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"]
+};
+
 /// To boot images of both architectures.
 const QEMU: &[&str] = &[
     "qemu-system-x86",
@@ -41,7 +48,8 @@ const QEMU: &[&str] = &[
 
 /// Tools nobody here wrote, which the tests ask for a second opinion.
 const CHECKERS: &[&str] = &[
-    "binutils",
+    "binutils-aarch64-linux-gnu",
+    "binutils-x86-64-linux-gnu",
     "bmap-tools",
     "cpio",
     "cryptsetup-bin",
@@ -52,6 +60,7 @@ const CHECKERS: &[&str] = &[
     "kmod",
     "libcap2-bin",
     "mtools",
+    "openssh-client",
     "openssl",
     "systemd-container",
 ];
@@ -72,8 +81,10 @@ const FUZZ: &[&str] = &["g++"];
 /// A task's needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Building images.
+    /// Compiling the builder.
     Build,
+    /// Compiling the device's programs.
+    Device,
     /// Building and booting them.
     Demo,
     /// All tests, and the fuzz targets.
@@ -88,10 +99,11 @@ impl Needs {
     fn packages(self) -> Vec<String> {
         let groups: &[&[&str]] = match self {
             Self::Build => &[BUILD],
-            Self::Demo => &[BUILD, QEMU],
-            Self::Test => &[BUILD, QEMU, CHECKERS, FUZZ],
+            Self::Device => &[BUILD, CROSS],
+            Self::Demo => &[BUILD, CROSS, QEMU],
+            Self::Test => &[BUILD, CROSS, QEMU, CHECKERS, FUZZ],
             Self::Fuzz => &[BUILD, FUZZ],
-            Self::Bench => &[BUILD, QEMU, CHECKERS, BENCH],
+            Self::Bench => &[BUILD, CROSS, QEMU, CHECKERS, BENCH],
         };
         let mut names: Vec<String> = groups.concat().into_iter().map(str::to_owned).collect();
         names.sort_unstable();
@@ -117,9 +129,9 @@ pub(crate) fn ensure_named(names: &[String], install: Install) -> Result<(), Err
         .collect::<Vec<_>>()
         .join(" ");
     if install == Install::Never {
-        return Err(Error::Missing(format!(
-            "sudo apt-get install --no-install-recommends {list}"
-        )));
+        return Err(Error::Missing(by_hand(&format!(
+            "apt-get install --no-install-recommends {list}"
+        ))));
     }
     eprintln!("installing system packages: {list}");
     shell::run(apt_get()?.arg("update"))?;
@@ -140,14 +152,25 @@ pub(crate) fn ensure_foreign(arch: Arch, install: Install) -> Result<(), Error> 
         return Ok(());
     }
     if install == Install::Never {
-        return Err(Error::Missing(format!(
-            "sudo dpkg --add-architecture {}",
+        return Err(Error::Missing(by_hand(&format!(
+            "dpkg --add-architecture {}",
             arch.debian()
-        )));
+        ))));
     }
     eprintln!("adding {} to dpkg's architectures", arch.debian());
     shell::run(host::as_root("dpkg")?.args(["--add-architecture", arch.debian()]))?;
     shell::run(apt_get()?.arg("update"))
+}
+
+/// A command as whoever started this has to type it: new package lists first, through sudo when not root.
+fn by_hand(command: &str) -> String {
+    let sudo = if host::is_root() { "" } else { "sudo " };
+    let update = format!("{sudo}apt-get update");
+    if command.starts_with("apt-get") {
+        format!("{update} && {sudo}{command}")
+    } else {
+        format!("{sudo}{command} && {update}")
+    }
 }
 
 /// Whether apt could install `name`.
@@ -188,7 +211,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .contains("sudo apt-get install --no-install-recommends outcrop-no-such-package")
+                .contains("apt-get install --no-install-recommends outcrop-no-such-package")
         );
     }
 }

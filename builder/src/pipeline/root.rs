@@ -15,7 +15,7 @@ use crate::{
     progress::Progress,
     recipe::{LoadedRecipe, schema::Recipe},
     store::{PackageFile, PackageTree, TreeStore},
-    tree::{Entry, Tree},
+    tree::{Entry, Tree, TreePath},
 };
 
 /// Static files of every image.
@@ -26,6 +26,8 @@ static DEV_ACCESS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/dev-acc
 const MODULES: &str = include_str!("../../../images/efi/initramfs-modules.txt");
 /// Where the updater lies in the root file system.
 const UPDATER: &str = "usr/lib/outcrop/outcrop-updater";
+/// Where it is found by whoever types its name, and what that link says.
+const UPDATER_LINK: (&str, &str) = ("usr/bin/outcrop-updater", "../lib/outcrop/outcrop-updater");
 
 /// What one architecture's root is made from.
 pub(super) struct RootInputs<'a> {
@@ -117,11 +119,14 @@ impl RootInputs<'_> {
         if self.recipe.access.serial_root_shell {
             layers.push(Layer::embedded("images/dev-access", &DEV_ACCESS)?);
         }
-        let path = UPDATER.parse().map_err(finish::FinishError::Path)?;
-        let updater = (path, Entry::file(0o755, self.programs.updater.clone()));
+        let path = |text: &str| text.parse::<TreePath>().map_err(finish::FinishError::Path);
+        let (link, target) = UPDATER_LINK;
         layers.push(Layer {
             origin: "the device's programs".to_owned(),
-            entries: vec![updater],
+            entries: vec![
+                (path(UPDATER)?, Entry::file(0o755, self.programs.updater.clone())),
+                (path(link)?, Entry::symlink(target)),
+            ],
         });
         Ok(layers)
     }

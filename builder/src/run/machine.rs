@@ -25,8 +25,10 @@ pub struct Machine {
     pub firmware_code: PathBuf,
     /// Its own copy of the firmware's variables; written by the guest.
     pub firmware_variables: PathBuf,
-    /// Disks, in the order in which the firmware tries them.
+    /// Disks, in the order in which the guest finds them.
     pub disks: Vec<DiskDrive>,
+    /// Index of the disk that the firmware tries first; the ones behind it follow.
+    pub first_boot: usize,
     /// Ports of the loopback interface that lead into the guest.
     pub ports: Vec<PortForward>,
 }
@@ -89,6 +91,7 @@ impl Machine {
             firmware_code: firmware.code.clone(),
             firmware_variables: variables.to_owned(),
             disks: vec![DiskDrive { backend: disk }],
+            first_boot: 0,
             ports: Vec::new(),
         }
     }
@@ -121,9 +124,10 @@ impl Machine {
         list.pair("-drive", pflash(&self.firmware_variables, "readonly=off"));
         for (index, disk) in self.disks.iter().enumerate() {
             list.pair("-blockdev", disk.backend.blockdev(&format!("disk{index}")));
+            let turn = (index + self.disks.len() - self.first_boot) % self.disks.len();
             list.pair(
                 "-device",
-                format!("virtio-blk-pci,drive=disk{index},bootindex={index}"),
+                format!("virtio-blk-pci,drive=disk{index},bootindex={turn}"),
             );
         }
         list.pair("-netdev", self.network());
