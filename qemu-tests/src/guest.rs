@@ -168,6 +168,15 @@ impl Guest {
         self.started.elapsed()
     }
 
+    /// Pulls the network cable.
+    ///
+    /// # Errors
+    /// When the monitor refuses.
+    pub fn unplug_network(&mut self) -> Result<(), Error> {
+        let link = json!({ "name": "net0", "up": false });
+        self.monitor.execute("set_link", &link).map(drop)
+    }
+
     /// Cuts the power.
     pub fn power_cut(self) {
         drop(self);

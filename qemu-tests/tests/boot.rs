@@ -19,7 +19,7 @@ on_both_architectures! {
     the_default_image_boots_to_healthy_and_powers_off,
     the_running_system_is_what_the_design_says,
     a_second_boot_keeps_var_and_machine_id_and_drops_an_edit_in_etc,
-    a_boot_writes_nothing_to_the_root_slots,
+    a_boot_without_a_network_is_healthy_and_writes_to_the_data_partition_alone,
 }
 
 /// A card larger than the image, as cards are.
@@ -141,10 +141,11 @@ fn a_second_boot_keeps_var_and_machine_id_and_drops_an_edit_in_etc(architecture:
     );
 }
 
-fn a_boot_writes_nothing_to_the_root_slots(architecture: Architecture) {
+fn a_boot_without_a_network_is_healthy_and_writes_to_the_data_partition_alone(architecture: Architecture) {
     let image = images::image("edge", architecture).unwrap();
     let disk = Disk::copy(&image).unwrap();
     let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    guest.unplug_network().unwrap();
     wait_healthy(&mut guest).unwrap();
     guest.power_off(Duration::from_secs(300)).unwrap();
     let written = differing_partitions(&image, disk.raw().unwrap()).unwrap();
