@@ -1,8 +1,15 @@
 //! SHA-256 digests, each kind with its own type, so that one can't be taken for another.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    io::{self, Read},
+    str::FromStr,
+};
 
 use sha2::{Digest as _, Sha256};
+
+/// What is read and hashed at a time.
+const READ_BYTES: usize = 256 * 1024;
 
 /// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +75,25 @@ digest_type! {
     /// SHA-256 of a whole file: a package, an output file, a member of a bundle.
     FileDigest
 }
+impl FileDigest {
+    /// The SHA-256 of everything that `reader` gives.
+    ///
+    /// # Errors
+    /// The reader's own.
+    pub fn of_reader(mut reader: impl Read) -> io::Result<Self> {
+        let mut hash = Sha256::new();
+        let mut piece = vec![0; READ_BYTES];
+        loop {
+            match reader.read(&mut piece) {
+                Ok(0) => return Ok(Self(hash.finalize().into())),
+                Ok(count) => hash.update(piece.get(..count).unwrap_or_default()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 digest_type! {
     /// Top hash of a dm-verity tree (salted): what the kernel command line and the manifest name.
     RootHash
@@ -85,6 +111,17 @@ mod tests {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
         assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn a_reader_s_digest_is_that_of_its_bytes_however_they_come() {
+        let bytes = vec![7; 2 * READ_BYTES + 1];
+        let odd = bytes
+            .chunks(1000)
+            .fold(Box::new(io::empty()) as Box<dyn Read>, |before, piece| {
+                Box::new(before.chain(piece))
+            });
+        assert_eq!(FileDigest::of_reader(odd).unwrap(), FileDigest::of(&bytes));
     }
 
     #[test]

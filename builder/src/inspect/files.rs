@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::{RootReader, error::Fault};
 use crate::{
-    commands::diff::sources::sha256,
     erofs::{Entry, Node},
     progress::{Progress, Unit},
 };
@@ -85,7 +84,7 @@ pub(super) fn list(
 }
 
 fn digest(root: &RootReader, entry: &Entry) -> Result<FileDigest, Fault> {
-    Ok(sha256(root.file(entry)?)?)
+    Ok(FileDigest::of_reader(root.file(entry)?)?)
 }
 
 fn line(entry: &Entry) -> Result<FileLine, Fault> {

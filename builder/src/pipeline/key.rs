@@ -1,10 +1,6 @@
 //! The digest of everything that decides over a build's outputs.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{fs::File, io, path::Path};
 
 use outcrop_release::{arch::Architecture, digest::FileDigest};
 use sha2::{Digest as _, Sha256};
@@ -51,15 +47,7 @@ impl Inputs<'_> {
 
 /// SHA-256 of a file, streamed.
 pub(super) fn file_digest(path: &Path) -> io::Result<FileDigest> {
-    let mut file = File::open(path)?;
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 1 << 16];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(FileDigest::from_bytes(hash.finalize().into())),
-            length => hash.update(buffer.get(..length).unwrap_or_default()),
-        }
-    }
+    FileDigest::of_reader(File::open(path)?)
 }
 
 #[cfg(test)]

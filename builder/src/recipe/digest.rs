@@ -4,11 +4,7 @@
 //! It is the SHA-256 over a sequence of fields, each a name and its values with their lengths, so that no two recipes
 //! give the same sequence. Host paths are not in it: the same recipe has the same digest in every folder.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{fs::File, path::Path};
 
 use outcrop_release::digest::FileDigest;
 use sha2::{Digest as _, Sha256};
@@ -174,22 +170,13 @@ impl Fields {
 
     /// The digest of a file's content, read in pieces.
     fn content(&mut self, path: &Path) -> Result<(), RecipeError> {
-        let digest = digest_of(path).map_err(|source| RecipeError::Content {
-            path: path.to_owned(),
-            source,
-        })?;
+        let digest = File::open(path)
+            .and_then(FileDigest::of_reader)
+            .map_err(|source| RecipeError::Content {
+                path: path.to_owned(),
+                source,
+            })?;
         self.add("content", [&digest.to_string()]);
         Ok(())
-    }
-}
-
-fn digest_of(path: &Path) -> io::Result<FileDigest> {
-    let mut file = File::open(path)?;
-    let (mut hasher, mut piece) = (Sha256::new(), vec![0; 128 << 10]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(FileDigest::from_bytes(hasher.finalize().into())),
-            length => hasher.update(piece.get(..length).unwrap_or_default()),
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::File,
-    io::{self, Read, Seek as _},
+    io::Seek as _,
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
@@ -13,7 +13,6 @@ use std::{
 };
 
 use outcrop_release::digest::FileDigest;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     StoreError, TreeStore,
@@ -192,7 +191,7 @@ fn open_checked(file: &PackageFile<'_>) -> Result<File, StoreError> {
         source,
     };
     let mut reader = File::open(file.path).map_err(fail)?;
-    let found = digest(&mut reader).map_err(fail)?;
+    let found = FileDigest::of_reader(&mut reader).map_err(fail)?;
     if found != file.digest {
         return Err(StoreError::Digest {
             package: file.name.to_owned(),
@@ -203,19 +202,6 @@ fn open_checked(file: &PackageFile<'_>) -> Result<File, StoreError> {
     }
     reader.rewind().map_err(fail)?;
     Ok(reader)
-}
-
-fn digest(reader: &mut impl Read) -> io::Result<FileDigest> {
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut piece) {
-            Ok(0) => return Ok(FileDigest::from_bytes(hash.finalize().into())),
-            Ok(read) => hash.update(piece.get(..read).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 /// A package's files as they come.

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use outcrop_release::{cmdline::ROOT_HASH_OPTION, slot::Slot};
+use outcrop_release::{cmdline::ROOT_HASH_OPTION, digest::FileDigest, slot::Slot};
 
 use super::{
-    sources::{Views, sha256},
+    sources::Views,
     view::{FileFacts, FileKind, ReleaseView},
 };
 use crate::{
@@ -78,7 +78,7 @@ fn files(root: &RootReader) -> Result<BTreeMap<TreePath, FileFacts>, Fault> {
             erofs::Node::File { size, .. } => {
                 let identity = match known.get(&entry.inode) {
                     Some(digest) => String::clone(digest),
-                    None => sha256(root.file(&entry)?)?.to_string(),
+                    None => FileDigest::of_reader(root.file(&entry)?)?.to_string(),
                 };
                 if entry.links > 1 {
                     known.insert(entry.inode, identity.clone());

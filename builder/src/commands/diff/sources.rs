@@ -2,13 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    io::{self, Read},
+    io,
     path::{Path, PathBuf},
 };
 
 use miette::Diagnostic;
 use outcrop_release::{arch::Architecture, digest::FileDigest};
-use sha2::{Digest as _, Sha256};
 
 use super::view::{FileFacts, FileKind, Identity, ReleaseView};
 use crate::{
@@ -206,20 +205,6 @@ fn of_tree(tree: &Tree, of: &str, identity: Identity) -> Result<BTreeMap<TreePat
 fn identify(content: &Content, identity: Identity) -> io::Result<String> {
     match content {
         Content::Stored(object) if identity == Identity::Object => Ok(object.checksum.clone()),
-        _ => sha256(content.open()?).map(|digest| digest.to_string()),
-    }
-}
-
-/// SHA-256 of what `reader` gives.
-pub(crate) fn sha256(mut reader: impl Read) -> io::Result<FileDigest> {
-    let mut hash = Sha256::new();
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        match reader.read(&mut piece) {
-            Ok(0) => return Ok(FileDigest::from_bytes(hash.finalize().into())),
-            Ok(read) => hash.update(piece.get(..read).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
+        _ => FileDigest::of_reader(content.open()?).map(|digest| digest.to_string()),
     }
 }

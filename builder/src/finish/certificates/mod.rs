@@ -3,9 +3,9 @@
 //! One bundle (`/etc/ssl/certs/ca-certificates.crt`), one link per authority, and one link per authority whose name is
 //! OpenSSL's hash of its subject, which is how OpenSSL finds it in a folder.
 
-mod base64;
 mod der;
 mod name_hash;
+mod pem;
 
 use std::collections::BTreeMap;
 
@@ -73,7 +73,7 @@ fn read(tree: &Tree) -> Result<Vec<Authority>, FinishError> {
 
 fn authority(tree: &Tree, name: &str, path: &TreePath) -> Result<Authority, FinishError> {
     let text = edit::read_text(tree, path)?.unwrap_or_default();
-    let certificate = base64::pem(&text).ok_or_else(|| CertificateError::Pem(path.clone()))?;
+    let certificate = pem::pem(&text).ok_or_else(|| CertificateError::Pem(path.clone()))?;
     let subject = der::subject(&certificate).map_err(|reason| CertificateError::Der {
         path: path.clone(),
         reason,

@@ -34,7 +34,7 @@ fn authority(folder: &Path, subject: &str) -> (String, u32) {
 }
 
 fn hash(pem: &str) -> u32 {
-    name_hash::of(der::subject(&base64::pem(pem).unwrap()).unwrap()).unwrap()
+    name_hash::of(der::subject(&pem::pem(pem).unwrap()).unwrap()).unwrap()
 }
 
 #[test]
