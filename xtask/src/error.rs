@@ -27,6 +27,9 @@ pub(crate) enum Error {
         path: PathBuf,
         source: io::Error,
     },
+    /// A fuzz target found something.
+    #[error("the fuzz target {name} failed; fuzz/README.md says how to run the input again\n{told}")]
+    Fuzz { name: String, told: String },
     /// No compiler for the other architecture.
     #[error("no Rust standard library for {target}: {why}")]
     Toolchain { target: &'static str, why: String },

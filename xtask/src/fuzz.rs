@@ -16,6 +16,8 @@ use crate::{
 const LONGEST_INPUT: u32 = 1 << 16;
 /// Seconds after which a single input counts as a hang.
 const HANG_SECONDS: u32 = 20;
+/// Lines of a failed target's output that are shown.
+const REPORT_LINES: usize = 60;
 /// MiB of memory after which an input counts as a bomb.
 const MEMORY_MIB: u32 = 1024;
 
@@ -82,22 +84,54 @@ fn run_one(program: &Path, name: &str, seconds: u32) -> Result<(), Error> {
         source,
     })?;
     let artifacts = project::target().join("fuzz-corpus").join(format!("{name}-"));
-    shell::run(
-        Command::new(program)
-            .arg(format!("-max_total_time={seconds}"))
-            .arg(format!("-max_len={LONGEST_INPUT}"))
-            .arg(format!("-timeout={HANG_SECONDS}"))
-            .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
-            .arg(format!("-artifact_prefix={}", artifacts.display()))
-            .args(["-print_final_stats=0", "-verbosity=0"])
-            .arg(&corpus)
-            .arg(folder().join("seeds").join(name)),
-    )
+    let output = Command::new(program)
+        .arg(format!("-max_total_time={seconds}"))
+        .arg(format!("-max_len={LONGEST_INPUT}"))
+        .arg(format!("-timeout={HANG_SECONDS}"))
+        .arg(format!("-rss_limit_mb={MEMORY_MIB}"))
+        .arg(format!("-artifact_prefix={}", artifacts.display()))
+        .arg(&corpus)
+        .arg(folder().join("seeds").join(name))
+        .output()
+        .map_err(|source| Error::Start {
+            command: program.display().to_string(),
+            source,
+        })?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        eprintln!("fuzz {name}: {}", summary(&told));
+        return Ok(());
+    }
+    Err(Error::Fuzz {
+        name: name.to_owned(),
+        told: last_lines(&told),
+    })
+}
+
+/// libFuzzer's own words: `1234 runs in 5 second(s)`.
+fn summary(told: &str) -> &str {
+    told.lines()
+        .find_map(|line| line.strip_prefix("Done "))
+        .unwrap_or("it doesn't say how often it ran")
+}
+
+fn last_lines(told: &str) -> String {
+    let lines: Vec<&str> = told.lines().collect();
+    let start = lines.len().saturating_sub(REPORT_LINES);
+    lines.get(start..).unwrap_or_default().join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_is_told_in_libfuzzer_s_words() {
+        assert_eq!(
+            summary("#9 NEW\nDone 9 runs in 3 second(s)\n"),
+            "9 runs in 3 second(s)"
+        );
+    }
 
     #[test]
     fn every_fuzz_target_is_built_and_has_seeds() {
