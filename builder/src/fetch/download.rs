@@ -1,15 +1,12 @@
 //! One package, from one address after the other.
 
-use std::{
-    io::{self, Read as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{io, path::PathBuf, time::Duration};
 
 use super::{
-    FetchError, Fetcher, Missing, Response, TransferError,
+    FetchError, Fetcher, Missing, TransferError, TransportError,
     error::SnapshotError,
     net::body_failure,
+    pending::{Body, Came, Head, Pending},
     pool::Run,
     response::{Plan, plan},
     shelf::{Claim, Partial},
@@ -22,8 +19,6 @@ const POLL: Duration = Duration::from_millis(100);
 const PROGRESS_BYTES: u64 = 64 << 10;
 /// Tries at snapshot.debian.org, which answers slowly or not at all.
 const SNAPSHOT_TRIES: u32 = 2;
-/// Bytes that are read from the network at a time.
-const PIECE_BYTES: usize = 64 << 10;
 
 /// How the download of a package ended without an error that ends everything.
 pub(super) enum Ending {
@@ -193,23 +188,17 @@ impl Download<'_> {
         if have == expected {
             return self.check(have);
         }
-        let response = match self.fetcher.transport.get(url, have) {
-            Ok(response) => response,
+        let head = match self.answer(url, have)? {
+            Ok(head) => head,
             Err(error) if error.is_lasting() => return Ok(Try::Never(error.into())),
             Err(error) => return Ok(Try::Again(error.into())),
         };
-        let status = TransferError::Status(response.status);
-        match plan(
-            response.status,
-            response.length,
-            response.range.as_deref(),
-            have,
-            expected,
-        ) {
-            Plan::Continue => self.receive(response, have),
+        let status = TransferError::Status(head.status);
+        match plan(head.status, head.length, head.range.as_deref(), have, expected) {
+            Plan::Continue => self.receive(&head.body, have),
             Plan::Restart => {
                 self.restart()?;
-                self.receive(response, 0)
+                self.receive(&head.body, 0)
             }
             Plan::AskForAll => {
                 self.restart()?;
@@ -222,26 +211,36 @@ impl Download<'_> {
         }
     }
 
-    /// Appends the body. `kept` bytes were there before it.
-    fn receive(&mut self, response: Response, kept: u64) -> Result<Try, FetchError> {
-        let expected = self.package.size;
-        let mut body = response.body;
-        let mut piece = vec![0; PIECE_BYTES];
+    /// Asks, and waits for the beginning of the answer.
+    fn answer(&self, url: &str, from: u64) -> Result<Result<Head, TransportError>, FetchError> {
+        let pending = Pending::start(self.fetcher.transport.get(url, from));
         loop {
             self.run.checkpoint()?;
-            let read = match body.read(&mut piece) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Ok(Try::Again(body_failure(error).into())),
+            match pending.wait(POLL) {
+                Came::Nothing => {}
+                Came::This(answer) => return Ok(answer),
+                Came::End => return Ok(Err(TransportError::passing("talk to the server", "no answer"))),
+            }
+        }
+    }
+
+    /// Appends the body. `kept` bytes were there before it.
+    fn receive(&mut self, body: &Body, kept: u64) -> Result<Try, FetchError> {
+        let expected = self.package.size;
+        loop {
+            self.run.checkpoint()?;
+            let piece = match body.next(POLL) {
+                Came::Nothing => continue,
+                Came::This(Ok(piece)) => piece,
+                Came::This(Err(error)) => return Ok(Try::Again(body_failure(error).into())),
+                Came::End => break,
             };
-            if self.partial.length() + read as u64 > expected {
+            if self.partial.length() + piece.len() as u64 > expected {
                 self.restart()?;
                 return Ok(Try::Never(TransferError::TooLong { expected }));
             }
-            let piece = piece.get(..read).unwrap_or_default();
             self.partial
-                .append(piece)
+                .append(&piece)
                 .map_err(|error| cache_error(self.fetcher, error))?;
             self.count();
         }

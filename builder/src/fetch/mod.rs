@@ -13,6 +13,7 @@ mod download;
 mod error;
 mod mirrors;
 mod net;
+mod pending;
 mod pool;
 mod response;
 pub mod shelf;
@@ -26,7 +27,7 @@ use std::{ops::ControlFlow, path::PathBuf, sync::Mutex, time::Duration};
 
 pub use error::{FetchError, Missing, SnapshotError, TransferError};
 pub use mirrors::{MirrorError, Mirrors};
-pub use net::{Clock, Http, Response, SystemClock, Timeouts, Transport, TransportError};
+pub use net::{Call, Clock, Http, Response, SystemClock, Timeouts, Transport, TransportError};
 pub use shelf::{Recheck, Shelf};
 pub use snapshot::Snapshot;
 

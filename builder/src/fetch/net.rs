@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
+/// A request that is ready to be made, by whatever thread: it returns the answer, or why none came.
+pub type Call = Box<dyn FnOnce() -> Result<Response, TransportError> + Send>;
+
 /// Gives files over HTTP.
 pub trait Transport: Sync {
-    /// Asks for `url` from byte `from` on (0: all of it). Redirects are followed; any status is an answer.
-    ///
-    /// # Errors
-    /// When no answer came.
-    fn get(&self, url: &str, from: u64) -> Result<Response, TransportError>;
+    /// What asks for `url` from byte `from` on (0: all of it). Redirects are followed; any status is an answer.
+    fn get(&self, url: &str, from: u64) -> Call;
 }
 
 /// An answer.
@@ -148,18 +148,20 @@ impl Http {
 }
 
 impl Transport for Http {
-    fn get(&self, url: &str, from: u64) -> Result<Response, TransportError> {
+    fn get(&self, url: &str, from: u64) -> Call {
         let mut request = self.agent.get(url);
         if from > 0 {
             request = request.header("Range", format!("bytes={from}-"));
         }
-        let answer = request.call()?;
-        let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
-        Ok(Response {
-            status: answer.status().as_u16(),
-            length: header("content-length").and_then(|text| text.parse().ok()),
-            range: header("content-range").map(str::to_owned),
-            body: Box::new(answer.into_body().into_reader()),
+        Box::new(move || {
+            let answer = request.call()?;
+            let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+            Ok(Response {
+                status: answer.status().as_u16(),
+                length: header("content-length").and_then(|text| text.parse().ok()),
+                range: header("content-range").map(str::to_owned),
+                body: Box::new(answer.into_body().into_reader()),
+            })
         })
     }
 }

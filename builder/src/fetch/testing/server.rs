@@ -1,4 +1,5 @@
-//! A small HTTP/1.1 server on loopback that misbehaves as told, and stand-ins for clock and progress display.
+//! A small HTTP/1.1 server on loopback that misbehaves as told. It needs nothing but the standard library, so that tests of
+//! the whole program include this file too.
 
 use std::{
     io::{BufRead as _, BufReader, Write},
@@ -8,11 +9,8 @@ use std::{
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
-
-use super::Clock;
-use crate::progress::{Cancelled, Phase, Progress, Unit};
 
 /// What a client asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +31,7 @@ pub(crate) enum Reply {
     Cut(Vec<u8>, usize),
     /// The file without a stated length, ended by the connection's end.
     Unmeasured(Vec<u8>),
-    /// The first bytes of the file, then nothing more, for this long.
+    /// The first bytes of the file, then nothing more, for this long or until the server is dropped.
     Stall(Vec<u8>, usize, Duration),
     /// No body.
     Status(u16),
@@ -49,6 +47,16 @@ struct Shared {
     connections: AtomicUsize,
     body_bytes: AtomicU64,
     stop: AtomicBool,
+}
+
+impl Shared {
+    /// Waits for `time`, or until the server is dropped.
+    fn wait(&self, time: Duration) {
+        let end = Instant::now() + time;
+        while Instant::now() < end && !self.stop.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
 }
 
 /// Answers until it is dropped.
@@ -84,7 +92,7 @@ impl Server {
     }
 
     /// Serves these files, and 404 for everything else.
-    pub(super) fn with_files(files: Vec<(String, Vec<u8>)>) -> Self {
+    pub(crate) fn with_files(files: Vec<(String, Vec<u8>)>) -> Self {
         Self::start(move |request, _| {
             let file = files.iter().find(|(path, _)| *path == request.path);
             file.map_or(Reply::Status(404), |(_, body)| Reply::File(body.clone()))
@@ -95,16 +103,16 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    pub(super) fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.requests.lock().unwrap().clone()
     }
 
-    pub(super) fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
     }
 
     /// Bytes of all bodies that went out.
-    pub(super) fn body_bytes(&self) -> u64 {
+    pub(crate) fn body_bytes(&self) -> u64 {
         self.shared.body_bytes.load(Ordering::SeqCst)
     }
 }
@@ -190,7 +198,7 @@ fn answer(shared: &Shared, stream: &mut TcpStream, request: &Request, reply: Rep
         Reply::Stall(body, length, time) => {
             let rest = head(stream, request, &body)?;
             send(shared, stream, &rest[..length.min(rest.len())])?;
-            thread::sleep(time);
+            shared.wait(time);
             Ok(false)
         }
     }
@@ -221,69 +229,4 @@ fn send(shared: &Shared, stream: &mut TcpStream, body: &[u8]) -> std::io::Result
         shared.body_bytes.fetch_add(piece.len() as u64, Ordering::SeqCst);
     }
     stream.flush()
-}
-
-/// A clock that only notes how long it should have waited.
-#[derive(Debug, Default)]
-pub(super) struct NotedSleeps(Mutex<Vec<Duration>>);
-
-impl NotedSleeps {
-    pub(super) fn total(&self) -> Duration {
-        self.0.lock().unwrap().iter().sum()
-    }
-}
-
-impl Clock for NotedSleeps {
-    fn sleep(&self, time: Duration) {
-        self.0.lock().unwrap().push(time);
-        thread::sleep(Duration::from_millis(1)); // others get their turn
-    }
-}
-
-/// Counts what is reported, and cancels once so many bytes were.
-#[derive(Debug, Clone)]
-pub(super) struct Counter {
-    bytes: Arc<AtomicU64>,
-    cancel_at: u64,
-}
-
-impl Counter {
-    pub(super) fn new() -> Self {
-        Self::cancelling_at(u64::MAX)
-    }
-
-    pub(super) fn cancelling_at(cancel_at: u64) -> Self {
-        Self {
-            bytes: Arc::default(),
-            cancel_at,
-        }
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::SeqCst)
-    }
-}
-
-impl Progress for Counter {
-    fn phase(&self, _: &str, _: Option<u64>, _: Unit) -> Box<dyn Phase> {
-        Box::new(self.clone())
-    }
-
-    fn note(&self, _: &str) {}
-
-    fn checkpoint(&self) -> Result<(), Cancelled> {
-        if self.bytes() >= self.cancel_at {
-            Err(Cancelled)
-        } else {
-            Ok(())
-        }
-    }
-}
-
-impl Phase for Counter {
-    fn advance(&self, amount: u64) {
-        self.bytes.fetch_add(amount, Ordering::SeqCst);
-    }
-
-    fn set_total(&self, _: u64) {}
 }
