@@ -13,6 +13,7 @@ pub mod erofs;
 pub mod error;
 pub mod failure;
 pub mod fetch;
+mod file_lock;
 pub mod finish;
 #[cfg(test)]
 mod generated_docs;

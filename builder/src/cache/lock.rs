@@ -1,9 +1,14 @@
 //! Who may use the cache: many commands at once, or one alone.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::Path,
+};
+
+use crate::{
+    file_lock::{self, Sharing},
+    progress::Progress,
 };
 
 /// A lock on the cache, held while the value lives. The kernel releases it when the process ends, however it ends.
@@ -22,36 +27,33 @@ impl CacheLock {
             .open(root.join("lock"))
     }
 
-    pub(super) fn shared(root: &Path) -> io::Result<Self> {
+    pub(super) fn shared(root: &Path, progress: &dyn Progress) -> io::Result<Self> {
         let file = Self::open(root)?;
-        file.lock_shared()?;
+        file_lock::wait(&file, Sharing::Shared, "the cache", progress)?;
         Ok(Self { _file: file })
     }
 
     pub(super) fn try_alone(root: &Path) -> io::Result<Option<Self>> {
         let file = Self::open(root)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        let alone = file_lock::attempt(&file, Sharing::Alone)?;
+        Ok(alone.then_some(Self { _file: file }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::cache::Cache;
+    use crate::{cache::Cache, progress::Silent};
 
     #[test]
     fn many_share_the_cache_or_one_has_it_alone() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(&folder.path().join("cache"));
-        let (first, second) = (cache.share().unwrap(), cache.share().unwrap());
+        let (first, second) = (cache.share(&Silent).unwrap(), cache.share(&Silent).unwrap());
         assert!(cache.try_alone().unwrap().is_none());
         drop((first, second));
         let alone = cache.try_alone().unwrap().unwrap();
         assert!(cache.try_alone().unwrap().is_none());
         drop(alone);
-        cache.share().unwrap();
+        cache.share(&Silent).unwrap();
     }
 }

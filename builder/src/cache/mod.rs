@@ -3,12 +3,15 @@
 mod lock;
 mod prune;
 mod usage;
+pub(crate) mod use_time;
 
 use std::path::{Path, PathBuf};
 
 pub use lock::CacheLock;
 pub use prune::{CacheError, PruneRule, Pruned, prune};
 pub use usage::{Part, Usage, measure};
+
+use crate::progress::Progress;
 
 /// The cache folder: `$XDG_CACHE_HOME/outcrop`, else `~/.cache/outcrop`. Everything below may be deleted at any time
 /// while no build runs; it is fetched or made again.
@@ -70,13 +73,13 @@ impl Cache {
         self.root.join("builds")
     }
 
-    /// Keeps others from pruning the cache while the value lives. Waits while somebody prunes. Every command holds it
-    /// from its first look into the cache to its last use of a path in there.
+    /// Keeps others from pruning the cache while the value lives. Waits while somebody prunes, and says so. Every command
+    /// holds it from its first look into the cache to its last use of a path in there.
     ///
     /// # Errors
-    /// When the cache's folder can't be made or written.
-    pub fn share(&self) -> std::io::Result<CacheLock> {
-        CacheLock::shared(&self.root)
+    /// When the cache's folder can't be made or written, or the user asks to stop waiting.
+    pub fn share(&self, progress: &dyn Progress) -> std::io::Result<CacheLock> {
+        CacheLock::shared(&self.root, progress)
     }
 
     /// The cache alone, for one who removes things; none while another command uses it.

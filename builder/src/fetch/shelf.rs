@@ -22,16 +22,12 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use outcrop_release::digest::FileDigest;
 use sha2::{Digest as _, Sha256};
 
-use crate::cache::Cache;
-
-/// A use within this time of the last recorded one is not recorded.
-const USE_GRAIN: Duration = Duration::from_secs(3600);
+use crate::cache::{Cache, use_time};
 
 /// The package folder of a cache.
 #[derive(Debug, Clone)]
@@ -95,7 +91,7 @@ impl Shelf {
         if !found.is_file() || found.len() != size {
             return None;
         }
-        record_use(&path, &found);
+        use_time::renew_found(&path, &found);
         Some(path)
     }
 
@@ -181,17 +177,6 @@ fn leads_to(path: &Path, file: &File) -> io::Result<bool> {
     };
     let open = file.metadata()?;
     Ok((named.dev(), named.ino()) == (open.dev(), open.ino()))
-}
-
-/// Failure means a cache that can't be written: then nothing is pruned from it either.
-fn record_use(path: &Path, found: &fs::Metadata) {
-    let now = SystemTime::now();
-    let recorded = found
-        .modified()
-        .is_ok_and(|last| now.duration_since(last).map_or(true, |passed| passed < USE_GRAIN));
-    if !recorded {
-        let _unrecorded = File::open(path).and_then(|file| file.set_modified(now));
-    }
 }
 
 /// Feeds at most `length` bytes of `file` to `hasher`; returns how many there were.

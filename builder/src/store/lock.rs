@@ -1,10 +1,17 @@
 //! Who may use the store: many at once, or one alone.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
+
+use crate::{
+    file_lock::{self, Sharing},
+    progress::Progress,
+};
+
+const WHAT: &str = "the tree store";
 
 /// A lock on the store, held while the value lives; the kernel releases it when the process ends, however it ends.
 ///
@@ -33,32 +40,29 @@ impl StoreLock {
     }
 
     /// Waits until nobody has the store alone.
-    pub(super) fn shared(store: &Path) -> io::Result<Self> {
+    pub(super) fn shared(store: &Path, progress: &dyn Progress) -> io::Result<Self> {
         let file = Self::open(store)?;
-        file.lock_shared()?;
+        file_lock::wait(&file, Sharing::Shared, WHAT, progress)?;
         Ok(Self { file })
     }
 
     /// The store alone, if nobody else has it; doesn't wait.
     pub(super) fn try_alone(store: &Path) -> io::Result<Option<Self>> {
         let file = Self::open(store)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
-        }
+        let alone = file_lock::attempt(&file, Sharing::Alone)?;
+        Ok(alone.then_some(Self { file }))
     }
 
     /// Waits until nobody else has the store.
-    pub(super) fn alone(store: &Path) -> io::Result<Self> {
+    pub(super) fn alone(store: &Path, progress: &dyn Progress) -> io::Result<Self> {
         let file = Self::open(store)?;
-        file.lock()?;
+        file_lock::wait(&file, Sharing::Alone, WHAT, progress)?;
         Ok(Self { file })
     }
 
     /// Lets others in again. Between the two states somebody else may have the store alone: look again.
-    pub(super) fn share(self) -> io::Result<Self> {
-        self.file.lock_shared()?;
+    pub(super) fn share(self, progress: &dyn Progress) -> io::Result<Self> {
+        file_lock::wait(&self.file, Sharing::Shared, WHAT, progress)?;
         Ok(self)
     }
 }

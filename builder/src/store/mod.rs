@@ -46,6 +46,7 @@ pub use prune::{Keep, Pruned, prune};
 pub use verify::{Verified, discard};
 
 use self::{commits::Commits, lock::StoreLock, objects::Objects, unsynced::Unsynced};
+use crate::progress::{Progress, Silent};
 
 /// The open store. Objects that its trees refer to stay while it is open.
 ///
@@ -64,12 +65,14 @@ pub struct TreeStore {
 }
 
 impl TreeStore {
-    /// Opens the store in the folder `path`, and makes it on first use.
+    /// Opens the store in the folder `path`, and makes it on first use. Waits while somebody removes things from it, and
+    /// says so.
     ///
     /// # Errors
-    /// When the folder can't be made or written, or its file system lacks user extended attributes.
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with(path, true)
+    /// When the folder can't be made or written, its file system lacks user extended attributes, or the user asks to stop
+    /// waiting.
+    pub fn open(path: &Path, progress: &dyn Progress) -> Result<Self, StoreError> {
+        Self::open_with(path, true, progress)
     }
 
     /// Like [`TreeStore::open`], but never waits for the disk: after a power cut the store may be damaged unnoticed.
@@ -78,17 +81,17 @@ impl TreeStore {
     /// # Errors
     /// As [`TreeStore::open`].
     pub fn open_volatile(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with(path, false)
+        Self::open_with(path, false, &Silent)
     }
 
-    fn open_with(path: &Path, durable: bool) -> Result<Self, StoreError> {
+    fn open_with(path: &Path, durable: bool, progress: &dyn Progress) -> Result<Self, StoreError> {
         let fail = |source| StoreError::Open {
             path: path.to_owned(),
             source,
         };
         let path = std::path::absolute(path).map_err(fail)?;
         let boot = unsynced::boot_id().map_err(fail)?;
-        let lock = repository::prepare(&path, &boot)?;
+        let lock = repository::prepare(&path, &boot, progress)?;
         let adopted = Unsynced::adopt(&path, &boot).map_err(fail)?;
         Ok(Self {
             objects: Objects::new(&path),

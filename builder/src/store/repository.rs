@@ -8,6 +8,7 @@ use std::{
 use ostree::{Repo, RepoMode, gio::Cancellable};
 
 use super::{StoreError, lock::StoreLock, objects::Objects, unsynced};
+use crate::progress::Progress;
 
 /// Version of what Outcrop keeps in the repository: raised when an older store's content is of no use.
 const FORMAT: &str = "outcrop store 1\n";
@@ -17,21 +18,21 @@ const FORMAT_FILE: &str = "outcrop-format";
 const CONFIG: &str = "[core]\nrepo_version=1\nmode=bare-user\nfsync=false\nmin-free-space-percent=0\n";
 
 /// Opens the store's lock, and makes the repository when it doesn't exist, has another format, or was cut short.
-pub(super) fn prepare(store: &Path, boot: &str) -> Result<StoreLock, StoreError> {
+pub(super) fn prepare(store: &Path, boot: &str, progress: &dyn Progress) -> Result<StoreLock, StoreError> {
     loop {
         let fail = |source| open_error(store, source);
         let lock = match StoreLock::try_alone(store).map_err(fail)? {
             Some(alone) => {
                 make_usable(store, boot)?;
-                alone.share().map_err(fail)?
+                alone.share(progress).map_err(fail)?
             }
-            None => StoreLock::shared(store).map_err(fail)?,
+            None => StoreLock::shared(store, progress).map_err(fail)?,
         };
         if is_usable(store, boot).map_err(fail)? {
             return Ok(lock);
         }
         drop(lock); // another process has it open, or had it alone in between
-        let alone = StoreLock::alone(store).map_err(fail)?;
+        let alone = StoreLock::alone(store, progress).map_err(fail)?;
         make_usable(store, boot)?;
         drop(alone);
     }

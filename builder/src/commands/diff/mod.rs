@@ -44,8 +44,8 @@ pub struct Options {
 /// When one of them doesn't exist or can't be read, or they have no architecture in common.
 pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let store = context.cache()?.store();
-    let old = Source::find(&options.old, &store).map_err(Error::Diff)?;
-    let new = Source::find(&options.new, &store).map_err(Error::Diff)?;
+    let old = Source::find(&options.old, &store, context.progress.as_ref()).map_err(Error::Diff)?;
+    let new = Source::find(&options.new, &store, context.progress.as_ref()).map_err(Error::Diff)?;
     let identity = match (old.identity(), new.identity()) {
         (Identity::Object, Identity::Object) => Identity::Object,
         _ => Identity::Content,

@@ -13,6 +13,7 @@ use super::view::{FileFacts, FileKind, Identity, ReleaseView};
 use crate::{
     failure::FailureClass,
     lock::{Lock, LockFileError},
+    progress::Progress,
     store::{StoreError, StoredImage, TreeStore},
     tree::{Content, Node, Tree, TreePath},
 };
@@ -91,7 +92,7 @@ impl Source {
     ///
     /// # Errors
     /// When it names nothing, or what it names can't be read.
-    pub fn find(text: &str, store: &Path) -> Result<Self, DiffError> {
+    pub fn find(text: &str, store: &Path, progress: &dyn Progress) -> Result<Self, DiffError> {
         let path = Path::new(text);
         if path.is_file() {
             return if path.extension().is_some_and(|extension| extension == "lock") {
@@ -105,7 +106,7 @@ impl Source {
         if !store.is_dir() || !is_reference(text) {
             return Err(absent());
         }
-        let found = TreeStore::open(store)?.image_at(text)?;
+        let found = TreeStore::open(store, progress)?.image_at(text)?;
         found
             .map(|image| Self::Stored(Box::new(image)))
             .ok_or_else(absent)

@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf};
 use miette::Diagnostic;
 use outcrop_release::arch::Architecture;
 
-use crate::failure::FailureClass;
+use crate::{failure::FailureClass, progress::Cancelled};
 
 /// Resolution failed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -17,7 +17,10 @@ pub enum AptError {
     ))]
     NoApt,
     /// A file or folder of the private root.
-    #[error("{doing} {path}")]
+    #[error("{doing} {}", path.display())]
+    #[diagnostic(help(
+        "apt's lists are kept in the cache: it needs a folder that you may write to, with space left; --cache-dir names another"
+    ))]
     File {
         /// What was being done: `write`, `read`, ...
         doing: &'static str,
@@ -28,7 +31,19 @@ pub enum AptError {
     },
     /// apt could not be started or waited for.
     #[error("run apt-get")]
+    #[diagnostic(help("is apt-get on this machine a program that you may start? try `apt-get --version`"))]
     Run(#[source] io::Error),
+    /// apt could not write to its private root.
+    #[error("keep the archive's lists in {}: {complaint}", folder.display())]
+    #[diagnostic(help(
+        "the lists need some hundred megabytes in a folder that you may write to: free space there (`outcrop cache --prune`),          or name another cache with --cache-dir"
+    ))]
+    Folder {
+        /// The private root.
+        folder: PathBuf,
+        /// What apt says.
+        complaint: String,
+    },
     /// A list is not signed by a key that is trusted, or the key has expired.
     #[error("check the archive's signatures: {0}")]
     #[diagnostic(help(
@@ -62,15 +77,24 @@ pub enum AptError {
     },
     /// apt failed in another way.
     #[error("resolve packages: {0}")]
+    #[diagnostic(help(
+        "apt-get says this of lists that it has read and trusts: try another mirror (--mirror), or once more when the archive has settled"
+    ))]
     Apt(String),
     /// apt or the archive said something that this program does not understand.
     #[error("understand {what}: {text:?}")]
+    #[diagnostic(help(
+        "this outcrop doesn't know such an answer: try another mirror (--mirror), or a newer outcrop for a newer apt"
+    ))]
     Odd {
         /// Which text.
         what: &'static str,
         /// The odd part.
         text: String,
     },
+    /// The user asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
 }
 
 impl AptError {
@@ -78,7 +102,8 @@ impl AptError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::NoApt | Self::Run(_) => FailureClass::Environment,
+            Self::NoApt | Self::Run(_) | Self::Folder { .. } => FailureClass::Environment,
+            Self::Cancelled(_) => FailureClass::Interrupted,
             Self::File { source, .. } => FailureClass::of_io(source),
             Self::Signature(_) | Self::Stale(_) | Self::Update(_) => FailureClass::Network,
             Self::Unknown(_) | Self::Conflict { .. } => FailureClass::Input,

@@ -7,6 +7,7 @@
 
 mod error;
 mod lists;
+mod process;
 mod root;
 mod run;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use error::{AptError, UnknownPackage};
 
 use self::root::AptRoot;
 use super::format::{Archive, LockedPackage, LockedSuite, Role};
+use crate::progress::Progress;
 
 /// Debian's archive keys for trixie: see `keys/README.md`.
 pub const DEBIAN_KEYRING: &[u8] = include_bytes!("../../../../keys/debian-archive-trixie.asc");
@@ -87,14 +89,20 @@ pub fn resolve(
     folder: &std::path::Path,
     origin: &Origin,
     wanted: &BTreeMap<Architecture, Wanted>,
+    progress: &dyn Progress,
 ) -> Result<Resolved, AptError> {
     let architectures: Vec<_> = wanted.keys().copied().collect();
-    let root = AptRoot::open(folder, origin, &architectures)?;
-    run::update(&root)?;
+    let root = AptRoot::open(folder, origin, &architectures, progress)?;
+    run::update(&root, progress)?;
     let suites = lists::suites(&root, origin)?;
     let root = &root;
     let lists = std::thread::scope(|scope| {
-        let start = |(&arch, wanted)| (arch, scope.spawn(move || packages(root, origin, wanted, arch)));
+        let start = |(&arch, wanted)| {
+            (
+                arch,
+                scope.spawn(move || packages(root, origin, wanted, arch, progress)),
+            )
+        };
         let threads: Vec<_> = wanted.iter().map(start).collect();
         threads
             .into_iter()
@@ -115,6 +123,7 @@ fn packages(
     origin: &Origin,
     wanted: &Wanted,
     arch: Architecture,
+    progress: &dyn Progress,
 ) -> Result<Vec<LockedPackage>, AptError> {
     let available = lists::available(root, arch)?;
     let unknown: Vec<_> = wanted
@@ -132,11 +141,11 @@ fn packages(
         .chain(&available.essential)
         .map(String::as_str)
         .collect();
-    let mut list = uris::read(&run::install(root, arch, &names)?, origin, Role::Root)?;
+    let mut list = uris::read(&run::install(root, arch, &names, progress)?, origin, Role::Root)?;
     if !wanted.boot.is_empty() {
         let names = wanted.boot.iter().map(String::as_str).collect();
         list.extend(uris::read(
-            &run::download(root, arch, &names)?,
+            &run::download(root, arch, &names, progress)?,
             origin,
             Role::Boot,
         )?);

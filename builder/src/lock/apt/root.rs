@@ -9,6 +9,10 @@ use std::{
 use outcrop_release::{arch::Architecture, digest::FileDigest};
 
 use super::{AptError, Origin};
+use crate::{
+    file_lock::{self, Sharing},
+    progress::Progress,
+};
 
 /// What counts as installed: Outcrop makes the initramfs itself, so the kernel's dependency on a tool for that is met.
 const STATUS: &str = "Package: outcrop-provided\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\
@@ -29,14 +33,15 @@ impl AptRoot {
         parent: &Path,
         origin: &Origin,
         architectures: &[Architecture],
+        progress: &dyn Progress,
     ) -> Result<Self, AptError> {
         let identity = format!("{origin:?} {architectures:?}");
         let folder = parent.join(&FileDigest::of(identity.as_bytes()).to_string()[..16]);
         make(&folder)?;
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(|source| fail("open", &path, source))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
-            .map_err(|source| fail("lock", &path, source.into()))?;
+        file_lock::wait(&lock, Sharing::Alone, "apt's lists", progress)
+            .map_err(|source| fail("lock", &path, source))?;
         let folder = folder
             .canonicalize()
             .map_err(|source| fail("find", &folder, source))?;
@@ -75,6 +80,11 @@ impl AptRoot {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), AptError> {
         let path = self.folder.join(name);
         fs::write(&path, bytes).map_err(|source| fail("write", &path, source))
+    }
+
+    /// The root's folder.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The configuration for downloading lists of all architectures.

@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeSet,
-    io,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::{Command, Output},
 };
 
 use outcrop_release::arch::Architecture;
 
-use super::{AptError, root::AptRoot};
+use super::{AptError, process, root::AptRoot};
+use crate::progress::Progress;
 
 /// Of the environment, apt sees only where programs and proxies are.
 const PASSED: [&str; 8] = [
@@ -25,10 +25,7 @@ const PASSED: [&str; 8] = [
 
 fn apt_get(root: &AptRoot, configuration: &Path) -> Command {
     let mut command = Command::new("apt-get");
-    command
-        .env_clear()
-        .stdin(Stdio::null())
-        .env("APT_CONFIG", configuration);
+    command.env_clear().env("APT_CONFIG", configuration);
     command.envs(
         PASSED
             .iter()
@@ -41,24 +38,17 @@ fn apt_get(root: &AptRoot, configuration: &Path) -> Command {
     command
 }
 
-fn output(mut command: Command) -> Result<Output, AptError> {
-    command.output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => AptError::NoApt,
-        _ => AptError::Run(error),
-    })
-}
-
 /// Downloads the lists of all suites and architectures, and checks their signatures.
-pub(super) fn update(root: &AptRoot) -> Result<(), AptError> {
+pub(super) fn update(root: &AptRoot, progress: &dyn Progress) -> Result<(), AptError> {
     let mut command = apt_get(root, &root.update_conf());
     command.arg("update");
-    let output = output(command)?;
+    let output = process::output(command, progress)?;
     // Warnings count: with lists of an earlier run at hand, apt only warns when it can't trust the new ones.
     let complaints = complaints(&output);
     if output.status.success() && !complaints.iter().any(|line| is_grave(line)) {
         return Ok(());
     }
-    Err(update_error(&complaints))
+    Err(refusal(root, &complaints).unwrap_or_else(|| update_error(&complaints)))
 }
 
 /// Whether a line of an update that apt calls successful is a reason to stop all the same.
@@ -74,6 +64,29 @@ fn is_grave(line: &str) -> bool {
     ]
     .iter()
     .any(|sign| line.contains(sign))
+}
+
+/// That this machine, not the archive, keeps apt from writing: the errno in its complaint says so.
+fn refusal(root: &AptRoot, complaints: &[String]) -> Option<AptError> {
+    let signs = [
+        "(13: Permission denied)",
+        "(28: No space left on device)",
+        "(30: Read-only file system)",
+        "(122: Disk quota exceeded)",
+    ];
+    let found = complaints
+        .iter()
+        .find(|line| signs.iter().any(|sign| line.contains(sign)) && !line.contains("connect"));
+    found.map(|line| AptError::Folder {
+        folder: root.folder().to_owned(),
+        complaint: line.clone(),
+    })
+}
+
+/// Why apt answered nothing, when it is no conflict between packages.
+fn failure(root: &AptRoot, output: &Output) -> AptError {
+    let complaints = complaints(output);
+    refusal(root, &complaints).unwrap_or_else(|| AptError::Apt(complaints.join("; ")))
 }
 
 fn update_error(complaints: &[String]) -> AptError {
@@ -121,19 +134,20 @@ pub(super) fn install(
     root: &AptRoot,
     arch: Architecture,
     names: &BTreeSet<&str>,
+    progress: &dyn Progress,
 ) -> Result<String, AptError> {
     let mut command = apt_get(root, &root.arch_conf(arch));
     command
         .args(["--print-uris", "--yes", "install", "--"])
         .args(names);
-    let output = output(command)?;
+    let output = process::output(command, progress)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let reason = conflict(&String::from_utf8_lossy(&output.stdout), &complaints(&output));
     match reason {
         Some(reason) => Err(AptError::Conflict { arch, reason }),
-        None => Err(AptError::Apt(complaints(&output).join("; "))),
+        None => Err(failure(root, &output)),
     }
 }
 
@@ -162,14 +176,15 @@ pub(super) fn download(
     root: &AptRoot,
     arch: Architecture,
     names: &BTreeSet<&str>,
+    progress: &dyn Progress,
 ) -> Result<String, AptError> {
     let mut command = apt_get(root, &root.arch_conf(arch));
     command.args(["--print-uris", "download", "--"]).args(names);
-    let output = output(command)?;
+    let output = process::output(command, progress)?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    Err(AptError::Apt(complaints(&output).join("; ")))
+    Err(failure(root, &output))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ fn resolve_in(archive: &TestArchive, origin: &Origin, names: &[&str]) -> Result<
         &archive.folder.path().join("apt"),
         origin,
         &[(Architecture::X86_64, wanted)].into(),
+        &crate::progress::Silent,
     )
 }
 

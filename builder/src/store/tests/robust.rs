@@ -188,7 +188,7 @@ fn a_killed_importer_leaves_a_usable_store() {
         };
         let packages = packages(&bench);
         let files: Vec<PackageFile<'_>> = packages.iter().map(Package::file).collect();
-        let store = TreeStore::open(&Path::new(&folder).join("store")).unwrap();
+        let store = TreeStore::open(&Path::new(&folder).join("store"), &Silent).unwrap();
         println!("importing");
         store.import(&files, &Silent).unwrap();
         std::thread::sleep(std::time::Duration::from_secs(60)); // never gets here: it is killed
