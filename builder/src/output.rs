@@ -75,6 +75,14 @@ impl PendingFile {
     }
 }
 
+/// Tries whether a [`PendingFile`] for `target` can be made: to be asked before long work whose result goes there.
+///
+/// # Errors
+/// When it can't.
+pub fn try_beside(target: &Path) -> io::Result<()> {
+    PendingFile::create(target).map(drop)
+}
+
 /// Replaces `target` by `bytes`: see [`PendingFile`].
 ///
 /// # Errors

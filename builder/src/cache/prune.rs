@@ -79,6 +79,7 @@ pub enum CacheError {
     },
     /// A folder or file can't be read or removed.
     #[error("{doing} the cache {}", folder.display())]
+    #[diagnostic(help("the cache must be a folder of yours, with space left: --cache-dir names another"))]
     Io {
         /// What was being done: `measure`, `prune`, `check`, `lock`.
         doing: &'static str,
@@ -272,7 +273,7 @@ mod tests {
     fn nothing_goes_while_another_command_uses_the_cache() {
         let old = package(&FileDigest::of(b"1"));
         let (folder, cache) = cache(&[(&old, 100)]);
-        let in_use = cache.share().unwrap();
+        let in_use = cache.share(&crate::progress::Silent).unwrap();
         assert!(matches!(
             prune(&cache, &rule(0, &[])),
             Err(CacheError::Busy { .. })

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, ffi::OsString, fmt::Write as _, path::PathBuf};
 
 use super::Context;
 use crate::{
+    cache::CacheError,
     error::Error,
     fetch::{Effort, Http, Mirrors, SystemClock, Timeouts},
     lock::{self, Lock, LockError, Locker},
@@ -28,31 +29,40 @@ pub struct Options {
 /// The old lock is then still there.
 pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let loaded = recipe::load(&options.recipe)?;
+    let path = lock::text::path_for(&options.recipe);
+    let unwritable = |source| LockError::Write {
+        path: path.clone(),
+        source,
+    };
+    output::try_beside(&path).map_err(unwritable)?;
     let mirrors = Mirrors::choose(
         options.mirror.as_deref(),
         options.mirror_variable.as_deref(),
         "/etc/apt".as_ref(),
     )?;
+    let cache = context.cache()?;
+    let shared = cache.share(context.progress.as_ref());
+    let _in_use = shared.map_err(|source| CacheError::Io {
+        doing: "lock",
+        folder: cache.root().to_owned(),
+        source,
+    })?;
     let locker = Locker {
-        cache: context.cache()?,
+        cache,
         mirrors: &mirrors,
         keyring: lock::apt::DEBIAN_KEYRING,
         transport: &Http::new(Timeouts::default(), Effort::default().connections),
         clock: &SystemClock,
         progress: context.progress.as_ref(),
     };
-    let path = lock::text::path_for(&options.recipe);
     let old = lock::text::read_any(&path, &options.recipe.display().to_string()).ok();
     let new = locker.lock(&loaded)?;
     let text = lock::text::write(&new).map_err(LockError::Text)?;
-    output::replace_file(&path, text.as_bytes()).map_err(|source| LockError::Write {
-        path: path.clone(),
-        source,
-    })?;
+    output::replace_file(&path, text.as_bytes()).map_err(unwritable)?;
     let mut told = summary(old.as_ref(), &new);
     let _infallible = writeln!(told, "{}: {}", path.display(), counts(&new));
     let _infallible = writeln!(told, "next: outcrop build {}", options.recipe.display());
-    context.print(told)
+    context.summarize(told)
 }
 
 fn counts(lock: &Lock) -> String {

@@ -9,6 +9,7 @@
 //! uses all processors.
 
 mod error;
+mod folder;
 mod image;
 mod key;
 mod payload;
@@ -31,6 +32,7 @@ pub use error::PipelineError;
 pub use summary::ImageSummary;
 
 use self::{
+    folder::OutputFolder,
     image::{ImageJob, Written},
     programs::DevicePrograms,
     record::{BuildRecord, OutputFile},
@@ -38,12 +40,13 @@ use self::{
 };
 use crate::{
     cache::Cache,
+    disk,
     error::Error,
     fetch::{Effort, Fetcher, Http, Mirrors, Mode, Shelf, Snapshot, Sources, SystemClock, Timeouts},
     lock::{self, Lock, format::LockedPackage},
     progress::Progress,
     recipe::{self, LoadedRecipe, digest},
-    store::{ImageRecord, RecordedPackage, TreeStore},
+    store::{ImageRecord, RecordedPackage, StoreError, TreeStore},
 };
 
 /// Where Debian's and the user's apt sources are.
@@ -81,33 +84,14 @@ pub struct Built {
 /// See [`Error`]. Files that were complete before the failure stay; nothing half-written does.
 pub fn build(request: &Request, cache: &Cache, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
     let _in_use = cache
-        .share()
+        .share(progress)
         .map_err(PipelineError::file("lock the cache", cache.root()))?;
     let session = Session::new(request, cache, progress)?;
     let jobs = session.jobs()?;
     let wanted: Vec<&Job> = jobs.iter().filter(|job| job.known.is_none()).collect();
-    let paths = session.fetch(&wanted)?;
-    let mut built = Vec::new();
-    let mut sums = BTreeMap::new();
-    for job in &jobs {
-        let record = match &job.known {
-            Some(record) => record.clone(),
-            None => session.make(job, &paths)?,
-        };
-        sums.extend(
-            record
-                .files
-                .iter()
-                .map(|file| (file.name.clone(), file.sha256.clone())),
-        );
-        built.push(Built {
-            summary: record.summary,
-            unchanged: job.known.is_some(),
-        });
-    }
-    sums::update(&session.output, &sums)
-        .map_err(PipelineError::file("write", session.output.join(sums::NAME)))?;
-    Ok(built)
+    let _marked = session.prepare_machine(&wanted)?;
+    session.fetch(&wanted)?;
+    jobs.iter().map(|job| session.have(job)).collect()
 }
 
 /// One call of [`build`].
@@ -221,17 +205,63 @@ impl<'a> Session<'a> {
             .unwrap_or_default()
     }
 
-    /// Brings the packages of all jobs into the cache; returns where each is.
-    fn fetch(&self, jobs: &[&Job]) -> Result<BTreeMap<FileDigest, PathBuf>, Error> {
+    /// Finds out before the long work what would fail after it: a missing tool, an output folder that can't be written.
+    fn prepare_machine(&self, wanted: &[&Job]) -> Result<Option<OutputFolder>, Error> {
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        disk::check_tools()?;
+        let folder = OutputFolder::open(&self.output);
+        Ok(Some(
+            folder.map_err(PipelineError::file("write to", &self.output))?,
+        ))
+    }
+
+    /// The image of a job: as it is in the output folder, or made now.
+    fn have(&self, job: &Job) -> Result<Built, Error> {
+        let Some(known) = &job.known else {
+            let made = self.make(job)?;
+            return Ok(Built {
+                summary: made.summary,
+                unchanged: false,
+            });
+        };
+        self.renew(job);
+        let digests = known.files.iter().map(|file| (&file.name, file.sha256.clone()));
+        self.write_sums(digests)?;
+        Ok(Built {
+            summary: known.summary.clone(),
+            unchanged: true,
+        })
+    }
+
+    /// Tells pruning that what an unchanged image was made of is still used.
+    fn renew(&self, job: &Job) {
+        record::renew(&self.cache.builds(), &job.key);
+        let shelf = Shelf::of(self.cache);
+        for package in self.packages(job.release.architecture) {
+            let _looked_up = shelf.find(&package.sha256, package.size);
+        }
+    }
+
+    fn write_sums<'f>(&self, digests: impl Iterator<Item = (&'f String, String)>) -> Result<(), Error> {
+        let digests = digests.map(|(name, digest)| (name.clone(), digest)).collect();
+        let path = self.output.join(sums::NAME);
+        sums::update(&self.output, &digests, self.progress).map_err(PipelineError::file("write", path))?;
+        Ok(())
+    }
+
+    /// Brings the packages of all jobs into the cache.
+    fn fetch(&self, jobs: &[&Job]) -> Result<(), Error> {
         let all = jobs
             .iter()
             .flat_map(|job| self.packages(job.release.architecture));
         let unique: BTreeMap<FileDigest, &LockedPackage> =
             all.map(|package| (package.sha256, package)).collect();
         if unique.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(());
         }
-        let packages: Vec<LockedPackage> = unique.values().map(|package| (*package).clone()).collect();
+        let packages: Vec<LockedPackage> = unique.into_values().cloned().collect();
         let shelf = Shelf::of(self.cache);
         let sources = self.sources()?;
         let effort = Effort::default();
@@ -245,8 +275,8 @@ impl<'a> Session<'a> {
             clock: &SystemClock,
             progress: self.progress,
         };
-        let paths = fetcher.fetch(&packages)?;
-        Ok(unique.into_keys().zip(paths).collect())
+        fetcher.fetch(&packages)?;
+        Ok(())
     }
 
     fn sources(&self) -> Result<Sources, Error> {
@@ -266,14 +296,14 @@ impl<'a> Session<'a> {
     }
 
     /// Makes one image and remembers it.
-    fn make(&self, job: &Job, paths: &BTreeMap<FileDigest, PathBuf>) -> Result<BuildRecord, Error> {
+    fn make(&self, job: &Job) -> Result<BuildRecord, Error> {
         let architecture = job.release.architecture;
-        let store = TreeStore::open(&self.cache.store())?;
-        let path = |package: &LockedPackage| paths.get(&package.sha256).cloned().unwrap_or_default();
+        let store = TreeStore::open(&self.cache.store(), self.progress)?;
+        let shelf = Shelf::of(self.cache);
         let packages: Vec<(LockedPackage, PathBuf)> = self
             .packages(architecture)
             .iter()
-            .map(|package| (package.clone(), path(package)))
+            .map(|package| (package.clone(), shelf.path(&package.sha256)))
             .collect();
         let inputs = RootInputs {
             recipe: &self.loaded.recipe,
@@ -283,7 +313,13 @@ impl<'a> Session<'a> {
             store: &store,
             progress: self.progress,
         };
-        let root = inputs.make(&self.loaded)?;
+        let root = match inputs.make(&self.loaded) {
+            Err(Error::Store(StoreError::Digest { .. })) => {
+                self.replace_damaged(job)?;
+                inputs.make(&self.loaded)?
+            }
+            made => made?,
+        };
         self.progress.checkpoint()?;
         let time = self.time();
         let image = ImageJob {
@@ -295,9 +331,25 @@ impl<'a> Session<'a> {
             folder: &self.output,
         };
         let written = image.write()?;
+        let digests = written.digests.iter();
+        self.write_sums(digests.map(|(name, digest)| (name, digest.to_string())))?;
         let record = self.image_record(job, &written);
         store.commit_image(&root.finished.tree, &record, time)?;
         self.remember(job, written)
+    }
+
+    /// Takes damaged packages out of the cache and fetches them again. Their length is right, or they would have been
+    /// fetched before; only who reads them whole finds out.
+    fn replace_damaged(&self, job: &Job) -> Result<(), Error> {
+        let shelf = Shelf::of(self.cache);
+        for package in self.packages(job.release.architecture) {
+            self.progress.checkpoint()?;
+            let checked = shelf.recheck(&package.sha256);
+            checked.map_err(PipelineError::file("check", shelf.path(&package.sha256)))?;
+        }
+        self.progress
+            .note("packages in the cache were damaged: they are fetched again");
+        self.fetch(&[job])
     }
 
     /// The image's time: the newest of the suites' dates, in seconds since 1970.

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::summary::ImageSummary;
-use crate::output;
+use crate::{cache::use_time, output};
 
 /// One finished build of one architecture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +60,11 @@ pub(super) fn recall(records: &Path, key: &str, output: &Path) -> Option<BuildRe
     let record: BuildRecord = serde_json::from_str(&text).ok()?;
     let whole = !record.files.is_empty() && record.files.iter().all(|file| file.still_stands(output));
     whole.then_some(record)
+}
+
+/// Tells pruning that the record is still used.
+pub(super) fn renew(records: &Path, key: &str) {
+    use_time::renew(&path(records, key));
 }
 
 /// Keeps `record` for later builds.
