@@ -46,7 +46,10 @@ pub enum LockError {
     #[diagnostic(help("{}", .0.help()))]
     Scripts(UnreviewedScripts),
     /// The lock file can't be written.
-    #[error("write {path}")]
+    #[error("write {}", path.display())]
+    #[diagnostic(help(
+        "the lock lies beside its recipe: that folder must be one that you may write to, with space left"
+    ))]
     Write {
         /// The file.
         path: PathBuf,

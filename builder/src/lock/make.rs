@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cache::Cache,
     deb::{Deb, Limits},
-    fetch::{Clock, Effort, Fetcher, Mirrors, Mode, Shelf, Sources, Transport},
+    fetch::{Clock, Effort, FetchError, Fetcher, Mirrors, Mode, Recheck, Shelf, Sources, Transport},
     progress::{Progress, Unit},
     recipe::{Item, LoadedRecipe},
 };
@@ -63,6 +63,7 @@ impl Locker<'_> {
         let resolved = self.resolve(loaded)?;
         let wanted = distinct(&resolved);
         let scripts = self.scripts(&wanted, &loaded.recipe.packages.accept_scripts)?;
+        refuse_idle_acceptances(loaded, &scripts)?;
         let mut packages = resolved.packages;
         for (&arch, package) in packages
             .iter_mut()
@@ -82,7 +83,7 @@ impl Locker<'_> {
     fn resolve(&self, loaded: &LoadedRecipe) -> Result<Resolved, LockError> {
         let phase = self.progress.phase("resolve packages", None, Unit::Items);
         let origin = self.origin(loaded)?;
-        let resolved = apt::resolve(&self.cache.apt(), &origin, &wanted(loaded));
+        let resolved = apt::resolve(&self.cache.apt(), &origin, &wanted(loaded), self.progress);
         drop(phase);
         resolved.map_err(|error| match error {
             AptError::Unknown(names) => unknown(loaded, &names),
@@ -108,12 +109,40 @@ impl Locker<'_> {
         })
     }
 
-    /// Fetches the packages and judges their scripts as they come in.
+    /// Fetches the packages and judges their scripts. What was damaged in the cache is fetched again.
     fn scripts(
         &self,
         wanted: &[(Architecture, LockedPackage)],
         accepted: &[String],
     ) -> Result<Judged, LockError> {
+        let mut found = self.judge_each(wanted, accepted, Found::default())?;
+        let damaged = std::mem::take(&mut found.damaged);
+        if !damaged.is_empty() {
+            self.progress
+                .note("packages in the cache were damaged: they are fetched again");
+            found = self.judge_each(&damaged, accepted, found)?;
+        }
+        if !found.damaged.is_empty() {
+            return Err(LockError::Fetch(FetchError::Cache {
+                folder: self.cache.packages(),
+                source: std::io::Error::other("what was written is read back as something else"),
+            }));
+        }
+        if !found.unreviewed.is_empty() {
+            return Err(LockError::Scripts(UnreviewedScripts(
+                found.unreviewed.into_values().collect(),
+            )));
+        }
+        Ok(found.judged)
+    }
+
+    /// Fetches the packages and judges their scripts as they come in, beside what is `found` already.
+    fn judge_each(
+        &self,
+        wanted: &[(Architecture, LockedPackage)],
+        accepted: &[String],
+        found: Found,
+    ) -> Result<Found, LockError> {
         let packages: Vec<_> = wanted.iter().map(|(_, package)| package.clone()).collect();
         let shelf = Shelf::of(self.cache);
         let sources = Sources {
@@ -129,10 +158,15 @@ impl Locker<'_> {
             clock: self.clock,
             progress: self.progress,
         };
-        let found = Mutex::new(Found::default());
+        let found = Mutex::new(found);
         let fetched = fetcher.fetch_each(&packages, &|fetched| match wanted.get(fetched.index) {
             Some((arch, package)) => {
-                found_lock(&found).take(*arch, package, judge(&fetched.path, *arch, package, accepted))
+                let judged = judge(&fetched.path, *arch, package, accepted);
+                if judged.is_err() && matches!(shelf.recheck(&package.sha256), Ok(Recheck::Removed)) {
+                    found_lock(&found).damaged.push((*arch, package.clone()));
+                    return ControlFlow::Continue(());
+                }
+                found_lock(&found).take(*arch, package, judged)
             }
             None => ControlFlow::Continue(()),
         });
@@ -143,13 +177,34 @@ impl Locker<'_> {
             return Err(error);
         }
         fetched?;
-        if !found.unreviewed.is_empty() {
-            return Err(LockError::Scripts(UnreviewedScripts(
-                found.unreviewed.into_values().collect(),
-            )));
-        }
-        Ok(found.judged)
+        Ok(found)
     }
+}
+
+/// An acceptance of a script that no locked package has does nothing now, and would let a later script pass unseen.
+fn refuse_idle_acceptances(loaded: &LoadedRecipe, judged: &Judged) -> Result<(), LockError> {
+    let there: BTreeSet<String> = judged
+        .iter()
+        .flat_map(|((_, name), scripts)| {
+            scripts
+                .iter()
+                .map(move |script| format!("{name}/{}", script.kind.as_str()))
+        })
+        .collect();
+    let accepted = &loaded.recipe.packages.accept_scripts;
+    let idle = accepted.iter().filter(|name| !there.contains(*name));
+    let problems: Vec<_> = idle
+        .map(|name| {
+            let message = format!("no locked package has the script {name}, which is accepted here");
+            loaded
+                .problem(&Item::AcceptedScript(name.clone()), message)
+                .help("take it out of packages.accept-scripts: it would accept a script that nobody has read")
+        })
+        .collect();
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(loaded.invalid(problems).into())
 }
 
 fn found_lock(found: &Mutex<Found>) -> std::sync::MutexGuard<'_, Found> {
@@ -169,6 +224,8 @@ struct Found {
     /// By name and script: the other architecture's twin is not shown.
     unreviewed: BTreeMap<(String, ScriptKind), Unreviewed>,
     broken: Option<LockError>,
+    /// Files of the cache that weren't what they were, and are gone now.
+    damaged: Vec<(Architecture, LockedPackage)>,
 }
 
 impl Found {

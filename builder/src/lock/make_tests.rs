@@ -169,3 +169,36 @@ fn a_mirror_that_is_gone_is_a_failure_of_the_network() {
     let error = world.lock("").unwrap_err();
     assert_eq!(error.class(), crate::failure::FailureClass::Network, "{error:?}");
 }
+
+#[test]
+fn a_package_that_is_damaged_in_the_cache_is_fetched_again() {
+    let world = World::new(&[("lib", "", "ldconfig\n")]);
+    let good = world.lock("install = [\"lib\"]").unwrap();
+    let package = |lock: &Lock| {
+        let packages = &lock.packages[&Architecture::X86_64];
+        let found = packages.iter().find(|package| package.name == "lib");
+        found.unwrap().clone()
+    };
+    let shelf = Shelf::of(&Cache::at(&world.archive.folder.path().join("cache")));
+    let cached = shelf.path(&package(&good).sha256);
+    let sound = fs::read(&cached).unwrap();
+    fs::write(&cached, vec![0; sound.len()]).unwrap();
+    assert_eq!(world.lock("install = [\"lib\"]").unwrap(), good);
+    assert_eq!(fs::read(&cached).unwrap(), sound);
+}
+
+#[test]
+fn an_accepted_script_that_no_package_has_is_an_error_of_the_recipe_s_line() {
+    let world = World::new(&[("lib", "", "ldconfig\n")]);
+    for name in ["lib/preinst", "libx/postinst"] {
+        let error = world
+            .lock(&format!("install = [\"lib\"]\naccept-scripts = [\"{name}\"]"))
+            .unwrap_err();
+        let LockError::Recipe(error) = error else {
+            panic!("{error:?}")
+        };
+        let problem = &error.problems()[0];
+        assert!(problem.message().contains(name), "{problem}");
+        assert_eq!(problem.location().unwrap().line_and_column(), (9, 19));
+    }
+}

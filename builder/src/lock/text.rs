@@ -44,7 +44,10 @@ pub enum LockFileError {
         recipe: String,
     },
     /// It can't be read.
-    #[error("read the lock file {path}")]
+    #[error("read the lock file {}", path.display())]
+    #[diagnostic(help(
+        "it must be a file that you may read: look at its permissions, and at what lies at its place"
+    ))]
     Read {
         /// The file.
         path: PathBuf,
