@@ -110,9 +110,13 @@ pub enum Error {
     NoCache,
     /// Ctrl-C couldn't be heard.
     #[error("install the handlers of SIGINT and SIGTERM")]
+    #[diagnostic(help("the system refuses what every process may do: is this process confined (seccomp)?"))]
     Signals(#[source] io::Error),
     /// Standard output can't be written.
     #[error("write the result to standard output")]
+    #[diagnostic(help(
+        "what was asked for is done, but couldn't be told: is the disk full that the output goes to?"
+    ))]
     Print(#[source] io::Error),
 }
 

@@ -57,7 +57,8 @@ impl FailureClass {
             }
             Self::Interrupted => {
                 "Ctrl-C or SIGTERM. Nothing half-written is left, what was fetched stays in the cache. A \
-                 second Ctrl-C ends the process at once, and may leave `.outcrop-*.partial` files."
+                 second Ctrl-C ends the process at once, and may leave `.outcrop-*` files in the output folder: the next build that writes \
+                 there removes them."
             }
         }
     }

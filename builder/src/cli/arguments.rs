@@ -254,7 +254,7 @@ pub(super) struct CacheArgs {
     /// With --prune: packages of this lock file stay, however long unused
     #[arg(long, value_name = "LOCK", requires = "prune")]
     keep: Vec<PathBuf>,
-    /// Read all packages again; remove damaged ones
+    /// Read all packages and the tree store again; remove what is damaged
     #[arg(long)]
     verify: bool,
     /// Print JSON

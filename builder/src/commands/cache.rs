@@ -17,6 +17,7 @@ use crate::{
     fetch::{Recheck, Shelf},
     lock,
     progress::Unit,
+    store::{self, TreeStore},
 };
 
 /// `outcrop cache`'s arguments.
@@ -52,9 +53,14 @@ struct Report {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Verified {
+    /// Packages.
     sound: usize,
-    /// Damaged, and removed.
+    /// Packages that were damaged, and removed.
     removed: usize,
+    /// Objects of the tree store that are what they were.
+    sound_objects: u64,
+    /// Objects that aren't. With any of these the whole store was removed: builds make it again.
+    damaged_objects: usize,
 }
 
 /// Prunes and verifies as asked, then tells what the cache holds.
@@ -69,7 +75,14 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
         None
     };
     let verified = if options.verify {
-        Some(verify(cache, context)?)
+        let (sound, removed) = verify_packages(cache, context)?;
+        let (sound_objects, damaged_objects) = verify_store(cache, context)?;
+        Some(Verified {
+            sound,
+            removed,
+            sound_objects,
+            damaged_objects,
+        })
     } else {
         None
     };
@@ -110,10 +123,29 @@ fn prune(options: &Options, cache: &Cache) -> Result<Pruned, Error> {
     Ok(cache::prune(cache, &rule)?)
 }
 
-/// Reads all packages again, as many at a time as there are processors. Damaged ones are removed.
-fn verify(cache: &Cache, context: &Context) -> Result<Verified, Error> {
+/// Reads all objects of the tree store again: how many are sound, how many aren't. Nobody can tell what a damaged object
+/// was, so a store that has any goes as a whole.
+fn verify_store(cache: &Cache, context: &Context) -> Result<(u64, usize), Error> {
+    let folder = cache.store();
+    if !folder.is_dir() {
+        return Ok((0, 0));
+    }
+    let store = TreeStore::open(&folder, context.progress.as_ref())?;
+    let verified = store.verify(context.progress.as_ref())?;
+    drop(store);
+    if !verified.damaged.is_empty() {
+        store::discard(&folder)?;
+    }
+    Ok((verified.objects, verified.damaged.len()))
+}
+
+/// Reads all packages again, as many at a time as there are processors: how many are sound, and how many were damaged and
+/// are removed.
+fn verify_packages(cache: &Cache, context: &Context) -> Result<(usize, usize), Error> {
     let shelf = Shelf::of(cache);
-    let _in_use = cache.share().map_err(|source| failure(cache, "lock", source))?;
+    let _in_use = cache
+        .share(context.progress.as_ref())
+        .map_err(|source| failure(cache, "lock", source))?;
     let digests = shelf.list().map_err(|source| failure(cache, "check", source))?;
     let total = u64::try_from(digests.len()).ok();
     let phase = context.progress.phase("check packages", total, Unit::Items);
@@ -127,10 +159,30 @@ fn verify(cache: &Cache, context: &Context) -> Result<Verified, Error> {
     });
     let found: Vec<Recheck> = rechecked.collect::<Result<_, Error>>()?;
     let sound = found.iter().filter(|found| **found == Recheck::Sound).count();
-    Ok(Verified {
-        sound,
-        removed: found.len() - sound,
-    })
+    Ok((sound, found.len() - sound))
+}
+
+impl Verified {
+    fn text(self) -> String {
+        let Self {
+            sound,
+            removed,
+            sound_objects,
+            damaged_objects,
+        } = self;
+        let packages = sound + removed;
+        let mut text = format!("checked {packages} packages: {sound} sound, {removed} damaged and removed\n");
+        let objects = sound_objects + damaged_objects as u64;
+        let _infallible = match damaged_objects {
+            0 => writeln!(text, "checked {objects} objects of the tree store: all sound"),
+            damaged => writeln!(
+                text,
+                "checked {objects} objects of the tree store: {damaged} damaged; the store was removed, the next build \
+                 makes it again"
+            ),
+        };
+        text
+    }
 }
 
 fn json(report: &Report) -> String {
@@ -154,12 +206,7 @@ fn text(report: &Report) -> String {
         let _infallible = writeln!(text, "  {name:<21} {:>8} files {size:>12}", part.files);
     }
     if let Some(verified) = report.verified {
-        let Verified { sound, removed } = verified;
-        let _infallible = writeln!(
-            text,
-            "checked {} packages: {sound} sound, {removed} damaged and removed",
-            sound + removed
-        );
+        text.push_str(&verified.text());
     }
     if let Some(pruned) = report.pruned.map(|pruned| pruned.total()) {
         let _infallible = writeln!(
@@ -293,5 +340,34 @@ mod tests {
             "{text}"
         );
         assert!(!Shelf::of(&cache).path(&damaged).exists());
+    }
+
+    fn only_object(cache: &Cache) -> PathBuf {
+        let shards = fs::read_dir(cache.store().join("objects")).unwrap();
+        let mut files = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+        files.next().unwrap().unwrap().path()
+    }
+
+    #[test]
+    fn verifying_removes_a_store_with_a_damaged_object_and_says_so() {
+        let (_folder, cache) = cache_with(&[]);
+        let store = TreeStore::open_volatile(&cache.store()).unwrap();
+        store
+            .keep_file(&crate::tree::Metadata::root(0o644), b"sound")
+            .unwrap();
+        drop(store);
+        let options = Options {
+            verify: true,
+            ..Options::default()
+        };
+        let text = output(&options, &cache).unwrap();
+        assert!(
+            text.contains("checked 1 objects of the tree store: all sound\n"),
+            "{text}"
+        );
+        fs::write(only_object(&cache), b"SOUND").unwrap();
+        let text = output(&options, &cache).unwrap();
+        assert!(text.contains("1 damaged; the store was removed"), "{text}");
+        assert!(!cache.store().exists());
     }
 }

@@ -13,6 +13,7 @@ use crate::{error::Error, failure::FailureClass, output::replace_file};
 /// Why a manual page isn't there.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 #[error("write {}", path.display())]
+#[diagnostic(help("name a folder that you may write to, with space left"))]
 pub struct ManError {
     path: PathBuf,
     source: io::Error,

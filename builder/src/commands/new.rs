@@ -29,6 +29,9 @@ pub enum NewError {
     Exists(PathBuf),
     /// The file can't be written.
     #[error("write {}", path.display())]
+    #[diagnostic(help(
+        "the recipe is written to the folder that you are in: go to one that you may write to"
+    ))]
     Write {
         /// The recipe.
         path: PathBuf,

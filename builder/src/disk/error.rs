@@ -74,6 +74,9 @@ pub enum DiskError {
     },
     /// A tool failed.
     #[error("{tool} failed: {message}")]
+    #[diagnostic(help(
+        "{tool} writes a temporary file in the output folder: is there space left, and is {tool} e2fsprogs' own?"
+    ))]
     Tool {
         /// The program.
         tool: &'static str,
@@ -81,7 +84,8 @@ pub enum DiskError {
         message: String,
     },
     /// Reading or writing failed.
-    #[error("{doing} {path}")]
+    #[error("{doing} {}", path.display())]
+    #[diagnostic(help("choose a folder that you may write to, with space left: --output"))]
     Io {
         /// A verb: `write`.
         doing: &'static str,

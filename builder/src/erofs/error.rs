@@ -65,6 +65,7 @@ pub enum ErofsError {
     },
     /// The image can't be written.
     #[error("write the EROFS image at offset {offset}")]
+    #[diagnostic(help("is there space left in the output folder? --output names another"))]
     Output {
         /// Bytes written before.
         offset: u64,

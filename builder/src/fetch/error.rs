@@ -48,8 +48,8 @@ pub enum FetchError {
     /// The cache can't be written.
     #[error("write to the package cache {}", folder.display())]
     #[diagnostic(help(
-        "packages and store need some gigabytes: free space there (`outcrop cache --prune`), or set XDG_CACHE_HOME to \
-         another place. What is there stays usable"
+        "packages and store need some gigabytes in a folder that you may write to: free space there \
+         (`outcrop cache --prune`), or name another cache with --cache-dir. What is there stays usable"
     ))]
     Cache {
         /// The folder.

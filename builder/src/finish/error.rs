@@ -23,7 +23,9 @@ pub enum FinishError {
     Tree(#[source] TreeError),
     /// The content of a file of the tree can't be read.
     #[error("read {path} from the tree store")]
-    #[diagnostic(help("the store may be damaged: `outcrop cache --prune` rebuilds it"))]
+    #[diagnostic(help(
+        "the store may be damaged: `outcrop cache --verify` finds that out and removes it, and the next build makes it again"
+    ))]
     Read {
         /// The file in the tree.
         path: TreePath,

@@ -333,7 +333,7 @@ const DISK: &[Key] = &[
         "data",
         Shape::Text("size"),
         "`\"256MiB\"`",
-        "The data partition (`/var`) as built. On the device it grows to the end of the disk.",
+        "The data partition (`/var`) as built, at most 8 GiB. On the device it grows to the end of the disk.",
     ),
 ];
 

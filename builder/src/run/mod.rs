@@ -37,6 +37,9 @@ pub enum RunError {
     },
     /// A file of the run can't be made.
     #[error("prepare {}", path.display())]
+    #[diagnostic(help(
+        "the image must be a file that you may read, and the temporary folder ($TMPDIR) have space left"
+    ))]
     Prepare {
         /// The file.
         path: PathBuf,

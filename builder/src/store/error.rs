@@ -14,7 +14,7 @@ use crate::{deb::DebError, failure::FailureClass, progress::Cancelled, tree::Tre
 pub enum StoreError {
     /// The folder, its lock or its housekeeping files can't be used.
     #[error("open the tree store {}", path.display())]
-    #[diagnostic(help("the store needs a local, writable folder; XDG_CACHE_HOME chooses another place"))]
+    #[diagnostic(help("the store needs a local, writable folder; --cache-dir names another"))]
     Open {
         /// The store, or the file of it that failed.
         path: PathBuf,
@@ -24,7 +24,7 @@ pub enum StoreError {
     /// libostree refused to create or open the repository.
     #[error("open the OSTree repository {}", path.display())]
     #[diagnostic(help(
-        "the file system must offer user extended attributes; XDG_CACHE_HOME chooses another place"
+        "the file system must offer user extended attributes; --cache-dir names another folder"
     ))]
     Repository {
         /// The repository.
@@ -41,7 +41,10 @@ pub enum StoreError {
     },
     /// An object can't be written.
     #[error("write an object to the tree store {}", path.display())]
-    #[diagnostic(help("the cache folder needs free space; `outcrop cache --prune` frees some"))]
+    #[diagnostic(help(
+        "the cache needs some gigabytes in a folder that you may write to: free space there (`outcrop cache --prune`), or \
+         name another cache with --cache-dir"
+    ))]
     Write {
         /// The store, or the file that failed.
         path: PathBuf,
@@ -58,6 +61,9 @@ pub enum StoreError {
     },
     /// libostree failed to write or read a commit or a reference.
     #[error("{doing} `{reference}` in the tree store")]
+    #[diagnostic(help(
+        "`outcrop cache --verify` removes a damaged store, and the next build makes it again"
+    ))]
     Commit {
         /// `commit`, `load`, `list`.
         doing: &'static str,
@@ -68,7 +74,9 @@ pub enum StoreError {
     },
     /// Something that was stored is gone or isn't what it was.
     #[error("read object {object} of the tree store: {reason}")]
-    #[diagnostic(help("the store is damaged; it is only a cache: remove its folder and build again"))]
+    #[diagnostic(help(
+        "the store is damaged, and only a cache: `outcrop cache --verify` removes it, and the next build makes it again"
+    ))]
     Damaged {
         /// Which object or reference.
         object: String,
@@ -77,7 +85,7 @@ pub enum StoreError {
     },
     /// A package file isn't the one that the lock names.
     #[error("import {package}: the file {} has SHA-256 {found}, the lock says {locked}", path.display())]
-    #[diagnostic(help("remove the file; it is fetched again"))]
+    #[diagnostic(help("`outcrop cache --verify` removes damaged files; they are fetched again"))]
     Digest {
         /// Name and version.
         package: String,
@@ -90,6 +98,9 @@ pub enum StoreError {
     },
     /// A package file can't be opened or read.
     #[error("import {package} from {}", path.display())]
+    #[diagnostic(help(
+        "is the file there, and may you read it? `outcrop cache --verify` removes damaged files; they are fetched again"
+    ))]
     PackageFile {
         /// Name and version.
         package: String,
@@ -138,7 +149,7 @@ impl StoreError {
         match self {
             Self::Package { source, .. } => source.class(),
             Self::Entry { .. } | Self::Derive { .. } => FailureClass::Package,
-            Self::Cancelled(_) => FailureClass::Other,
+            Self::Cancelled(_) => FailureClass::Interrupted,
             _ => FailureClass::Environment,
         }
     }

@@ -46,6 +46,10 @@ pub(super) fn unpack(
     modules
         .par_iter()
         .map(|module| {
+            phase.checkpoint().map_err(|stop| KernelError::Unpack {
+                path: module.path.clone(),
+                source: stop.into(),
+            })?;
             let unpacked = unpack_one(module, store)?;
             phase.advance(1);
             Ok(unpacked)

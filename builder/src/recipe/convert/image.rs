@@ -19,8 +19,9 @@ use super::{
 const ROOT_SLOT_MIB: (u64, u64) = (64, 64 << 10);
 /// Two of them lie on a FAT32 file system of their own.
 const BOOT_SLOT_MIB: (u64, u64) = (32, 1 << 10);
-/// The journal alone takes 32.
-const DATA_MIB: (u64, u64) = (128, 1 << 20);
+/// The journal alone takes 32. A build writes the whole partition once, to see what mke2fs leaves untouched; and the device
+/// makes it as large as its disk anyway.
+const DATA_MIB: (u64, u64) = (128, 8 << 10);
 
 pub(super) fn image(reader: &mut Reader<'_>, top: Section<'_>) -> Option<Image> {
     let section = reader.section(top, "image");
@@ -132,6 +133,9 @@ fn limited(key: &str, text: &str, (min, max): (u64, u64)) -> Result<u64, String>
     let (least, most) = (size_text(min * MIB), size_text(max * MIB));
     match bytes / MIB {
         mib if mib < min => Err(format!("`{key}` of {text} is too small: at least {least}")),
+        mib if mib > max && key == "data" => Err(format!(
+            "`data` of {text} is too large: at most {most}, and the device lets it grow to the end of its disk"
+        )),
         mib if mib > max => Err(format!("`{key}` of {text} is too large: at most {most}")),
         _ => Ok(bytes),
     }
