@@ -61,9 +61,7 @@ pub enum StoreError {
     },
     /// libostree failed to write or read a commit or a reference.
     #[error("{doing} `{reference}` in the tree store")]
-    #[diagnostic(help(
-        "`outcrop cache --verify` removes a damaged store, and the next build makes it again"
-    ))]
+    #[diagnostic(help("the store may be damaged; it is only a cache: remove its folder and build again"))]
     Commit {
         /// `commit`, `load`, `list`.
         doing: &'static str,
@@ -74,9 +72,7 @@ pub enum StoreError {
     },
     /// Something that was stored is gone or isn't what it was.
     #[error("read object {object} of the tree store: {reason}")]
-    #[diagnostic(help(
-        "the store is damaged, and only a cache: `outcrop cache --verify` removes it, and the next build makes it again"
-    ))]
+    #[diagnostic(help("the store is damaged; it is only a cache: remove its folder and build again"))]
     Damaged {
         /// Which object or reference.
         object: String,
