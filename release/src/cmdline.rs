@@ -24,9 +24,13 @@ const COMMON: [&str; 4] = ["ro", "panic=10", "gpt", "systemd.gpt_auto=no"];
 pub const MAX_BYTES: usize = 2047;
 
 /// Options that a recipe can't set: they decide what is started and how damage is met.
-const RESERVED: [&str; 10] = [
+const RESERVED: [&str; 14] = [
     ROOT_HASH_OPTION,
     SLOT_OPTION,
+    "panic",
+    "ro",
+    "rw",
+    "verity",
     "root",
     "rootfstype",
     "rootflags",
@@ -36,6 +40,9 @@ const RESERVED: [&str; 10] = [
     "systemd.gpt_auto",
     "usrhash",
 ];
+
+/// Beginnings of options that a recipe can't set: Outcrop's own, and those of initramfs programs that images don't have.
+const RESERVED_PREFIXES: [&str; 2] = ["outcrop.", "rd."];
 
 /// A command line can't be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,7 +112,7 @@ pub fn check_option(option: &str) -> Result<(), BuildError> {
         return Err(BuildError::Form(option.to_owned()));
     }
     let key = option.split('=').next().unwrap_or(option).replace('-', "_");
-    if RESERVED.contains(&key.as_str()) {
+    if RESERVED.contains(&key.as_str()) || RESERVED_PREFIXES.iter().any(|own| key.starts_with(own)) {
         return Err(BuildError::Reserved(option.to_owned()));
     }
     Ok(())
@@ -213,6 +220,8 @@ mod tests {
         for option in [
             "roothash=00",
             "init=/bin/sh",
+            "panic=0",
+            "rd.break",
             "root=/dev/sda",
             "systemd.gpt-auto=yes",
             "outcrop.slot=b",

@@ -117,7 +117,7 @@ pub(super) const RECIPE: &[Key] = &[
         },
         "none",
         "Accounts for people. None has a password, ever: they log in with SSH keys. `[users.root]` may only have \
-         `ssh-keys`, and belongs in recipes for development.",
+         `ssh-keys`; with them, and only then, sshd lets root in. It belongs in recipes for development.",
     ),
     optional(
         "services",
@@ -202,7 +202,7 @@ const PACKAGES: &[Key] = &[
     ),
     optional(
         "accept-scripts",
-        Shape::Append("`PACKAGE/preinst` or `PACKAGE/postinst`"),
+        Shape::Append("`PACKAGE/preinst`, `PACKAGE/postinst`, `PACKAGE/triggers`"),
         "none",
         "Maintainer scripts that you have read and want skipped. Locking fails on scripts that are neither recognised, \
          reviewed nor accepted here, and shows their lines.",
@@ -236,8 +236,8 @@ const KERNEL: &[Key] = &[
         "command-line",
         Shape::Append("kernel options"),
         "none",
-        "Options appended to Outcrop's own: `quiet`, `console=ttyS0`. Those that Outcrop sets itself (`root=`, \
-         `roothash=`, `init=`, `outcrop.`...) are refused.",
+        "Options appended to Outcrop's own: `quiet`, `console=ttyS0`, one an item, without blanks and quotes. Those that \
+         Outcrop sets itself (`root=`, `roothash=`, `init=`, `panic=`, `outcrop.`...) are refused.",
     ),
 ];
 

@@ -1,6 +1,7 @@
 //! Values that are more than text: each function takes the text and says what is wrong with it.
 
 use globset::GlobBuilder;
+use outcrop_release::cmdline::{BuildError, check_option};
 
 use crate::tree::TreePath;
 
@@ -55,9 +56,11 @@ pub(super) fn package_name(text: &str) -> Result<String, String> {
 /// Checks `PACKAGE/preinst` or `PACKAGE/postinst`.
 pub(super) fn script(text: &str) -> Result<String, String> {
     match text.split_once('/') {
-        Some((package, "preinst" | "postinst")) => package_name(package).map(|_| text.to_owned()),
+        Some((package, "preinst" | "postinst" | "triggers")) => {
+            package_name(package).map(|_| text.to_owned())
+        }
         _ => Err(format!(
-            "{text:?} names no script: write PACKAGE/preinst or PACKAGE/postinst"
+            "{text:?} names no script: write PACKAGE/preinst, PACKAGE/postinst or PACKAGE/triggers"
         )),
     }
 }
@@ -165,40 +168,20 @@ pub(super) fn module_name(text: &str) -> Result<String, String> {
     }
 }
 
-/// Checks one option of the kernel command line: no blanks outside quotes, and none of those that decide how the
-/// device finds and trusts its root.
+/// Checks one option of the kernel command line, by the rule by which the boot payload's is made.
 pub(super) fn kernel_option(text: &str) -> Result<String, String> {
-    const OWN: [&str; 12] = [
-        "init",
-        "rdinit",
-        "initrd",
-        "ro",
-        "root",
-        "rootflags",
-        "rootfstype",
-        "roothash",
-        "rw",
-        "usrhash",
-        "verity",
-        "systemd.gpt_auto",
-    ];
-    let name = text.split('=').next().unwrap_or_default();
-    if OWN.contains(&name) || ["outcrop.", "rd."].iter().any(|own| name.starts_with(own)) {
-        return Err(format!(
-            "`{name}` is set by Outcrop: it decides which root the device trusts"
-        ));
+    match check_option(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(BuildError::Reserved(_)) => {
+            let name = text.split('=').next().unwrap_or_default();
+            Err(format!(
+                "`{name}` is set by Outcrop: it decides which root the device trusts, or how damage is met"
+            ))
+        }
+        Err(_) => Err(format!(
+            "{text:?} is not one kernel option: write one per item, without blanks and quotes"
+        )),
     }
-    let mut quoted = false;
-    let one_word = text.chars().all(|c| {
-        quoted ^= c == '"';
-        c == ' ' && quoted || c.is_ascii_graphic()
-    });
-    if text.is_empty() || !one_word || quoted {
-        return Err(format!(
-            "{text:?} is not one kernel option: write one per item, blanks in double quotes"
-        ));
-    }
-    Ok(text.to_owned())
 }
 
 /// Checks the name of a suite or component: it becomes part of a URL and of apt's configuration.
@@ -298,8 +281,8 @@ mod tests {
     }
 
     #[test]
-    fn options_that_choose_the_root_are_refused_and_blanks_need_quotes() {
-        for text in ["quiet", "console=ttyS0,115200", "dyndbg=\"file x +p\""] {
+    fn options_that_outcrop_sets_and_more_than_one_plain_word_are_refused() {
+        for text in ["quiet", "console=ttyS0,115200", "panic_on_oops=1"] {
             assert!(kernel_option(text).is_ok(), "{text:?}");
         }
         for text in [
@@ -309,6 +292,9 @@ mod tests {
             "rw",
             "outcrop.slot=b",
             "x=\"a",
+            "dyndbg=\"file x +p\"",
+            "panic=0",
+            "systemd.gpt-auto=yes",
             "a\nb",
             "root=/dev/sda",
         ] {
