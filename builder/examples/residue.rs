@@ -1,37 +1,49 @@
-//! Shows what the script gate makes of maintainer scripts: `residue ARCH PACKAGE.preinst PACKAGE.postinst...` (files
-//! named so). For people who review: the digest goes to `builder/src/lock/scripts.toml`, after reading the lines.
+//! Shows what the script gate makes of a package's maintainer scripts and triggers: `residue ARCH PACKAGE.deb...`. For
+//! people who review: the digest goes to `builder/src/lock/scripts.toml`, after reading the lines.
+#![allow(clippy::print_stdout)] // its purpose
 
-use std::{error::Error, fs, path::Path};
+use std::{error::Error, path::Path};
 
-use outcrop_builder::lock::{format::ScriptKind, gate};
+use outcrop_builder::{
+    deb::{Deb, Limits},
+    lock::{
+        format::ScriptKind,
+        gate::{self, Residue, Script},
+    },
+};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let architecture = arguments.next().ok_or("an architecture, then scripts")?.parse()?;
+    let architecture = arguments
+        .next()
+        .ok_or("an architecture, then packages")?
+        .parse()?;
     for path in arguments {
-        let bytes = fs::read(&path)?;
-        let name = Path::new(&path)
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let (package, kind) = match (name.strip_suffix(".preinst"), name.strip_suffix(".postinst")) {
-            (Some(package), _) => (package, ScriptKind::Preinst),
-            (_, Some(package)) => (package, ScriptKind::Postinst),
-            _ => return Err(format!("{path}: neither PACKAGE.preinst nor PACKAGE.postinst").into()),
-        };
-        show(&gate::Script {
-            package,
-            architecture,
-            kind,
-            bytes: &bytes,
-            init_only: &[],
-        });
+        let mut deb = Deb::open(Path::new(&path), Limits::default())?;
+        let control = deb.control()?;
+        let package = control.package().to_string();
+        for kind in [ScriptKind::Preinst, ScriptKind::Postinst] {
+            if let Some(bytes) = control.file(kind.as_str()) {
+                let init_only = &gate::init_only(&mut deb, bytes)?;
+                show(&Script {
+                    package: &package,
+                    architecture,
+                    kind,
+                    bytes,
+                    init_only,
+                });
+            }
+        }
+        let triggers = control.file("triggers").unwrap_or_default();
+        if let Err(refused) = gate::triggers::judge(&package, triggers, &[]) {
+            println!("{package} triggers: nobody stands for");
+            lines(&refused.residue);
+        }
     }
     Ok(())
 }
 
-#[allow(clippy::print_stdout)] // its purpose
-fn show(script: &gate::Script<'_>) {
+fn show(script: &Script<'_>) {
     let verdict = gate::judge(script, &[]).map(|locked| locked.verdict);
     let analysis = gate::analyse(script);
     println!("{} {}: {:?}", script.package, script.kind.as_str(), verdict.ok());
@@ -43,9 +55,12 @@ fn show(script: &gate::Script<'_>) {
     }
     if let Some(residue) = analysis.residue {
         println!("  residue {}", residue.digest);
-        residue
-            .lines
-            .iter()
-            .for_each(|(number, line)| println!("  {number:>4} {line}"));
+        lines(&residue);
+    }
+}
+
+fn lines(residue: &Residue) {
+    for (number, line) in &residue.lines {
+        println!("  {number:>4} {line}");
     }
 }

@@ -82,7 +82,7 @@ pub enum Action {
         /// Group name.
         name: String,
     },
-    /// `mkdir` or `install -d`.
+    /// `mkdir`, `install -d`, a system user's home. A folder that is there already stays as it is.
     Directory {
         /// The folder; parents are made.
         path: String,
@@ -115,8 +115,9 @@ pub enum Action {
         from: String,
         /// Where it goes.
         to: String,
-        /// Permission bits in octal.
-        mode: String,
+        /// Permission bits in octal; the shipped file's when left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<String>,
     },
     /// `add-shell`: a line in `/etc/shells`.
     Shell {

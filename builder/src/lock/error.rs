@@ -96,7 +96,7 @@ impl fmt::Display for UnreviewedScripts {
 }
 
 fn show(script: &Unreviewed, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    write!(f, "\n\n{}/{}", script.package, script.kind.as_str())?;
+    write!(f, "\n\n{}/{}", script.package, script.member)?;
     if let Some(why) = &script.unreadable {
         write!(f, " (can't be followed: {why})")?;
     }
@@ -116,7 +116,7 @@ impl UnreviewedScripts {
         let names: Vec<_> = self
             .0
             .iter()
-            .map(|script| format!("\"{}/{}\"", script.package, script.kind.as_str()))
+            .map(|script| format!("\"{}/{}\"", script.package, script.member))
             .collect();
         format!(
             "no script runs when an image is built, and nothing stands for these lines. Read them: if the image can do \

@@ -27,15 +27,7 @@ use crate::{
 
 /// What every image needs beside Debian's essential packages, whatever the recipe says: an init, device management, a
 /// bus, modules, and the check and growth of the data partition.
-pub const NEEDED: [&str; 7] = [
-    "dbus",
-    "e2fsprogs",
-    "kmod",
-    "systemd",
-    "systemd-repart",
-    "systemd-sysv",
-    "udev",
-];
+pub const NEEDED: [&str; 6] = ["dbus", "e2fsprogs", "kmod", "systemd", "systemd-sysv", "udev"];
 
 /// What locking works with.
 #[derive(Clone, Copy)]
@@ -211,6 +203,9 @@ fn found_lock(found: &Mutex<Found>) -> std::sync::MutexGuard<'_, Found> {
     found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// A script and what became of it; nothing for triggers that are fine, which no lock holds.
+type Judgement = Result<Option<LockedScript>, Box<Unreviewed>>;
+
 /// Scripts by package; the architecture counts, because scripts hold its name.
 type Judged = BTreeMap<(Architecture, String), Vec<LockedScript>>;
 
@@ -222,7 +217,7 @@ fn key(arch: Architecture, package: &LockedPackage) -> (Architecture, String) {
 struct Found {
     judged: Judged,
     /// By name and script: the other architecture's twin is not shown.
-    unreviewed: BTreeMap<(String, ScriptKind), Unreviewed>,
+    unreviewed: BTreeMap<(String, &'static str), Unreviewed>,
     broken: Option<LockError>,
     /// Files of the cache that weren't what they were, and are gone now.
     damaged: Vec<(Architecture, LockedPackage)>,
@@ -233,7 +228,7 @@ impl Found {
         &mut self,
         arch: Architecture,
         package: &LockedPackage,
-        judged: Result<Vec<Result<LockedScript, Box<Unreviewed>>>, LockError>,
+        judged: Result<Vec<Judgement>, LockError>,
     ) -> ControlFlow<()> {
         let scripts = match judged {
             Ok(scripts) => scripts,
@@ -245,9 +240,9 @@ impl Found {
         let mut locked = Vec::new();
         for script in scripts {
             match script {
-                Ok(script) => locked.push(script),
+                Ok(script) => locked.extend(script),
                 Err(one) => {
-                    self.unreviewed.insert((one.package.clone(), one.kind), *one);
+                    self.unreviewed.insert((one.package.clone(), one.member), *one);
                 }
             }
         }
@@ -262,7 +257,7 @@ fn judge(
     architecture: Architecture,
     package: &LockedPackage,
     accepted: &[String],
-) -> Result<Vec<Result<LockedScript, Box<Unreviewed>>>, LockError> {
+) -> Result<Vec<Judgement>, LockError> {
     let expected = format!("{} {} {}", package.name, package.version, package.architecture);
     let mut deb = Deb::open(path, Limits::default())?.named(&expected);
     let control = deb.control()?;
@@ -288,8 +283,8 @@ fn judge(
         let Some(bytes) = control.file(kind.as_str()) else {
             continue;
         };
-        let init_only = &init_only(&mut deb, bytes)?;
-        judged.push(gate::judge(
+        let init_only = &gate::init_only(&mut deb, bytes)?;
+        let script = gate::judge(
             &Script {
                 package: &package.name,
                 architecture,
@@ -298,37 +293,13 @@ fn judge(
                 init_only,
             },
             accepted,
-        ));
+        );
+        judged.push(script.map(Some));
+    }
+    if let Some(bytes) = control.file("triggers") {
+        judged.push(gate::triggers::judge(&package.name, bytes, accepted).map(|()| None));
     }
     Ok(judged)
-}
-
-/// Init scripts for which systemd itself ships a unit.
-const COVERED: [&str; 4] = ["hwclock.sh", "kmod", "procps", "udev"];
-
-/// The package's init scripts without a unit of the same name. Only looked for when `script` enables any.
-fn init_only(deb: &mut Deb<std::fs::File>, script: &[u8]) -> Result<Vec<String>, LockError> {
-    if !String::from_utf8_lossy(script).contains("update-rc.d") {
-        return Ok(Vec::new());
-    }
-    let (mut scripts, mut units) = (BTreeSet::new(), BTreeSet::new());
-    let mut data = deb.data()?;
-    while let Some(entry) = data.next_entry()? {
-        let path = entry.path().to_string();
-        if let Some(name) = path.strip_prefix("etc/init.d/") {
-            scripts.insert(name.to_owned());
-        }
-        if let Some(name) = path
-            .split_once("lib/systemd/system/")
-            .and_then(|(_, name)| name.strip_suffix(".service"))
-        {
-            units.insert(name.to_owned());
-        }
-    }
-    Ok(scripts
-        .into_iter()
-        .filter(|name| !units.contains(name) && !COVERED.contains(&name.as_str()))
-        .collect())
 }
 
 /// Every package once per architecture; packages for all architectures too, as their scripts are judged for each.

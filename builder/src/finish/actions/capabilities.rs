@@ -100,7 +100,9 @@ fn parse(text: &str) -> Option<Sets> {
     let mut sets = Sets::default();
     for clause in text.split_whitespace() {
         let (names, flags) = clause.split_once(['+', '='])?;
-        let bits = names.split(',').map(bit).sum::<Option<u64>>()?;
+        let bits = names
+            .split(',')
+            .try_fold(0, |bits, name| Some(bits | bit(name)?))?;
         for flag in flags.chars() {
             match flag {
                 'p' => sets.permitted |= bits,
@@ -156,6 +158,10 @@ mod tests {
             (
                 "cap_net_bind_service,cap_net_raw=ep",
                 "0100000200240000000000000000000000000000",
+            ),
+            (
+                "cap_net_raw,cap_net_raw+ep",
+                "0100000200200000000000000000000000000000",
             ),
             ("cap_bpf=p", "0000000200000000000000008000000000000000"),
             ("cap_sys_nice+pie", "0100000200008000000080000000000000000000"),

@@ -1,5 +1,6 @@
 //! `chown`, `chmod`, `dpkg-statoverride`.
 
+use super::{capabilities, paths};
 use crate::{
     action::Action,
     finish::{
@@ -10,7 +11,11 @@ use crate::{
     tree::{Metadata, Node, Tree, TreePath},
 };
 
-/// Carries out [`Action::Own`]; other actions do nothing here.
+const SETUID: u16 = 0o4000;
+const SETGID: u16 = 0o2000;
+const GROUP_EXECUTES: u16 = 0o0010;
+
+/// Carries out [`Action::Own`]; other actions do nothing here, nor do paths that are gone after the next boot.
 pub(super) fn apply(
     tree: &mut Tree,
     accounts: &Accounts,
@@ -26,7 +31,15 @@ pub(super) fn apply(
     else {
         return Ok(());
     };
+    if paths::is_volatile(&edit::tree_path(path)?) {
+        return Ok(());
+    }
     let found = existing(tree, package, path)?;
+    let is_file = matches!(
+        tree.get(found.as_str()).map(|entry| &entry.node),
+        Some(Node::File(..))
+    );
+    let owner_changes = is_file && (user.is_some() || group.is_some());
     let uid = user
         .as_deref()
         .map(|user| uid(accounts, package, user))
@@ -39,6 +52,16 @@ pub(super) fn apply(
     change(tree, &found, |metadata| {
         metadata.uid = uid.unwrap_or(metadata.uid);
         metadata.gid = gid.unwrap_or(metadata.gid);
+        if owner_changes {
+            // Linux, fs/attr.c: a new owner of a file takes away what the old one could do with it.
+            let setgid = if metadata.mode & GROUP_EXECUTES == 0 {
+                0
+            } else {
+                SETGID
+            };
+            metadata.mode &= !(SETUID | setgid);
+            metadata.xattrs.remove(capabilities::ATTRIBUTE);
+        }
         metadata.mode = bits.unwrap_or(metadata.mode);
     });
     Ok(())
@@ -163,5 +186,20 @@ mod tests {
                 Err(FinishError::Action(_))
             ));
         }
+    }
+
+    #[test]
+    fn a_new_owner_of_a_file_takes_its_privileges_away_and_paths_of_a_boot_are_left_out() {
+        let mut tree = testing::tree(&[("usr/bin/a", "x")]);
+        let metadata = tree.metadata_mut("usr/bin/a").unwrap();
+        metadata.mode = 0o6755;
+        metadata
+            .xattrs
+            .insert(capabilities::ATTRIBUTE.to_owned(), Vec::new());
+        for action in [own("/usr/bin/a", "root", None), own("/run/a", "root", None)] {
+            apply(&mut tree, &accounts(), "p", &action).unwrap();
+        }
+        let metadata = &tree.get("usr/bin/a").unwrap().metadata;
+        assert_eq!((metadata.mode, metadata.xattrs.len()), (0o755, 0));
     }
 }

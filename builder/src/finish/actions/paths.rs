@@ -8,7 +8,7 @@ use crate::{
         edit,
         error::{ActionError, FinishError},
     },
-    tree::{Entry, Node, Tree},
+    tree::{Entry, Node, Tree, TreePath},
 };
 
 /// Carries out the actions that make or remove paths; others do nothing here. What a script makes below /run is gone
@@ -26,6 +26,10 @@ pub(super) fn apply(
             user,
             group,
         } => {
+            let found = edit::resolve(tree, &edit::tree_path(path)?);
+            if found.is_some_and(|found| tree.get(found.as_str()).is_some_and(Entry::is_directory)) {
+                return Ok(());
+            }
             let mut entry = Entry::directory(ownership::octal(package, mode)?);
             let (uid, gid) = ownership::owner(accounts, package, user, group)?;
             (entry.metadata.uid, entry.metadata.gid) = (uid, gid);
@@ -38,7 +42,7 @@ pub(super) fn apply(
             Entry::file(ownership::octal(package, mode)?, content.as_str()),
         ),
         Action::Copy { from, to, mode } => {
-            let entry = copied(tree, package, from, mode)?;
+            let entry = copied(tree, package, from, mode.as_deref())?;
             put(tree, to, entry)
         }
         Action::Remove { path } => {
@@ -49,10 +53,16 @@ pub(super) fn apply(
     }
 }
 
-fn copied(tree: &Tree, package: &str, from: &str, mode: &str) -> Result<Entry, FinishError> {
+fn copied(tree: &Tree, package: &str, from: &str, mode: Option<&str>) -> Result<Entry, FinishError> {
     let found = ownership::existing(tree, package, from)?;
-    match tree.get(found.as_str()).map(|entry| &entry.node) {
-        Some(Node::File(content, _)) => Ok(Entry::file(ownership::octal(package, mode)?, content.clone())),
+    match tree.get(found.as_str()) {
+        Some(Entry {
+            node: Node::File(content, _),
+            metadata,
+        }) => {
+            let bits = mode.map(|mode| ownership::octal(package, mode)).transpose()?;
+            Ok(Entry::file(bits.unwrap_or(metadata.mode), content.clone()))
+        }
         _ => Err(ActionError::NotFile {
             package: package.to_owned(),
             path: from.to_owned(),
@@ -61,13 +71,16 @@ fn copied(tree: &Tree, package: &str, from: &str, mode: &str) -> Result<Entry, F
     }
 }
 
-fn put(tree: &mut Tree, path: &str, entry: Entry) -> Result<(), FinishError> {
-    let path = edit::tree_path(path)?;
-    let volatile = ["run", "var/run", "var/lock"];
-    if volatile
+/// Whether `path` is on a file system that starts empty at each boot.
+pub(super) fn is_volatile(path: &TreePath) -> bool {
+    ["dev", "proc", "run", "sys", "tmp", "var/lock", "var/run"]
         .iter()
         .any(|folder| path.as_str().starts_with(&format!("{folder}/")))
-    {
+}
+
+fn put(tree: &mut Tree, path: &str, entry: Entry) -> Result<(), FinishError> {
+    let path = edit::tree_path(path)?;
+    if is_volatile(&path) {
         return Ok(());
     }
     tree.insert_all(edit::through_links(tree, path), entry)
@@ -104,7 +117,7 @@ mod tests {
         let copy = Action::Copy {
             from: own("/usr/share/x/default"),
             to: own("/etc/x"),
-            mode: own("600"),
+            mode: Some(own("600")),
         };
         for action in [
             directory,
@@ -144,11 +157,34 @@ mod tests {
         let copy = Action::Copy {
             from: "/nothing".into(),
             to: "/etc/x".into(),
-            mode: "644".into(),
+            mode: None,
         };
         assert!(matches!(
             done(&mut tree, &copy),
             Err(FinishError::Action(ActionError::NoPath { .. }))
         ));
+    }
+
+    #[test]
+    fn a_folder_that_is_there_stays_as_it_is_and_a_copy_keeps_its_mode() {
+        let mut tree = testing::tree(&[("usr/share/x/default", "text"), ("var/lib/x/y", "")]);
+        tree.metadata_mut("usr/share/x/default").unwrap().mode = 0o640;
+        tree.metadata_mut("var/lib/x").unwrap().mode = 0o700;
+        let directory = Action::Directory {
+            path: "/var/lib/x/".into(),
+            mode: "755".into(),
+            user: "a".into(),
+            group: "a".into(),
+        };
+        let copy = Action::Copy {
+            from: "/usr/share/x/default".into(),
+            to: "/etc/x".into(),
+            mode: None,
+        };
+        done(&mut tree, &directory).unwrap();
+        done(&mut tree, &copy).unwrap();
+        let folder = &tree.get("var/lib/x").unwrap().metadata;
+        assert_eq!((folder.mode, folder.uid), (0o700, 0));
+        assert_eq!(tree.get("etc/x").unwrap().metadata.mode, 0o640);
     }
 }

@@ -95,11 +95,6 @@ impl Variables {
             ["command", "-v", program] | ["which", program] => {
                 commands::is_present(program).then(|| format!("/usr/bin/{program}"))
             }
-            // The account is about to be made.
-            ["id", "-u" | "-g", name] => commands::is_new_account(name).then(String::new),
-            // On a first installation nobody diverts anything.
-            ["dpkg-divert", "--truename", path] => Some((*path).to_owned()),
-            ["dpkg-divert", "--listpackage", _] => Some(String::new()),
             _ => None,
         }
     }

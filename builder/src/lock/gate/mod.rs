@@ -8,16 +8,19 @@
 mod commands;
 mod condition;
 mod expand;
+mod init_scripts;
 mod reduce;
 mod residue;
 pub mod reviewed;
 mod shell;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 mod walk;
 
 use outcrop_release::{arch::Architecture, digest::FileDigest};
 
+pub use init_scripts::init_only;
 pub use residue::Residue;
 
 use super::format::{LockedScript, ScriptKind, Verdict};
@@ -43,8 +46,8 @@ pub struct Script<'a> {
 pub struct Unreviewed {
     /// Package name.
     pub package: String,
-    /// Which script.
-    pub kind: ScriptKind,
+    /// Which member of its control archive: `preinst`, `postinst`, `triggers`.
+    pub member: &'static str,
     /// The lines that nobody handles.
     pub residue: Residue,
     /// Why the script could not be followed, when that is so: then every line is residue.
@@ -73,8 +76,8 @@ pub fn analyse(script: &Script<'_>) -> Analysis {
     };
     let (reduced, unreadable) = match read {
         Ok(list) => {
-            let mut reduced = reduce::reduce(&list, script.kind, script.init_only);
-            reduced.residue = residue::with_context(&text, reduced.residue, &walk::assignments(&list));
+            let mut reduced = reduce::reduce(&list, script);
+            reduced.residue = residue::with_context(&text, reduced.residue, &walk::definitions(&list));
             (reduced, None)
         }
         Err(why) => (
@@ -149,8 +152,7 @@ pub fn judge(script: &Script<'_>, accepted: &[String]) -> Result<LockedScript, B
     let mut unreadable = analysis.unreadable;
     match reviewed::find(review_name(script.package), script.kind, &residue.digest) {
         Ok(Some(review)) => {
-            let recognised = analysis.actions.into_iter().filter(|_| !review.alone);
-            let actions = recognised.chain(review.actions.clone()).collect();
+            let actions = review.replace(analysis.actions);
             return Ok(locked(Verdict::Reviewed, actions));
         }
         Ok(None) => {}
@@ -159,10 +161,9 @@ pub fn judge(script: &Script<'_>, accepted: &[String]) -> Result<LockedScript, B
     if accepted.contains(&format!("{}/{}", script.package, script.kind.as_str())) {
         return Ok(locked(Verdict::Accepted, analysis.actions));
     }
-    let (package, kind) = (script.package.to_owned(), script.kind);
     Err(Box::new(Unreviewed {
-        package,
-        kind,
+        package: script.package.to_owned(),
+        member: script.kind.as_str(),
         residue,
         unreadable,
     }))

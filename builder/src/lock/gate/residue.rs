@@ -2,6 +2,8 @@
 
 use outcrop_release::digest::FileDigest;
 
+use super::walk::Definition;
+
 /// Lines of a script that are neither recognised nor without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Residue {
@@ -11,12 +13,12 @@ pub struct Residue {
     pub digest: FileDigest,
 }
 
-/// Adds to `ranges` the lines that give their variables a value (`assignments`: name and lines), as far back as needed:
-/// what `rm "$file"` removes is part of what was reviewed.
+/// Adds to `ranges` the lines that give their variables a value and their functions a body, as far back as needed: what
+/// `rm "$file"` removes and what `clean` does are part of what was reviewed.
 pub(super) fn with_context(
     script: &str,
     mut ranges: Vec<(usize, usize)>,
-    assignments: &[(String, (usize, usize))],
+    definitions: &[Definition],
 ) -> Vec<(usize, usize)> {
     if ranges.is_empty() {
         return ranges;
@@ -26,16 +28,31 @@ pub(super) fn with_context(
             .map(|(_, line)| line)
             .collect::<Vec<_>>()
             .join("\n");
-        let more: Vec<_> = assignments
+        let used = |definition: &&Definition| match definition.function {
+            true => calls(&text, &definition.name),
+            false => names(&text, &definition.name),
+        };
+        let missing = definitions
             .iter()
-            .filter(|(name, range)| !ranges.contains(range) && names(&text, name))
-            .map(|(_, range)| *range)
-            .collect();
+            .filter(|definition| !ranges.contains(&definition.lines));
+        let more: Vec<_> = missing.filter(used).map(|definition| definition.lines).collect();
         if more.is_empty() {
             return ranges;
         }
         ranges.extend(more);
     }
+}
+
+/// Whether `text` has the word `name`, which may then be a call.
+fn calls(text: &str, name: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    text.match_indices(name).any(|(at, found)| {
+        let (before, after) = (
+            text[..at].chars().next_back(),
+            text[at + found.len()..].chars().next(),
+        );
+        !before.is_some_and(inside) && !after.is_some_and(inside)
+    })
 }
 
 /// Whether `text` expands the variable `name`.

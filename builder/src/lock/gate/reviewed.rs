@@ -23,9 +23,20 @@ pub struct Review {
     /// What is done instead, beside the actions of the recognised lines.
     #[serde(default)]
     pub actions: Vec<Action>,
-    /// The recognised lines' actions are not to be taken: `actions` is everything.
+    /// Actions of recognised lines that are not to be taken. The digest doesn't cover those lines: what they newly want is
+    /// in no list, and is done.
     #[serde(default)]
-    pub alone: bool,
+    pub drops: Vec<Action>,
+}
+
+impl Review {
+    /// What is done: the `recognised` lines' actions but those that the review drops, then its own.
+    pub(super) fn replace(&self, recognised: Vec<Action>) -> Vec<Action> {
+        let kept = recognised
+            .into_iter()
+            .filter(|action| !self.drops.contains(action));
+        kept.chain(self.actions.iter().cloned()).collect()
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,29 +5,70 @@ use super::shell::{
     ast::{List, Node, Part, Statement},
 };
 
-/// Names that a statement assigns to, at any depth.
+/// The positional parameters, as text that expands them has them.
+const POSITIONAL: [&str; 12] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "@", "*", "#"];
+
+/// Names that a statement itself gives a value; not those that statements inside it do.
 pub(super) fn assigned(statement: &Statement, names: &mut Vec<String>) {
-    each_inside(statement, &mut |inside| match &inside.node {
+    match &statement.node {
         Node::Simple(simple) => {
             names.extend(simple.assignments.iter().map(|(name, _)| name.clone()));
             names.extend(simple.words.iter().filter_map(|word| Some(assignment(word)?.0)));
+            let plain = simple.words.iter().skip(1).filter_map(|word| text(word));
+            match command(statement) {
+                Some("read" | "unset" | "getopts" | "local") => names.extend(plain.map(str::to_owned)),
+                Some("shift") => names.extend(POSITIONAL.map(str::to_owned)),
+                Some("set") if sets_positional(simple.words.iter().skip(1).map(|word| text(word))) => {
+                    names.extend(POSITIONAL.map(str::to_owned));
+                }
+                Some(name) if name.starts_with("db_") => names.push("RET".to_owned()),
+                _ => {}
+            }
         }
         Node::Loop { variable, .. } => names.extend(variable.clone()),
         _ => {}
-    });
+    }
+}
+
+/// Whether `set` may give the positional parameters new values: it has more than options.
+pub(super) fn sets_positional<'a>(mut words: impl Iterator<Item = Option<&'a str>>) -> bool {
+    !words.all(|word| word.is_some_and(|word| word != "--" && word.starts_with(['-', '+'])))
+}
+
+fn text(word: &[Part]) -> Option<&str> {
+    match word {
+        [Part::Text(text, _)] => Some(text),
+        _ => None,
+    }
+}
+
+/// The name of a simple command, when it is plain text.
+pub(super) fn command(statement: &Statement) -> Option<&str> {
+    match &statement.node {
+        Node::Simple(simple) => text(simple.words.first()?),
+        _ => None,
+    }
 }
 
 /// Whether a statement has one of `commands` in it, at any depth.
 pub(super) fn contains(statement: &Statement, commands: &[&str]) -> bool {
     let mut found = false;
     each_inside(statement, &mut |inside| {
-        if let Node::Simple(simple) = &inside.node
-            && let Some([Part::Text(name, _)]) = simple.words.first().map(Vec::as_slice)
-        {
-            found |= commands.contains(&name.as_str());
-        }
+        found |= command(inside).is_some_and(|name| commands.contains(&name));
     });
     found
+}
+
+/// Whether a simple command may end the script: it says so, or runs text that nobody sees here. `error` and `badusage`
+/// are functions of dpkg's library for scripts.
+pub(super) fn may_exit(statement: &Statement) -> bool {
+    let Node::Simple(simple) = &statement.node else {
+        return false;
+    };
+    match command(statement) {
+        Some(name) => ["exit", "exec", "eval", ".", "source", "error", "badusage"].contains(&name),
+        None => !simple.words.is_empty(),
+    }
 }
 
 /// Visits a statement and all inside it; not those in command substitutions, which can't leave the script.
@@ -57,21 +98,48 @@ pub(super) fn each_inside(statement: &Statement, visit: &mut impl FnMut(&Stateme
     }
 }
 
-/// The names that the script assigns to, each with the lines of the assignment.
-pub(super) fn assignments(script: &List) -> Vec<(String, (usize, usize))> {
+/// What gives a name its meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Definition {
+    /// A variable's, or a function's.
+    pub(super) name: String,
+    pub(super) function: bool,
+    /// Lines, first and last.
+    pub(super) lines: (usize, usize),
+}
+
+/// Everything in the script that gives a variable its value or a function its body.
+pub(super) fn definitions(script: &List) -> Vec<Definition> {
     let mut found = Vec::new();
     for statement in script {
         each_inside(statement, &mut |inside| {
-            if let Node::Simple(simple) = &inside.node {
-                let plain = simple.assignments.iter().map(|(name, _)| name.clone());
-                let declared = simple.words.iter().filter_map(|word| Some(assignment(word)?.0));
-                found.extend(
-                    plain
-                        .chain(declared)
-                        .map(|name| (name, (inside.first, inside.last))),
-                );
+            let mut names = Vec::new();
+            assigned(inside, &mut names);
+            let variable = |name| Definition {
+                name,
+                function: false,
+                lines: defining_lines(inside),
+            };
+            found.extend(names.into_iter().map(variable));
+            if let Node::Function(name, _) = &inside.node {
+                found.push(Definition {
+                    name: name.clone(),
+                    function: true,
+                    lines: (inside.first, inside.last),
+                });
             }
         });
     }
     found
+}
+
+/// The lines of a definition: of a `for` loop only its head, which has the words.
+fn defining_lines(statement: &Statement) -> (usize, usize) {
+    match &statement.node {
+        Node::Loop { body, .. } => {
+            let last = body.first().map_or(statement.last, |first| first.first - 1);
+            (statement.first, last.max(statement.first))
+        }
+        _ => (statement.first, statement.last),
+    }
 }

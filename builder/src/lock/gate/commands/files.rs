@@ -49,7 +49,7 @@ pub(super) fn chgrp(words: &[&str]) -> Option<Vec<Action>> {
     })
 }
 
-/// `chmod MODE PATH...`, with an octal mode: completes the action that made the path, or owned it.
+/// `chmod MODE PATH...`, with an octal mode: completes the action that owned the path.
 pub(super) fn chmod(words: &[&str], actions: &mut Vec<Action>) -> Verdict {
     let Some(line) = Line::read(words, &["-f"], &[]) else {
         return Verdict::Unknown;
@@ -62,13 +62,9 @@ pub(super) fn chmod(words: &[&str], actions: &mut Vec<Action>) -> Verdict {
     }
     for path in paths {
         let path = path.trim_end_matches('/');
-        let same = |action: &&mut Action| match action {
-            Action::Own { path: owned, .. } | Action::Directory { path: owned, .. } => owned == path,
-            _ => false,
-        };
+        let same = |action: &&mut Action| matches!(action, Action::Own { path: owned, .. } if owned == path);
         match actions.iter_mut().rev().find(same) {
             Some(Action::Own { mode: old, .. }) => *old = Some((*mode).to_owned()),
-            Some(Action::Directory { mode: old, .. }) => (*mode).clone_into(old),
             _ => actions.push(own(path, None, None, Some(mode))),
         }
     }
@@ -114,7 +110,8 @@ pub(super) fn statoverride(words: &[&str], actions: &mut Vec<Action>) -> Verdict
 
 /// Diversions that protect files while a system moves to a merged /usr (`….usr-is-merged`) divert nothing in an image:
 /// no package's file may stand in an alias there. Others are actions. `--remove` undoes what only an upgrade finds.
-pub(super) fn divert(words: &[&str]) -> Option<Vec<Action>> {
+/// What another package, or nobody (`--local`), is to divert is for a reviewer.
+pub(super) fn divert(words: &[&str], package: &str) -> Option<Vec<Action>> {
     let flags = [
         "--quiet",
         "--add",
@@ -131,7 +128,8 @@ pub(super) fn divert(words: &[&str]) -> Option<Vec<Action>> {
     if line.flag(&["--remove"]) || to.is_some_and(|to| to.ends_with(".usr-is-merged")) {
         return Some(Vec::new());
     }
-    if line.flag(&["--no-rename"]) {
+    let other = line.value(&["--package"]).is_some_and(|other| other != package);
+    if other || line.flag(&["--no-rename", "--local"]) {
         return None;
     }
     let to = to.map_or_else(|| format!("{path}.distrib"), str::to_owned);
@@ -141,23 +139,37 @@ pub(super) fn divert(words: &[&str]) -> Option<Vec<Action>> {
     }])
 }
 
-fn folders(line: &Line<'_>) -> Option<Vec<Action>> {
-    let mode = line.value(&["-m", "--mode"]).unwrap_or("755");
-    if !is_mode(mode) || line.operands.is_empty() || !line.operands.iter().all(|path| is_path(path)) {
-        return None;
-    }
-    let folder = |path: &&str| Action::Directory {
-        path: (*path).trim_end_matches('/').to_owned(),
+/// A folder that is made unless it is there; what is there stays as it is.
+fn folder(path: &str, mode: &str) -> Action {
+    Action::Directory {
+        path: path.trim_end_matches('/').to_owned(),
         mode: mode.to_owned(),
-        user: line.value(&["-o", "--owner"]).unwrap_or("root").to_owned(),
-        group: line.value(&["-g", "--group"]).unwrap_or("root").to_owned(),
-    };
-    Some(line.operands.iter().map(folder).collect())
+        user: "root".to_owned(),
+        group: "root".to_owned(),
+    }
 }
 
-/// `mkdir -p`
+/// `mkdir -p`. With `-m` it would matter whether the folder is there already.
 pub(super) fn mkdir(words: &[&str]) -> Option<Vec<Action>> {
-    folders(&Line::read(words, &["-p", "--parents"], &["-m", "--mode"])?)
+    let line = Line::read(words, &["-p", "--parents"], &["-m", "--mode"])?;
+    let mode = line.value(&["-m", "--mode"]);
+    let parents = line.flag(&["-p", "--parents"]);
+    if !are_paths(&line.operands) || !mode.is_none_or(|mode| is_mode(mode) && !parents) {
+        return None;
+    }
+    let mode = mode.unwrap_or("755");
+    Some(line.operands.iter().map(|path| folder(path, mode)).collect())
+}
+
+/// `install -d`: sets the mode of a folder that is there too, its owner only when one is given.
+fn folders(line: &Line<'_>) -> Option<Vec<Action>> {
+    let mode = line.value(&["-m", "--mode"]).unwrap_or("755");
+    if !is_mode(mode) || !are_paths(&line.operands) {
+        return None;
+    }
+    let (user, group) = (line.value(&["-o", "--owner"]), line.value(&["-g", "--group"]));
+    let made = |path: &&str| [folder(path, mode), own(path, user, group, Some(mode))];
+    Some(line.operands.iter().flat_map(made).collect())
 }
 
 /// `install -d`, and `install /dev/null PATH`: an empty file
@@ -253,7 +265,7 @@ pub(super) fn ucf(words: &[&str]) -> Option<Vec<Action>> {
         [from, to] if is_path(from) && is_path(to) => Some(vec![Action::Copy {
             from: (*from).to_owned(),
             to: (*to).to_owned(),
-            mode: "644".to_owned(),
+            mode: None,
         }]),
         _ => None,
     }

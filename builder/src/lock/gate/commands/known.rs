@@ -1,22 +1,20 @@
 //! Commands that come to nothing, by name, each group with its reason.
 
-use super::{DONE, READS, Verdict};
+use super::{DONE, READS, Verdict, options::Line, reading};
 
 /// They print, set shell variables, or do nothing at all.
-const SHELL: [&str; 14] = [
-    ":", "true", "set", "shift", "umask", "read", "unset", "echo", "printf", "break", "continue", "cd",
-    "local", "export",
+const SHELL: [&str; 12] = [
+    ":", "true", "set", "shift", "read", "unset", "echo", "printf", "break", "continue", "cd", "getopts",
 ];
 
 /// Their output or status may matter, but only to something that is judged itself.
-const READING: [&str; 35] = [
+const READING: [&str; 31] = [
     "aa-enabled",
     "aa-status",
     "basename",
     "cat",
     "cmp",
     "cut",
-    "date",
     "diff",
     "dirname",
     "dpkg-realpath",
@@ -26,7 +24,6 @@ const READING: [&str; 35] = [
     "getcap",
     "grep",
     "head",
-    "hostname",
     "id",
     "ischroot",
     "ls",
@@ -38,12 +35,10 @@ const READING: [&str; 35] = [
     "realpath",
     "seq",
     "sha256sum",
-    "sort",
     "stat",
     "tail",
     "tr",
     "uname",
-    "uniq",
     "wc",
 ];
 
@@ -66,14 +61,13 @@ const DEBCONF: [&str; 14] = [
     "db_version",
 ];
 
-/// They act on a running system, and none runs. AppArmor's profiles are loaded by its unit at each boot.
-const RUNNING: [&str; 17] = [
+/// They act on a running system, and none runs. AppArmor's profiles are loaded by its unit at each boot. Whether they
+/// would succeed in a tree that doesn't run, nobody knows.
+const RUNNING: [&str; 15] = [
     "/usr/lib/systemd/systemd-sysctl",
     "apparmor_parser",
     "busctl",
     "dbus-send",
-    "deb-systemd-invoke",
-    "invoke-rc.d",
     "kill",
     "killall",
     "modprobe",
@@ -87,20 +81,21 @@ const RUNNING: [&str; 17] = [
     "vgcfgbackup",
 ];
 
+/// They ask policy-rc.d(8) first, whose answer in a tree that is being built is no, and then succeed without doing
+/// anything.
+const BY_POLICY: [&str; 2] = ["deb-systemd-invoke", "invoke-rc.d"];
+
 /// They matter to upgrades: dpkg-maintscript-helper(1) does nothing on a first installation, folders that an older
 /// version left are not there, and the registry of ucf serves its next run.
 const UPGRADE: [&str; 3] = ["dpkg-maintscript-helper", "rmdir", "ucfr"];
 
-/// The device does it at each boot (systemd-tmpfiles; units in place of init scripts: see `reduce` for scripts without
-/// a unit), or finish for all packages at once: accounts, libraries, kernel, certificates, pam, shells.
-const ELSEWHERE: [&str; 8] = [
+/// The device does it at each boot (systemd-tmpfiles; finish where the path is part of the read-only root, or finish for all packages at once: accounts, libraries, kernel, certificates, pam, shells.
+const ELSEWHERE: [&str; 6] = [
     "depmod",
     "ldconfig",
-    "pam-auth-update",
     "systemd-sysusers",
     "systemd-tmpfiles",
     "update-ca-certificates",
-    "update-rc.d",
     "update-shells",
 ];
 
@@ -163,20 +158,32 @@ pub(in super::super) fn is_present(program: &str) -> bool {
 pub(super) fn judge(name: &str, arguments: &[Option<String>]) -> Verdict {
     let first = arguments.first().and_then(Option::as_deref);
     let last = arguments.last().and_then(Option::as_deref);
-    let any = |test: fn(&str) -> bool| arguments.iter().any(|word| word.as_deref().is_none_or(test));
+    match reading::only_reads(name, arguments) {
+        Some(true) if name == "umask" => return DONE,
+        Some(true) => return READS,
+        Some(false) => return Verdict::Unknown,
+        None => {}
+    }
     match name {
         "false" => Verdict::Handled(Some(false)),
         "command" if first == Some("-v") => present(arguments.get(1)),
         "which" | "type" => present(arguments.first()),
-        "sed" if !any(|word| word.starts_with("-i") || word.starts_with("--in-place")) => READS,
+        "pam-auth-update" if only_enables_defaults(arguments) => DONE,
+        // Units stand in place of init scripts: see `reduce` for scripts without a unit.
+        "update-rc.d" if enables_by_default(arguments) => DONE,
         "." | "source" if first.is_some_and(|file| LIBRARIES.contains(&file)) => DONE,
         "dpkg-trigger" if last.is_some_and(|trigger| TRIGGERS.contains(&trigger)) => DONE,
         // The catalog of messages is not kept in images.
         "journalctl" if arguments.iter().flatten().any(|word| word == "--update-catalog") => DONE,
         "systemd" if first == Some("--help") => READS,
-        _ if READING.contains(&name) || DEBCONF.contains(&name) => READS,
+        _ if [&READING[..], &DEBCONF, &RUNNING]
+            .iter()
+            .any(|group| group.contains(&name)) =>
+        {
+            READS
+        }
         _ => {
-            let groups: [&[&str]; 5] = [&SHELL, &RUNNING, &UPGRADE, &ELSEWHERE, &ABSENT];
+            let groups: [&[&str]; 5] = [&SHELL, &BY_POLICY, &UPGRADE, &ELSEWHERE, &ABSENT];
             if groups.iter().any(|group| group.contains(&name)) {
                 DONE
             } else {
@@ -184,6 +191,28 @@ pub(super) fn judge(name: &str, arguments: &[Option<String>]) -> Verdict {
             }
         }
     }
+}
+
+/// Enabling what profiles enable by themselves is what finish (pam) does.
+fn only_enables_defaults(arguments: &[Option<String>]) -> bool {
+    let words: Option<Vec<_>> = arguments.iter().map(Option::as_deref).collect();
+    let Some(line) = words
+        .as_deref()
+        .and_then(|words| Line::read(words, &["--package", "--force"], &["--root"]))
+    else {
+        return false;
+    };
+    line.operands.is_empty() && line.values.iter().all(|(_, root)| root.is_empty())
+}
+
+/// `update-rc.d NAME defaults`, `defaults-disabled` and `remove`. `disable` would be a wish against the unit.
+fn enables_by_default(arguments: &[Option<String>]) -> bool {
+    let mut words = arguments
+        .iter()
+        .map(Option::as_deref)
+        .filter(|word| *word != Some("-f"));
+    let (_name, verb) = (words.next(), words.next().flatten());
+    verb.is_some_and(|verb| ["defaults", "defaults-disabled", "remove"].contains(&verb))
 }
 
 fn present(program: Option<&Option<String>>) -> Verdict {

@@ -8,11 +8,48 @@ mod alternatives;
 mod files;
 mod known;
 mod options;
+mod reading;
 mod units;
 
-pub(super) use self::{accounts::is_new as is_new_account, known::is_present};
+use std::collections::BTreeSet;
+
+pub(super) use self::{accounts::Account, known::is_present};
 use super::condition;
 use crate::{action::Action, lock::format::ScriptKind};
+
+/// What is known where a command stands.
+#[derive(Debug, Clone)]
+pub(super) struct Context {
+    /// Whose script it is.
+    pub(super) package: String,
+    pub(super) kind: ScriptKind,
+    /// Accounts that count as absent before the script makes them. None: every one that base-passwd doesn't bring.
+    pub(super) absent: Option<BTreeSet<Account>>,
+    /// Accounts that the script has made.
+    pub(super) made: BTreeSet<Account>,
+}
+
+impl Context {
+    /// At the beginning of a script.
+    pub(super) fn new(package: &str, kind: ScriptKind) -> Self {
+        let package = package.to_owned();
+        let (absent, made) = (None, BTreeSet::new());
+        Self {
+            package,
+            kind,
+            absent,
+            made,
+        }
+    }
+}
+
+/// A command's name without the usual folders.
+pub(super) fn base_name(name: &str) -> &str {
+    ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"]
+        .iter()
+        .find_map(|folder| name.strip_prefix(folder))
+        .unwrap_or(name)
+}
 
 /// What a command comes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,17 +63,13 @@ pub(super) enum Verdict {
 const DONE: Verdict = Verdict::Handled(Some(true));
 const READS: Verdict = Verdict::Handled(None);
 
-/// Judges `name` with its arguments (none: unknown); what it becomes is added to `actions`.
+/// Judges `name` (a [`base_name`]) with its arguments (none: unknown); what it becomes is added to `actions`.
 pub(super) fn judge(
     name: &str,
     arguments: &[Option<String>],
-    kind: ScriptKind,
+    context: &Context,
     actions: &mut Vec<Action>,
 ) -> Verdict {
-    let name = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"]
-        .iter()
-        .find_map(|folder| name.strip_prefix(folder))
-        .unwrap_or(name);
     let known: Option<Vec<&str>> = arguments.iter().map(Option::as_deref).collect();
     let made = match (name, known.as_deref()) {
         ("[", _) => return bracket(arguments),
@@ -46,15 +79,15 @@ pub(super) fn judge(
         ("update-alternatives", Some(words)) => alternatives::judge(words),
         ("adduser" | "useradd", Some(words)) => accounts::user(name, words),
         ("addgroup" | "groupadd", Some(words)) => accounts::group(words),
-        ("getent", Some(words)) => return accounts::lookup(words),
-        ("id", Some(words)) => return id(words),
+        ("getent", Some(words)) => return accounts::getent(words, context, actions),
+        ("id", Some(words)) => return accounts::id(words, context, actions),
         ("chown", Some(words)) => files::chown(words),
         ("chgrp", Some(words)) => files::chgrp(words),
-        ("rm", Some(words)) => files::rm(words, kind),
+        ("rm", Some(words)) => files::rm(words, context.kind),
         ("chmod", Some(words)) => return files::chmod(words, actions),
         ("dpkg-statoverride", Some(words)) => return files::statoverride(words, actions),
         ("dpkg-divert", _) if asks_diversion(arguments) => return READS,
-        ("dpkg-divert", Some(words)) => files::divert(words),
+        ("dpkg-divert", Some(words)) => files::divert(words, &context.package),
         ("mkdir", Some(words)) => files::mkdir(words),
         ("install", Some(words)) => files::install(words),
         ("ln", Some(words)) => files::symlink(words),
@@ -69,16 +102,6 @@ pub(super) fn judge(
             DONE
         }
         None => Verdict::Unknown,
-    }
-}
-
-/// `id NAME` fails for an account that is about to be made.
-fn id(words: &[&str]) -> Verdict {
-    match words {
-        [name] | ["-u" | "-g", name] if !name.starts_with('-') && is_new_account(name) => {
-            Verdict::Handled(Some(false))
-        }
-        _ => READS,
     }
 }
 

@@ -3,9 +3,31 @@
 use super::{DONE, READS, Verdict};
 use crate::action::Action;
 
+/// Options that don't change what a verb means for an image: not `--runtime`, `--root` or `--preset-mode`.
+const OPTIONS: [&str; 14] = [
+    "--all",
+    "--full",
+    "--global",
+    "--no-block",
+    "--no-legend",
+    "--no-pager",
+    "--no-reload",
+    "--now",
+    "--plain",
+    "--quiet",
+    "--system",
+    "--user",
+    "-a",
+    "-q",
+];
+
 /// Enabling becomes an action. What acts on a running manager has nothing to act on.
 pub(super) fn judge(command: &str, words: &[&str], actions: &mut Vec<Action>) -> Verdict {
-    let user = words.contains(&"--user");
+    let user = ["--user", "--global"].iter().any(|option| words.contains(option));
+    let plain = |word: &&str| !word.starts_with('-') || OPTIONS.contains(word);
+    if !words.iter().all(plain) {
+        return Verdict::Unknown;
+    }
     let mut words = words.iter().filter(|word| !word.starts_with('-'));
     let verb = words.next().copied();
     match (command, verb) {
@@ -33,7 +55,7 @@ pub(super) fn judge(command: &str, words: &[&str], actions: &mut Vec<Action>) ->
                 | "reset-failed"
                 | "unmask",
             ),
-        ) => DONE,
+        ) => READS,
         ("systemctl", Some("is-active" | "is-enabled" | "is-system-running" | "show" | "status")) => READS,
         _ => Verdict::Unknown,
     }

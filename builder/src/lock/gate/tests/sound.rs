@@ -1,0 +1,216 @@
+//! An effect never vanishes without a trace: what is doubtful is residue, and the digest covers what decides over it.
+
+use super::*;
+
+fn digest(text: &str) -> FileDigest {
+    postinst(text).residue.unwrap().digest
+}
+
+fn own(path: &str, mode: &str) -> Action {
+    Action::Own {
+        path: path.into(),
+        user: None,
+        group: None,
+        mode: Some(mode.into()),
+    }
+}
+
+#[test]
+fn an_exit_behind_a_doubtful_return_does_not_end_the_analysis() {
+    let text =
+        "check() {\n  if is_merged; then return; fi\n  exit 1\n}\ncheck\nfrobnicate\nmkdir -p /var/lib/x\n";
+    assert_eq!(left(text), [1, 2, 3, 4, 5, 6, 7]);
+    assert!(postinst(text).actions.is_empty());
+    let text = "check() {\n  if is_merged; then return; fi\n  if [ -e /x ]; then exit 1; fi\n}\ncheck\nmkdir -p /var/lib/x\n";
+    assert!(postinst(text).actions.is_empty());
+}
+
+#[test]
+fn an_exit_inside_a_called_function_makes_what_follows_doubtful() {
+    for leave in ["exit 1", "stop", "eval x", "$x", ". /etc/x"] {
+        let text = format!("stop() {{ exit 1; }}\nif [ -e /etc/x ]; then {leave}; fi\nmkdir -p /var/lib/x\n");
+        assert!(postinst(&text).actions.is_empty(), "{leave}");
+    }
+}
+
+#[test]
+fn a_mode_under_doubt_changes_no_earlier_action() {
+    let text = "chown root:mail /usr/x/y\nif [ -e /etc/x ]; then exit 0; fi\nchmod 0600 /usr/x/y\n";
+    let [Action::Own { mode, .. }] = &postinst(text).actions[..] else {
+        panic!()
+    };
+    assert_eq!(*mode, None);
+    assert_eq!(left(text), [2, 3]);
+}
+
+#[test]
+fn the_digest_covers_the_functions_that_residue_calls() {
+    let text =
+        |body: &str| format!("inner() {{ {body}; }}\nouter() {{ inner; }}\nif [ -e /x ]; then outer; fi\n");
+    assert_ne!(digest(&text("rm /etc/a/b")), digest(&text("rm /etc/a/c")));
+}
+
+#[test]
+fn the_digest_covers_the_words_of_loops_and_what_is_read_or_set() {
+    let looped = |words: &str| format!("for x in {words}; do\n  frobnicate $x\ndone\n");
+    assert_ne!(digest(&looped("a b")), digest(&looped("a c")));
+    let read = |text: &str| format!("read x <<EOF\n{text}\nEOF\nfrobnicate $x\n");
+    assert_ne!(digest(&read("a")), digest(&read("b")));
+    let set = |text: &str| format!("set -- {text}\nfrobnicate \"$@\"\n");
+    assert_ne!(digest(&set("a")), digest(&set("b")));
+}
+
+#[test]
+fn a_review_drops_the_actions_that_it_names_and_no_other() {
+    let review = reviewed::Review {
+        package: "p".into(),
+        script: ScriptKind::Postinst,
+        residue: Vec::new(),
+        verdict: String::new(),
+        actions: vec![own("/c", "644")],
+        drops: vec![own("/a", "644")],
+    };
+    let recognised = vec![own("/a", "644"), own("/a", "600"), own("/b", "644")];
+    let left = review.replace(recognised);
+    assert_eq!(left, [own("/a", "600"), own("/b", "644"), own("/c", "644")]);
+}
+
+#[test]
+fn whether_an_account_exists_is_only_certain_when_base_passwd_or_the_script_makes_it() {
+    assert_eq!(
+        actions("if getent group sudo >/dev/null; then chgrp sudo /usr/bin/x; fi").len(),
+        1
+    );
+    let text = "if getent group other >/dev/null; then\n  chgrp other /usr/bin/x\nfi";
+    assert_eq!(left(text), [1, 2, 3]);
+    let text = "if ! getent group own; then addgroup --system own; fi\nif getent group own; then chgrp own /usr/bin/x; fi";
+    assert_eq!(actions(text).len(), 2);
+    assert_eq!(left("if id other >/dev/null; then rm /etc/x/y; fi"), [1]);
+}
+
+#[test]
+fn a_system_users_home_is_made_unless_the_script_says_otherwise() {
+    let folder = |text: &str| {
+        actions(text).into_iter().find_map(|action| match action {
+            Action::Directory {
+                path, user, group, ..
+            } => Some((path, user, group)),
+            _ => None,
+        })
+    };
+    let made = |group: &str| Some(("/var/lib/x".to_owned(), "x".to_owned(), group.to_owned()));
+    assert_eq!(folder("adduser --system --home /var/lib/x x"), made("nogroup"));
+    assert_eq!(folder("adduser --system --group --home /var/lib/x x"), made("x"));
+    assert_eq!(
+        folder("adduser --system --no-create-home --home /var/lib/x x"),
+        None
+    );
+    assert_eq!(folder("adduser --system --home /nonexistent x"), None);
+    assert_eq!(folder("useradd -r -d /var/lib/x x"), None);
+}
+
+#[test]
+fn useradd_has_its_own_defaults() {
+    let [Action::SystemUser { home, shell, .. }] = &actions("useradd -r x")[..] else {
+        panic!()
+    };
+    assert_eq!(
+        (home.as_deref(), shell.as_deref()),
+        (Some("/home/x"), Some("/bin/sh"))
+    );
+}
+
+#[test]
+fn a_local_variable_is_what_it_was_after_the_call() {
+    let text = "dir=/var/lib/a\nf() {\n  local dir=/var/lib/b\n}\nf\nmkdir -p $dir";
+    assert!(matches!(&actions(text)[..], [Action::Directory { path, .. }] if path == "/var/lib/a"));
+}
+
+#[test]
+fn every_positional_parameter_is_unknown_after_set_and_shift() {
+    for change in ["set -- a b c d e", "shift"] {
+        let text = format!("f() {{\n  {change}\n  [ -z \"$5\" ] || rm /etc/x/y\n}}\nf");
+        assert!(left(&text).contains(&3), "{change}");
+    }
+}
+
+#[test]
+fn an_answer_of_debconf_is_unknown() {
+    assert_eq!(
+        left("RET=no\ndb_get x/y\n[ \"$RET\" = no ] || rm /etc/x/y"),
+        [1, 2, 3]
+    );
+    assert_eq!(
+        left("RET=no\ndb_metaget x y\n[ \"$RET\" = no ] || rm /etc/x/y").len(),
+        3
+    );
+}
+
+#[test]
+fn what_acts_on_a_running_system_may_fail() {
+    assert_eq!(left("modprobe x || rm /etc/x/y"), [1]);
+    assert_eq!(left("systemctl restart x || rm /etc/x/y"), [1]);
+    assert_eq!(left("invoke-rc.d x start || exit 1"), [] as [usize; 0]);
+}
+
+#[test]
+fn commands_with_other_options_than_the_known_are_residue() {
+    for text in [
+        "pam-auth-update --remove x",
+        "pam-auth-update --enable x",
+        "update-rc.d x disable",
+        "systemctl --runtime enable x.service",
+        "systemctl --root /x enable x.service",
+        "umask 077",
+        "mkdir -p -m 700 /var/lib/x",
+        "dpkg-divert --package other --rename --divert /usr/bin/y /usr/bin/x",
+        "dpkg-divert --local --rename --divert /usr/bin/y /usr/bin/x",
+        "[ \"$(dpkg-divert --truename /usr/bin/x)\" != /usr/bin/x ] && rm /etc/x/y",
+        "[ -z \"$(dpkg-divert --listpackage /usr/bin/x)\" ] || rm /etc/x/y",
+    ] {
+        assert_eq!(left(text), [1], "{text}");
+    }
+    for text in [
+        "pam-auth-update --package --root \"$DPKG_ROOT\"",
+        "/usr/sbin/update-rc.d x defaults",
+    ] {
+        assert_eq!(actions(text), [], "{text}");
+    }
+    let user = Action::EnableUserUnit {
+        unit: "x.socket".into(),
+    };
+    assert_eq!(actions("systemctl --global enable x.socket"), [user]);
+}
+
+#[test]
+fn an_init_script_without_a_unit_is_found_by_any_name_of_the_command() {
+    let bytes = b"#!/bin/sh\n/usr/sbin/update-rc.d a defaults\n";
+    let script = Script {
+        package: "p",
+        architecture: Architecture::X86_64,
+        kind: ScriptKind::Postinst,
+        bytes,
+        init_only: &["a".to_owned()],
+    };
+    assert!(analyse(&script).residue.is_some());
+}
+
+#[test]
+fn a_folder_gets_what_the_command_gives_it() {
+    let text = "install -d -m 0750 -g adm /var/log/x\nucf /usr/share/x/default /etc/x";
+    let [
+        Action::Directory { mode: made, .. },
+        Action::Own {
+            user, group, mode, ..
+        },
+        Action::Copy { mode: copied, .. },
+    ] = &actions(text)[..]
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (made.as_str(), user, group.as_deref()),
+        ("0750", &None, Some("adm"))
+    );
+    assert_eq!((mode.as_deref(), copied), (Some("0750"), &None));
+}
