@@ -4,11 +4,12 @@ use super::{edit, error::FinishError, inputs::Inputs};
 use crate::tree::{Entry, Tree, TreePath};
 
 /// Mount points and folders that must exist, with their modes: nobody can make them on a read-only root.
-const DIRECTORIES: [(&str, u16); 15] = [
+const DIRECTORIES: [(&str, u16); 21] = [
     ("boot", 0o755),
     ("dev", 0o755),
     ("efi", 0o755),
     ("etc", 0o755),
+    ("etc/opt", 0o755),
     ("media", 0o755),
     ("proc", 0o555),
     ("run", 0o755),
@@ -16,9 +17,14 @@ const DIRECTORIES: [(&str, u16); 15] = [
     ("tmp", 0o1777),
     ("usr/local/bin", 0o755),
     ("usr/local/etc", 0o755),
+    ("usr/local/games", 0o755),
+    ("usr/local/include", 0o755),
     ("usr/local/lib", 0o755),
+    ("usr/local/libexec", 0o755),
     ("usr/local/sbin", 0o755),
     ("usr/local/share", 0o755),
+    ("usr/local/share/man", 0o755),
+    ("usr/local/src", 0o755),
     ("var", 0o755),
 ];
 
@@ -32,7 +38,11 @@ const IN_VAR: [(&str, &str, u16); 5] = [
 ];
 
 /// Log files that must exist to be written.
-const LOGS: &str = "f /var/log/btmp 0660 root utmp -\nf /var/log/wtmp 0664 root utmp -\n";
+const LOGS: &str = "f /var/log/btmp 0660 root utmp -\nf /var/log/lastlog 0664 root utmp -\n\
+                    f /var/log/wtmp 0664 root utmp -\n";
+
+/// Folders of other architectures' libraries, which are aliases like /lib where they exist.
+const LIBRARIES: [&str; 4] = ["lib32", "lib64", "libo32", "libx32"];
 
 const HOSTS: &str = "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n\
                      ff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n";
@@ -115,6 +125,12 @@ fn links(tree: &mut Tree) -> Result<(), FinishError> {
         ("var/run", "../run"),
         ("var/lock", "../run/lock"),
     ];
+    let aliases = LIBRARIES.map(|name| (name, format!("usr/{name}")));
+    for (name, target) in &aliases {
+        if tree.contains(target) && !tree.contains(name) {
+            wanted.push((name, target));
+        }
+    }
     if tree.contains("usr/share/zoneinfo/Etc/UTC") {
         wanted.push(("etc/localtime", "../usr/share/zoneinfo/Etc/UTC"));
     }
@@ -194,5 +210,23 @@ mod tests {
             "../run/systemd/resolve/stub-resolv.conf"
         );
         assert!(!tree.contains("etc/localtime"));
+    }
+
+    #[test]
+    fn folders_that_base_files_makes_and_aliases_of_library_folders_are_there() {
+        let tree = finished(&[("usr/lib32/libx.so", "")]);
+        for path in [
+            "etc/opt",
+            "usr/local/games",
+            "usr/local/libexec",
+            "usr/local/share/man",
+            "usr/local/src",
+        ] {
+            assert!(tree.get(path).unwrap().is_directory(), "{path}");
+        }
+        assert_eq!(target(&tree, "lib32"), "usr/lib32");
+        assert!(!tree.contains("libx32"));
+        let lines = testing::text(&tree, "usr/lib/tmpfiles.d/outcrop-base.conf");
+        assert!(lines.contains("f /var/log/lastlog 0664 root utmp -"));
     }
 }

@@ -1,7 +1,11 @@
 //! The last look at the tree: what makes a device unsafe or unbootable must not get past it; what an auditor wants to
 //! see is listed.
 
+mod layered;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+use outcrop_release::arch::Architecture;
 
 use super::{actions::CAPABILITY_ATTRIBUTE, edit, error::FinishError, inputs::Inputs, report::Privilege};
 use crate::tree::{Entry, Node, Tree, TreePath};
@@ -24,19 +28,22 @@ const OTHERS_WRITE: u16 = 0o002;
 ///
 /// # Errors
 /// [`FinishError::Check`] says what is wrong.
-pub(super) fn run(tree: &Tree) -> Result<Vec<(TreePath, Privilege)>, FinishError> {
+pub(super) fn run(tree: &Tree, inputs: &Inputs<'_>) -> Result<Vec<(TreePath, Privilege)>, FinishError> {
     for (path, package) in REQUIRED {
         let path: TreePath = path.parse().map_err(FinishError::Path)?;
         if edit::resolve(tree, &path).is_none() {
             return Err(FinishError::Missing { path, package });
         }
     }
-    for link in LINKS {
+    let loader = (inputs.architecture == Architecture::X86_64).then_some("lib64");
+    for link in LINKS.into_iter().chain(loader) {
         if !matches!(tree.get(link).map(|entry| &entry.node), Some(Node::Symlink(_))) {
             return Err(FinishError::Check(format!("/{link} is no link into /usr")));
         }
     }
-    no_passwords(tree)?;
+    no_passwords(tree, "etc/passwd", &["x", "*", "!"])?;
+    no_passwords(tree, "etc/shadow", &[])?;
+    layered::run(tree, inputs)?;
     if !edit::names_in(tree, "etc/udev/hwdb.d", ".hwdb").is_empty() {
         return Err(FinishError::Check(
             "/etc/udev/hwdb.d has files, but images have no hardware database".to_owned(),
@@ -50,20 +57,23 @@ pub(super) fn run(tree: &Tree) -> Result<Vec<(TreePath, Privilege)>, FinishError
     Ok(privileged)
 }
 
-/// No password in /etc/shadow, whoever wrote it: a hash in an image is the same on every device.
-fn no_passwords(tree: &Tree) -> Result<(), FinishError> {
-    let path = "etc/shadow".parse().map_err(FinishError::Path)?;
+/// No password in `file`, whoever wrote it: a hash in an image is the same on every device. `words` are what stands for a
+/// password; without any, all that no password matches.
+fn no_passwords(tree: &Tree, file: &str, words: &[&str]) -> Result<(), FinishError> {
+    let path = file.parse().map_err(FinishError::Path)?;
     let text = edit::read_text(tree, &path)?.unwrap_or_default();
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !line.is_empty()) {
         let mut fields = line.split(':');
         let (name, password) = (
             fields.next().unwrap_or_default(),
             fields.next().unwrap_or_default(),
         );
-        if !password.starts_with(['*', '!']) || password.contains('$') {
-            return Err(FinishError::Check(format!(
-                "account {name} has a password in /etc/shadow, or none at all"
-            )));
+        let locked = password.starts_with(['*', '!']) && !password.contains('$');
+        if !(locked || words.contains(&password)) {
+            return Err(FinishError::Layered {
+                what: format!("account {name} has a password in /{file}, or none at all"),
+                help: "leave the file to Outcrop: people log in with the keys in [users.NAME] ssh-keys",
+            });
         }
     }
     Ok(())
@@ -139,11 +149,12 @@ mod tests {
             ("usr/lib/systemd/systemd", ""),
             ("usr/bin/udevadm", ""),
             ("usr/bin/su", ""),
-            ("etc/passwd", ""),
-            ("etc/machine-id", ""),
+            ("etc/passwd", "root:x:0:0:root:/root:/bin/bash\n"),
+            ("etc/machine-id", "uninitialized\n"),
+            ("usr/lib/os-release", "IMAGE_ID=edge\nIMAGE_VERSION=\"0.1.0\"\n"),
             ("etc/shadow", "root:!*:::::::\nme:*:::::::\n"),
         ]);
-        for link in LINKS {
+        for link in LINKS.into_iter().chain(["lib64"]) {
             edit::link(&mut tree, link, &format!("usr/{link}")).unwrap();
         }
         tree
@@ -153,7 +164,8 @@ mod tests {
     fn privileged_files_are_listed() {
         let mut tree = sound();
         tree.metadata_mut("usr/bin/su").unwrap().mode = 0o4755;
-        let listed = run(&tree).unwrap();
+        let recipe = testing::recipe();
+        let listed = run(&tree, &testing::inputs(&recipe)).unwrap();
         let bits = Privilege::Bits {
             mode: 0o4755,
             uid: 0,
@@ -167,7 +179,8 @@ mod tests {
         let refused = |change: &dyn Fn(&mut Tree)| {
             let mut tree = sound();
             change(&mut tree);
-            run(&tree).unwrap_err().to_string()
+            let recipe = testing::recipe();
+            run(&tree, &testing::inputs(&recipe)).unwrap_err().to_string()
         };
         let password =
             |text: &'static str| move |tree: &mut Tree| edit::write_text(tree, "etc/shadow", text).unwrap();
@@ -177,6 +190,15 @@ mod tests {
                 "{text}"
             );
         }
+        for text in [
+            "root::0:0:root:/root:/bin/bash\n",
+            "root:$y$x:0:0:root:/root:/bin/bash\n",
+        ] {
+            let passwd = |tree: &mut Tree| edit::write_text(tree, "etc/passwd", text).unwrap();
+            assert!(refused(&passwd).contains("/etc/passwd"), "{text}");
+        }
+        let loader = refused(&|tree| edit::remove(tree, "lib64").unwrap());
+        assert!(loader.ends_with("/lib64 is no link into /usr"), "{loader}");
         let writable = refused(&|tree| tree.metadata_mut("usr/bin/su").unwrap().mode = 0o666);
         assert!(
             writable.ends_with("/usr/bin/su can be written by everybody (mode 0666)"),

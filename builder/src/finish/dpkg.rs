@@ -1,6 +1,6 @@
 //! The package database, below /usr, so that scanners see what is installed.
 //!
-//! Formats: dpkg(1) `status`, `info/PACKAGE.list`, `.md5sums`, `.conffiles`. It is a record, not for changing packages:
+//! Formats: dpkg(1) `status`, `arch-native`, `info/PACKAGE.list`, `.md5sums`, `.conffiles`. It is a record, not for changing packages:
 //! the root is read-only. The list files name what is really in the image.
 
 use std::{
@@ -90,6 +90,8 @@ fn conffiles(tree: &Tree, package: &InstalledPackage) -> Result<String, FinishEr
 /// When a file is where a folder must be.
 pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>, status: &str) -> Result<(), FinishError> {
     edit::write_text(tree, &format!("{DATABASE}/status"), status)?;
+    let native = format!("{}\n", inputs.architecture.debian());
+    edit::write_text(tree, &format!("{DATABASE}/arch-native"), &native)?;
     for package in inputs.packages {
         for (suffix, text) in lists(tree, package) {
             let path = format!("{DATABASE}/info/{}.{suffix}", qualified(package));

@@ -87,6 +87,19 @@ pub enum FinishError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// A tmpfiles.d line for the read-only root.
+    #[error("{path}: can't carry out the line {line:?}: {reason}")]
+    #[diagnostic(help(
+        "an overlay with a file of the same name in etc/tmpfiles.d replaces it; make the path with [[files]] or an overlay"
+    ))]
+    Tmpfiles {
+        /// The file with the line.
+        path: TreePath,
+        /// The line.
+        line: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// systemd units.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -106,6 +119,15 @@ pub enum FinishError {
     /// Something in the finished tree would make the device unsafe or unbootable.
     #[error("the finished image is not acceptable: {0}")]
     Check(String),
+    /// The same, where the recipe's own files are the likely cause.
+    #[error("the finished image is not acceptable: {what}")]
+    #[diagnostic(help("{help}"))]
+    Layered {
+        /// What is wrong.
+        what: String,
+        /// What to do.
+        help: &'static str,
+    },
 }
 
 /// What is wrong with accounts.
@@ -349,7 +371,8 @@ impl FinishError {
             | Self::Layer { .. }
             | Self::Unit(_)
             | Self::Missing { .. }
-            | Self::Check(_) => FailureClass::Input,
+            | Self::Check(_)
+            | Self::Layered { .. } => FailureClass::Input,
             Self::Accounts(AccountError::Master(_)) => FailureClass::Package,
             Self::Accounts(_) => FailureClass::Input,
             Self::Kernel(error) => error.class(),

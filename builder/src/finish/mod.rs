@@ -12,6 +12,7 @@
 //! | `pam` | /etc/pam.d/common-* | pam-auth-update |
 //! | `nsswitch` | /etc/nsswitch.conf with the installed modules | libc-bin, libnss-* |
 //! | `base-files` | folders, mount points, links into /var, machine-id, hosts, locale, time zone | base-files, systemd, tzdata |
+//! | `tmpfiles` | tmpfiles.d lines for paths of the read-only root | systemd-tmpfiles |
 //! | `kernel` | kernel image out, modules selected, unpacked, indexed | linux-image, depmod |
 //! | `units` | enablement links, masks, default target | deb-systemd-helper, systemctl preset |
 //! | `libraries` | no ld.so.cache, and nothing that would need one | ldconfig |
@@ -45,6 +46,7 @@ mod shells;
 mod suggest;
 #[cfg(test)]
 mod testing;
+mod tmpfiles;
 mod trim;
 mod units;
 mod var;
@@ -75,6 +77,7 @@ pub fn finish(mut tree: Tree, inputs: &Inputs<'_>) -> Result<Finished, FinishErr
     pam::run(&mut tree)?;
     nsswitch::run(&mut tree, inputs.architecture)?;
     base_files::run(&mut tree, inputs)?;
+    tmpfiles::run(&mut tree, &accounts)?;
     let kernel = kernel::run(&mut tree, inputs)?;
     let units = units::run(&mut tree, inputs)?;
     libraries::run(&mut tree, inputs.architecture)?;
@@ -85,7 +88,7 @@ pub fn finish(mut tree: Tree, inputs: &Inputs<'_>) -> Result<Finished, FinishErr
     var::run(&mut tree, &accounts)?;
     let report = Report {
         package_bytes: check::package_bytes(&tree, inputs, "usr/lib/modules/"),
-        privileged: check::run(&tree)?,
+        privileged: check::run(&tree, inputs)?,
         enabled: units.links.into_iter().collect(),
         masked: units.masked,
         accounts: accounts::numbers_by_name(&accounts),

@@ -72,6 +72,11 @@ impl Profile {
             .map(|(_, lines)| lines.as_slice())
     }
 
+    fn conflicts(&self, name: &str) -> bool {
+        self.value("Conflicts")
+            .is_some_and(|names| names.split(',').any(|other| other.trim() == name))
+    }
+
     fn value(&self, key: &str) -> Option<&str> {
         self.lines(key)?.first().map(String::as_str)
     }
@@ -108,8 +113,21 @@ fn enabled_profiles(tree: &Tree) -> Result<Vec<Profile>, FinishError> {
             profiles.push(profile);
         }
     }
-    profiles.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.name.cmp(&b.name)));
-    Ok(profiles)
+    profiles.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| b.name.cmp(&a.name)));
+    Ok(without_conflicts(profiles))
+}
+
+/// Takes out what a profile before it names in `Conflicts`.
+fn without_conflicts(profiles: Vec<Profile>) -> Vec<Profile> {
+    let mut kept: Vec<Profile> = Vec::new();
+    for profile in profiles {
+        if kept.iter().any(|other| other.conflicts(&profile.name)) {
+            continue;
+        }
+        kept.retain(|other| !profile.conflicts(&other.name));
+        kept.push(profile);
+    }
+    kept
 }
 
 fn parse(name: &str, text: &str) -> Result<Profile, &'static str> {
@@ -173,11 +191,13 @@ fn block_lines(target: &Target, profiles: &[Profile], kind: &str) -> String {
         lines.extend(own.iter().map(String::as_str));
     }
     let column = target.kind.to_lowercase();
+    // Behind the primary block stands the frame's deny; behind the additional one nothing.
+    let behind = usize::from(kind == "Primary");
     let numbered = lines
         .iter()
         .rev()
         .enumerate()
-        .map(|(after, line)| jump(line, after + 1));
+        .map(|(after, line)| jump(line, after + behind));
     let mut result: Vec<String> = numbered.map(|line| format!("{column}\t{line}\n")).collect();
     result.reverse();
     if kind == "Primary" && result.is_empty() && target.kind == "Session" {
@@ -193,7 +213,7 @@ fn takes_part(profile: &Profile, target: &Target, kind: &str) -> bool {
         && !(target.noninteractive && interactive_only)
 }
 
-/// `end` in a control field becomes a jump over the `after` lines up to and with the frame's deny.
+/// `end` in a control field becomes a jump over the `after` lines to the end of the block, or over the frame's deny.
 fn jump(line: &str, after: usize) -> String {
     let Some((control, rest)) = line.strip_prefix('[').and_then(|line| line.split_once(']')) else {
         return line.to_owned();
@@ -272,6 +292,27 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "/usr/share/pam-configs/x is no PAM profile: its priority is no number"
+        );
+    }
+
+    #[test]
+    fn equals_stand_by_descending_name_an_additional_end_stays_in_the_block_and_conflicts_are_left_out() {
+        let additional = |name: &str, more: &str| {
+            format!(
+                "Name: {name}\nDefault: yes\nPriority: 1\n{more}Auth-Type: Additional\nAuth:\n\t[success=end default=ignore]\tpam_{name}.so\n"
+            )
+        };
+        let mut tree = testing::tree(&[
+            ("usr/share/pam-configs/a", &additional("a", "")),
+            ("usr/share/pam-configs/b", &additional("b", "Conflicts: c, x\n")),
+            ("usr/share/pam-configs/c", &additional("c", "")),
+            ("usr/share/pam/common-auth", FRAME),
+        ]);
+        run(&mut tree).unwrap();
+        assert_eq!(
+            testing::text(&tree, "etc/pam.d/common-auth"),
+            "# frame\nauth\trequisite\tpam_deny.so\nauth\t[success=1 default=ignore]\tpam_b.so\n\
+             auth\t[success=0 default=ignore]\tpam_a.so\n"
         );
     }
 }

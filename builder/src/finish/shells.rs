@@ -24,7 +24,10 @@ pub(super) fn run(tree: &mut Tree, packages: &[InstalledPackage]) -> Result<(), 
             .lines()
             .filter_map(|line| line.split('#').next())
             .map(str::trim);
-        shells.extend(lines.filter(|line| line.starts_with('/')).map(str::to_owned));
+        for shell in lines.filter(|line| line.starts_with('/')) {
+            shells.extend(real_path(tree, shell)?);
+            shells.insert(shell.to_owned());
+        }
     }
     for action in packages.iter().flat_map(|package| &package.actions) {
         if let Action::Shell { path } = action {
@@ -39,6 +42,15 @@ pub(super) fn run(tree: &mut Tree, packages: &[InstalledPackage]) -> Result<(), 
         }
     }
     edit::write_text(tree, "etc/shells", &text)
+}
+
+/// The shell's path with the links of its folder followed: `/usr/bin/sh` for `/bin/sh`. `update-shells` adds it too.
+fn real_path(tree: &Tree, shell: &str) -> Result<Option<String>, FinishError> {
+    let Some((folder, name)) = shell.rsplit_once('/').filter(|(folder, _)| !folder.is_empty()) else {
+        return Ok(None);
+    };
+    let real = edit::resolve(tree, &edit::tree_path(folder)?);
+    Ok(real.map(|real| format!("/{}/{name}", real.as_str())))
 }
 
 fn lists(tree: &Tree) -> Vec<TreePath> {
@@ -68,11 +80,12 @@ mod tests {
             ("usr/bin/bash", ""),
             ("usr/bin/zsh", ""),
         ]);
+        edit::link(&mut tree, "bin", "usr/bin").unwrap();
         let shell = Action::Shell {
             path: "/usr/bin/zsh".to_owned(),
         };
         run(&mut tree, &[testing::package("zsh", vec![shell])]).unwrap();
-        let expected = "# /etc/shells: valid login shells\n/bin/bash\n/bin/sh\n/usr/bin/zsh\n";
+        let expected = "# /etc/shells: valid login shells\n/bin/bash\n/bin/sh\n/usr/bin/bash\n/usr/bin/sh\n/usr/bin/zsh\n";
         assert_eq!(testing::text(&tree, "etc/shells"), expected);
     }
 }

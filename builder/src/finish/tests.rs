@@ -32,7 +32,7 @@ fn composed() -> Tree {
         ("etc/x.conf", "shipped"),
         ("var/lib/x/state", "s"),
     ]);
-    for link in ["bin", "lib", "sbin"] {
+    for link in ["bin", "lib", "lib64", "sbin"] {
         edit::link(&mut tree, link, &format!("usr/{link}")).unwrap();
     }
     tree

@@ -9,14 +9,12 @@ use std::{
     fmt::Write as _,
 };
 
-use super::{accounts::Accounts, dpkg, edit, error::FinishError};
+use super::{accounts::Accounts, dpkg, edit, error::FinishError, tmpfiles};
 use crate::tree::{Entry, Metadata, Node, Tree, TreePath};
 
 /// Where systemd looks for what `C` copies when the line gives no source.
 const FACTORY: &str = "usr/share/factory";
 const LINES: &str = "usr/lib/tmpfiles.d/outcrop-var.conf";
-/// tmpfiles.d folders, the strongest first.
-const TMPFILES: [&str; 2] = ["etc/tmpfiles.d", "usr/lib/tmpfiles.d"];
 
 /// Moves the content of /var.
 ///
@@ -108,7 +106,7 @@ impl<'a> Names<'a> {
 /// ignored with a warning at every boot.
 fn paths_in_tmpfiles(tree: &Tree) -> Result<BTreeSet<String>, FinishError> {
     let mut found = BTreeSet::new();
-    for path in edit::drop_ins(tree, &TMPFILES, ".conf") {
+    for path in edit::drop_ins(tree, &tmpfiles::FOLDERS, ".conf") {
         let text = edit::read_text(tree, &path)?.unwrap_or_default();
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let mut words = line.split_whitespace();

@@ -198,7 +198,7 @@ fn user_line(line: &str) -> Result<User, AccountError> {
         gecos: gecos.to_owned(),
         home: home.to_owned(),
         shell: shell.to_owned(),
-        lock: Lock::Locked,
+        lock: Lock::NoPassword, // shadowconfig(8) takes the master's `*` over
     })
 }
 
@@ -239,7 +239,7 @@ mod tests {
             Accounts::from_masters("root:*:0:0:root:/root:/bin/bash\n", "root:*:0:\nadm:*:4:\n").unwrap();
         accounts.add_member("root", "adm").unwrap();
         assert_eq!(accounts.passwd(), "root:x:0:0:root:/root:/bin/bash\n");
-        assert_eq!(accounts.shadow(), "root:!*:::::::\n");
+        assert_eq!(accounts.shadow(), "root:*:::::::\n");
         assert_eq!(accounts.group_file(), "root:x:0:\nadm:x:4:root\n");
         assert_eq!(accounts.gshadow(), "root:!*::\nadm:!*::root\n");
     }

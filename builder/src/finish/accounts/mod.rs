@@ -201,6 +201,9 @@ fn write(tree: &mut Tree, accounts: &Accounts) -> Result<(), FinishError> {
     let shadow = accounts.group("shadow").map_or(0, |group| group.gid);
     edit::write_text(tree, "etc/passwd", &accounts.passwd())?;
     edit::write_text(tree, "etc/group", &accounts.group_file())?;
+    // base-passwd's postinst makes them: nobody has further numbers.
+    edit::write_text_if_missing(tree, "etc/subuid", "")?;
+    edit::write_text_if_missing(tree, "etc/subgid", "")?;
     for (path, text) in [
         ("etc/shadow", accounts.shadow()),
         ("etc/gshadow", accounts.gshadow()),

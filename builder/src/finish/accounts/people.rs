@@ -17,6 +17,8 @@ use crate::{
 const KEYS: &str = "etc/ssh/authorized_keys.d";
 /// Tells sshd so.
 const SSHD: &str = "etc/ssh/sshd_config.d/10-outcrop-keys.conf";
+/// Lets root in with keys; sshd takes the first value that it reads, and `10-outcrop.conf` says no.
+const SSHD_ROOT: &str = "etc/ssh/sshd_config.d/05-outcrop-root.conf";
 /// Makes the homes on the device.
 const HOMES: &str = "usr/lib/tmpfiles.d/outcrop-homes.conf";
 
@@ -52,6 +54,12 @@ pub(super) fn add(
     if tree.contains("usr/sbin/sshd") {
         let text = "AuthorizedKeysFile /etc/ssh/authorized_keys.d/%u .ssh/authorized_keys\n";
         edit::write_text_if_missing(tree, SSHD, text)?;
+        let root_has_keys = people
+            .iter()
+            .any(|(name, person)| name.as_str() == "root" && !person.ssh_keys.is_empty());
+        if root_has_keys {
+            edit::write_text(tree, SSHD_ROOT, "PermitRootLogin prohibit-password\n")?;
+        }
     }
     Ok(())
 }

@@ -136,6 +136,28 @@ fn people_get_a_home_in_var_keys_in_etc_and_no_password() {
 }
 
 #[test]
+fn root_may_log_in_with_keys_when_the_recipe_gives_it_some_and_nobody_has_further_numbers() {
+    let mut recipe = testing::recipe();
+    let config = "etc/ssh/sshd_config.d/05-outcrop-root.conf";
+    let tree = finished(&[("usr/sbin/sshd", "x")], &recipe, Vec::new()).unwrap();
+    assert!(!tree.contains(config));
+    assert_eq!(
+        testing::text(&tree, "etc/subuid") + &testing::text(&tree, "etc/subgid"),
+        ""
+    );
+    let root = Person {
+        ssh_keys: person().ssh_keys,
+        ..Person::default()
+    };
+    recipe.users.insert("root".to_owned(), root);
+    let tree = finished(&[("usr/sbin/sshd", "x")], &recipe, Vec::new()).unwrap();
+    assert_eq!(
+        testing::text(&tree, config),
+        "PermitRootLogin prohibit-password\n"
+    );
+}
+
+#[test]
 fn an_unknown_group_or_shell_of_a_person_is_refused() {
     let mut recipe = testing::recipe();
     recipe.users.insert(

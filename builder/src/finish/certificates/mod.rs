@@ -33,17 +33,25 @@ pub(super) fn run(tree: &mut Tree) -> Result<(), FinishError> {
         .map(|authority| authority.pem.as_str())
         .collect();
     edit::write_text(tree, &format!("{TARGET}/ca-certificates.crt"), &bundle)?;
-    let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
-    for authority in &authorities {
+    // Of equal names the recipe's own wins, and of equal certificates one is hashed, as by `openssl rehash`.
+    let by_name: BTreeMap<&str, &Authority> = authorities
+        .iter()
+        .map(|authority| (authority.name.as_str(), authority))
+        .collect();
+    let mut hashed: BTreeMap<u32, Vec<&str>> = BTreeMap::new();
+    for authority in by_name.into_values() {
         let name = format!("{}.pem", authority.name);
         edit::link(
             tree,
             &format!("{TARGET}/{name}"),
             &format!("/{}", authority.path.as_str()),
         )?;
-        let count = taken.entry(authority.hash).or_default();
-        edit::link(tree, &format!("{TARGET}/{:08x}.{count}", authority.hash), &name)?;
-        *count += 1;
+        let same = hashed.entry(authority.hash).or_default();
+        if !same.contains(&authority.pem.as_str()) {
+            let number = same.len();
+            edit::link(tree, &format!("{TARGET}/{:08x}.{number}", authority.hash), &name)?;
+            same.push(&authority.pem);
+        }
     }
     Ok(())
 }
@@ -55,7 +63,7 @@ struct Authority {
     hash: u32,
 }
 
-/// All authorities, by file name.
+/// All authorities, by file name; among equals the package's first.
 fn read(tree: &Tree) -> Result<Vec<Authority>, FinishError> {
     let mut authorities = Vec::new();
     for source in SOURCES {
@@ -82,7 +90,7 @@ fn authority(tree: &Tree, name: &str, path: &TreePath) -> Result<Authority, Fini
         path: path.clone(),
         reason,
     })?;
-    let name = name.replace([' ', '(', ')'], "_").replace(',', "_");
+    let name = name.replace([' ', ','], "_").replace(['(', ')'], "=");
     let pem = format!("{}\n", text.trim_end());
     Ok(Authority {
         name,

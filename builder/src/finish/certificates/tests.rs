@@ -71,6 +71,22 @@ fn bundle_and_links_are_those_of_openssl_rehash_and_equal_subjects_get_their_own
 }
 
 #[test]
+fn of_equal_names_and_of_equal_certificates_one_is_linked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, hash) = authority(folder.path(), "/CN=Same");
+    let (two, _) = authority(folder.path(), "/CN=Same");
+    let mut tree = testing::tree(&[
+        ("usr/share/ca-certificates/mozilla/A (x).crt", &one),
+        ("usr/local/share/ca-certificates/A (x).crt", &two),
+        ("usr/local/share/ca-certificates/B.crt", &two),
+    ]);
+    run(&mut tree).unwrap();
+    assert_eq!(testing::text(&tree, "etc/ssl/certs/A_=x=.pem"), two);
+    assert_eq!(testing::text(&tree, &format!("etc/ssl/certs/{hash:08x}.0")), two);
+    assert!(!tree.contains(&format!("etc/ssl/certs/{hash:08x}.1")));
+}
+
+#[test]
 fn a_file_that_is_no_certificate_is_refused_by_its_path() {
     let text = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
     for (text, message) in [
