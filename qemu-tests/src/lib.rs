@@ -4,6 +4,7 @@
 //! ([`Monitor`]) and a disk that the scenario owns ([`Disk`]). Whatever ends a scenario, QEMU ends with it, and a
 //! time-out's error holds the console's last lines.
 
+pub mod build;
 pub mod console;
 pub mod disk;
 pub mod error;

@@ -7,84 +7,9 @@
     reason = "tests fail by panicking"
 )]
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::process::Command;
 
-use outcrop_release::digest::FileDigest;
-
-/// A build in a folder of its own, with a store of its own, so that nothing is taken from another build.
-struct Build {
-    folder: tempfile::TempDir,
-}
-
-impl Build {
-    fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .permissions(fs_mode(0o755))
-            .tempdir()
-            .unwrap();
-        let build = Self { folder };
-        for name in ["cache", "out", "recipes", "device"] {
-            fs::create_dir(build.path(name)).unwrap();
-        }
-        copy(&packages(), &build.path("cache"));
-        copy(&project().join("recipes/."), &build.path("recipes"));
-        copy(
-            &PathBuf::from(variable("OUTCROP_DEVICE_PROGRAMS")).join("."),
-            &build.path("device"),
-        );
-        copy(&PathBuf::from(variable("OUTCROP")), &build.path("outcrop"));
-        build
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn arguments(&self) -> Vec<String> {
-        let text = |name: &str| self.path(name).display().to_string();
-        let mut words = vec![
-            text("outcrop"),
-            "build".to_owned(),
-            "--offline".to_owned(),
-            text("recipes/edge.toml"),
-        ];
-        for (option, name) in [
-            ("--output", "out"),
-            ("--cache-dir", "cache"),
-            ("--device-programs", "device"),
-        ] {
-            words.extend([option.to_owned(), text(name)]);
-        }
-        words
-    }
-
-    fn run(&self, command: &mut Command) -> BTreeMap<String, FileDigest> {
-        let output = command
-            .output()
-            .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        assert!(
-            output.status.success(),
-            "{command:?}\n{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        self.digests()
-    }
-
-    /// Every output file with its digest.
-    fn digests(&self) -> BTreeMap<String, FileDigest> {
-        let files = fs::read_dir(self.path("out")).unwrap();
-        let digest = |entry: std::io::Result<fs::DirEntry>| {
-            let entry = entry.unwrap();
-            (entry.file_name().into_string().unwrap(), sha256(&entry.path()))
-        };
-        files.map(digest).collect()
-    }
-}
+use outcrop_qemu::build::{Build, as_nobody, as_root};
 
 #[test]
 fn two_builds_that_differ_in_all_but_the_recipe_are_byte_identical_for_both_architectures() {
@@ -109,7 +34,7 @@ fn two_builds_that_differ_in_all_but_the_recipe_are_byte_identical_for_both_arch
     other
         .arg(format!("HOME={}", second.path("cache").display()))
         .args(["sh", "-c", script, "sh"]);
-    own_by_nobody(second.folder.path());
+    second.own_by_nobody();
     let two = second.run(other.args(second.arguments()));
     let names: Vec<&str> = one.keys().map(String::as_str).collect();
     assert!(
@@ -124,24 +49,10 @@ fn nobody_without_capabilities_namespaces_or_new_privileges_builds_the_same_byte
     let (privileged, unprivileged) = (Build::new(), Build::new());
     let words = privileged.arguments();
     let one = privileged.run(Command::new(&words[0]).args(&words[1..]));
-    own_by_nobody(unprivileged.folder.path());
+    unprivileged.own_by_nobody();
     assert_no_namespaces();
     let two = unprivileged.run(without_namespaces().args(unprivileged.arguments()));
     assert_eq!(one, two);
-}
-
-/// A command that runs as nobody: no groups, no capabilities, no way to get any.
-fn as_nobody() -> Command {
-    let mut command = as_root("setpriv");
-    command.args([
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--bounding-set=-all",
-        "--inh-caps=-all",
-    ]);
-    command.arg("--no-new-privs");
-    command
 }
 
 /// Like [`as_nobody`], and the kernel refuses user namespaces, since it does so to whoever was chrooted: the same file
@@ -169,58 +80,4 @@ fn assert_no_namespaces() {
         text.contains("0000000000000000") && text.contains("NoNewPrivs:\t1"),
         "{text}"
     );
-}
-
-fn as_root(program: &str) -> Command {
-    if rustix::process::geteuid().is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("sudo");
-    command.args(["-n", program]);
-    command
-}
-
-fn own_by_nobody(folder: &Path) {
-    let status = as_root("chown")
-        .args(["-R", "65534:65534"])
-        .arg(folder)
-        .status()
-        .unwrap();
-    assert!(status.success());
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp")
-        .args(["-r", "--"])
-        .args([from, to])
-        .status()
-        .unwrap();
-    assert!(status.success(), "copy {}", from.display());
-}
-
-fn sha256(path: &Path) -> FileDigest {
-    let output = Command::new("sha256sum").arg(path).output().unwrap();
-    assert!(output.status.success());
-    String::from_utf8(output.stdout).unwrap()[..64].parse().unwrap()
-}
-
-/// The packages that `cargo xtask test` fetched.
-fn packages() -> PathBuf {
-    let home = || Path::new(&variable("HOME")).join(".cache");
-    env::var_os("XDG_CACHE_HOME")
-        .map_or_else(home, PathBuf::from)
-        .join("outcrop/packages")
-}
-
-fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("{name} isn't set: `cargo xtask test` sets it"))
-}
-
-fn fs_mode(mode: u32) -> fs::Permissions {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::Permissions::from_mode(mode)
 }
