@@ -68,6 +68,7 @@ fn the_default_recipes_can_be_locked_today_without_a_script_that_nobody_has_read
     assert_eq!(lock(&recipe), first);
 }
 
+/// It uses the user's cache: apt's lists of a whole archive, which a new cache would have to fetch, say what exists.
 #[test]
 fn an_unknown_package_leaves_no_lock_and_is_shown_where_the_recipe_says_it() {
     let folder = tempfile::tempdir().unwrap();

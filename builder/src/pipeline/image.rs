@@ -82,8 +82,11 @@ impl ImageJob<'_> {
         let target = self.folder.join(format!("{}.img", self.release));
         let writer = RootWriter::begin(&target, identity, layout.clone(), plan.size_bytes())
             .map_err(|error| in_recipe(self.loaded, error))?;
-        let stage = write_root(&plan, writer, self.inputs.progress)?;
+        let progress = self.inputs.progress;
+        let stage = write_root(&plan, writer, progress)?;
+        progress.checkpoint()?;
         let (initramfs, data) = self.rest(&stage)?;
+        progress.checkpoint()?;
         let payload = self.payload(&initramfs, stage.root_hash())?;
         let files = BootFiles {
             loader: &payload.loader,
@@ -92,6 +95,7 @@ impl ImageJob<'_> {
         let finished = stage
             .finish(&files, data)
             .map_err(|error| in_recipe(self.loaded, error))?;
+        progress.checkpoint()?;
         let facts = finished.publish()?;
         let sbom = self.write_sbom(&facts)?;
         Ok(self.written(&facts, sbom, &plan, &layout, payload))
