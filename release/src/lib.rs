@@ -4,6 +4,7 @@
 
 pub mod arch;
 pub mod board;
+pub mod bootrec;
 pub mod cmdline;
 pub mod digest;
 pub mod loader;

@@ -1,0 +1,15 @@
+//! The boot record: which slot is the default, which one is on trial, and what is known of each.
+//!
+//! It is one sector, written alternately to two places of the partition `outcrop-bootrec`, so that a torn write leaves the
+//! other copy. It is the truth: where `loader.conf` or a firmware variable says otherwise, those are repaired from it. The
+//! fields have fixed offsets, so that a boot loader's script can read and write them; `docs/formats.md` lists them.
+
+mod pair;
+mod record;
+mod sequence;
+mod state;
+
+pub use pair::{COPY_OFFSETS, Copies, Found};
+pub use record::{BootRecord, RECORD_BYTES, RecordError};
+pub use sequence::Sequence;
+pub use state::{BadReason, Payload, PayloadPart, SlotRecord, SlotState, Trial, TrialStage};

@@ -1,0 +1,117 @@
+//! What a boot record says of slots and trials.
+
+use crate::{digest::FileDigest, slot::Slot};
+
+/// Why a release isn't started any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BadReason {
+    /// A required health check failed for good.
+    CheckFailed,
+    /// The health checks didn't come to an end in time.
+    Deadline,
+    /// The kernel panicked.
+    Panic,
+    /// The hardware watchdog reset the machine.
+    Watchdog,
+    /// Trial boots ended too often without a verdict.
+    TooManyTries,
+    /// It was the default, and boots of it ended too often before the device was healthy.
+    TooManyAttempts,
+    /// Its bytes don't match what was signed.
+    Damaged,
+    /// Somebody said so.
+    Operator,
+}
+
+impl BadReason {
+    /// All, in the order of their codes, which start at 1.
+    pub const ALL: [Self; 8] = [
+        Self::CheckFailed,
+        Self::Deadline,
+        Self::Panic,
+        Self::Watchdog,
+        Self::TooManyTries,
+        Self::TooManyAttempts,
+        Self::Damaged,
+        Self::Operator,
+    ];
+}
+
+/// What is known of a slot's release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SlotState {
+    /// Nothing whole is in the slot: it is never started.
+    Empty,
+    /// A release was written, read back and found whole; it was never committed.
+    Written,
+    /// A release was committed: its health checks held.
+    Good,
+    /// A release failed and isn't started by itself any more.
+    Bad(BadReason),
+}
+
+/// One file of a boot payload that the boot loader checks before it starts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct PayloadPart {
+    /// Length, in bytes.
+    pub len: u32,
+    /// CRC-32 (IEEE 802.3) of those bytes.
+    pub crc32: u32,
+}
+
+/// What a boot loader without signatures checks of a slot; all zero where firmware starts one signed file (board `efi`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Payload {
+    /// The kernel.
+    pub kernel: PayloadPart,
+    /// The initramfs.
+    pub initramfs: PayloadPart,
+}
+
+/// What is known of a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SlotRecord {
+    /// The state of its release.
+    pub state: SlotState,
+    /// Boots of it, as the default, since the device was last healthy; stays at 255.
+    pub attempts: u8,
+    /// Digest of the release's manifest; all zero when the slot is empty or its image was flashed unsigned.
+    pub release: FileDigest,
+    /// What the boot loader checks.
+    pub payload: Payload,
+}
+
+impl SlotRecord {
+    /// A slot that holds nothing.
+    pub const EMPTY: Self = Self {
+        state: SlotState::Empty,
+        attempts: 0,
+        release: FileDigest::from_bytes([0; 32]),
+        payload: Payload {
+            kernel: PayloadPart { len: 0, crc32: 0 },
+            initramfs: PayloadPart { len: 0, crc32: 0 },
+        },
+    };
+}
+
+/// How far a trial has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TrialStage {
+    /// The updater is telling the firmware to start the slot once; whether it has heard is not known.
+    Arming,
+    /// The next boot starts the slot.
+    Armed,
+    /// The slot was started and waits for its verdict.
+    Running,
+}
+
+/// A slot that is started once, whatever the default is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Trial {
+    /// The slot on trial: never the one that runs.
+    pub slot: Slot,
+    /// How far it has come.
+    pub stage: TrialStage,
+    /// How often it was started without coming to a verdict.
+    pub tries: u8,
+}
