@@ -8,6 +8,7 @@ pub mod bootrec;
 pub mod cmdline;
 pub mod digest;
 pub mod loader;
+pub mod manifest;
 pub mod name;
 pub mod partition;
 pub mod slot;
