@@ -12,4 +12,5 @@ pub mod manifest;
 pub mod name;
 pub mod partition;
 pub mod slot;
+pub mod trust;
 pub mod verity;

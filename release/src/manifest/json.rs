@@ -205,12 +205,12 @@ impl From<Members> for JsonMembers {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use crate::digest::{FileDigest, RootHash};
 
     use super::*;
 
-    fn manifest() -> Manifest {
+    pub(crate) fn manifest() -> Manifest {
         let member = |name: &str| Member {
             bytes: 4096,
             sha256: FileDigest::of(name.as_bytes()),

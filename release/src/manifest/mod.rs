@@ -4,6 +4,8 @@
 
 mod json;
 mod sizes;
+#[cfg(test)]
+pub(crate) use json::tests;
 
 use std::time::Duration;
 

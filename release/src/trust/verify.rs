@@ -1,0 +1,135 @@
+//! From signed bytes to a release that may be installed.
+
+use super::{
+    file::Trust,
+    key::PublicKey,
+    signature::{SignatureError, Signatures},
+};
+use crate::{
+    digest::FileDigest,
+    manifest::{Manifest, ManifestError},
+};
+
+/// What precedes the manifest in the signed message, so that a signature made for anything else, by a program that shares the
+/// key, can't be taken for one of a release.
+const DOMAIN: &[u8] = b"outcrop release manifest 1\0";
+
+/// A release that enough trusted keys have signed. Nothing but [`verify`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedRelease {
+    manifest: Manifest,
+    digest: FileDigest,
+    signers: Vec<String>,
+}
+
+/// Why a release isn't trusted.
+#[derive(Debug, thiserror::Error)]
+pub enum Untrusted {
+    /// The signature file can't be read.
+    #[error("check who signed the release")]
+    Signatures(#[from] SignatureError),
+    /// A trusted key's signature doesn't match: the manifest or the signature was changed.
+    #[error("the signature of {name} doesn't match the manifest: one of them was changed")]
+    Mismatch {
+        /// The key's name in the trust file.
+        name: String,
+    },
+    /// Fewer trusted keys have signed than the device demands.
+    #[error(
+        "{} of the {needed} trusted signatures that this device demands{}",
+        count(.signers.len()),
+        strangers(*.unknown)
+    )]
+    TooFew {
+        /// Names of the trusted keys that have signed.
+        signers: Vec<String>,
+        /// How many must.
+        needed: usize,
+        /// How many keys signed that the device doesn't know.
+        unknown: usize,
+    },
+    /// The manifest is signed, and means nothing.
+    #[error("read the release's manifest")]
+    Manifest(#[from] ManifestError),
+}
+
+fn count(signers: usize) -> String {
+    match signers {
+        0 => "the release has none".to_owned(),
+        1 => "the release has one".to_owned(),
+        more => format!("the release has {more}"),
+    }
+}
+
+fn strangers(unknown: usize) -> String {
+    match unknown {
+        0 => String::new(),
+        1 => "; one key that it doesn't know has signed".to_owned(),
+        more => format!("; {more} keys that it doesn't know have signed"),
+    }
+}
+
+/// The bytes that a key signs for a manifest.
+#[must_use]
+pub fn signed_message(manifest: &[u8]) -> Vec<u8> {
+    [DOMAIN, manifest].concat()
+}
+
+/// Checks who signed a manifest, and only then reads it.
+///
+/// # Errors
+/// See [`Untrusted`]. Signatures of keys that the device doesn't know count for nothing and against nothing; one of a key
+/// that it knows must hold.
+pub fn verify(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<VerifiedRelease, Untrusted> {
+    let signatures = Signatures::parse(signatures)?;
+    let message = signed_message(manifest);
+    let mut signers = Vec::new();
+    let mut unknown = 0;
+    for signature in signatures.iter() {
+        match trusted_name(trust, &signature.key) {
+            None => unknown += 1,
+            Some(name) if signature.key.has_signed(&message, &signature.bytes) => signers.push(name),
+            Some(name) => return Err(Untrusted::Mismatch { name }),
+        }
+    }
+    let needed = trust.threshold();
+    if signers.len() < needed {
+        return Err(Untrusted::TooFew {
+            signers,
+            needed,
+            unknown,
+        });
+    }
+    Ok(VerifiedRelease {
+        manifest: Manifest::parse(manifest)?,
+        digest: FileDigest::of(manifest),
+        signers,
+    })
+}
+
+fn trusted_name(trust: &Trust, key: &PublicKey) -> Option<String> {
+    trust.name_of(key).map(str::to_owned)
+}
+
+impl VerifiedRelease {
+    /// What the release is.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Digest of the manifest's bytes: what the boot record calls the release.
+    #[must_use]
+    pub const fn digest(&self) -> FileDigest {
+        self.digest
+    }
+
+    /// Names of the trusted keys that have signed.
+    #[must_use]
+    pub fn signers(&self) -> &[String] {
+        &self.signers
+    }
+}
+
+#[cfg(test)]
+mod tests;
