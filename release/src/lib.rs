@@ -5,6 +5,7 @@
 pub mod arch;
 pub mod board;
 pub mod bootrec;
+pub mod bundle;
 pub mod cmdline;
 pub mod digest;
 pub mod loader;

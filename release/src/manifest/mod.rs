@@ -12,7 +12,7 @@ use std::time::Duration;
 use semver::Version;
 
 pub use json::ManifestError;
-pub use sizes::{MAX_MANIFEST_BYTES, MAX_MEMBER_BYTES};
+pub use sizes::{MAX_MANIFEST_BYTES, MAX_MEMBER_BYTES, MAX_TARGET_BYTES};
 
 use crate::{
     digest::{FileDigest, RootHash},
@@ -38,7 +38,7 @@ pub struct Member {
 /// A payload after decompression: what a slot holds in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Target {
-    /// Length, in bytes: whole blocks of 4096.
+    /// Length, in bytes: whole blocks of 4096, at most [`MAX_TARGET_BYTES`].
     pub bytes: u64,
     /// Top hash of its dm-verity tree.
     pub root_hash: RootHash,

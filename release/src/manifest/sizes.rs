@@ -5,12 +5,18 @@ use crate::verity::BLOCK_BYTES;
 
 /// Longest manifest, in bytes: a device reads it into memory before it trusts it.
 pub const MAX_MANIFEST_BYTES: usize = 64 * 1024;
-/// Longest member and longest payload, in bytes: 1 TiB, so that sums of them can't overflow.
-pub const MAX_MEMBER_BYTES: u64 = 1 << 40;
+/// Longest member, in bytes: what the eleven octal digits of a tar header can say.
+pub const MAX_MEMBER_BYTES: u64 = (8 << 30) - 1;
+/// Longest payload, in bytes: 1 TiB, so that sums of sizes can't overflow.
+pub const MAX_TARGET_BYTES: u64 = 1 << 40;
 
 /// Refuses a length that nothing real has.
 pub(super) const fn member(field: &'static str, bytes: u64) -> Result<u64, ManifestError> {
-    if bytes == 0 || bytes > MAX_MEMBER_BYTES {
+    bounded(field, bytes, MAX_MEMBER_BYTES)
+}
+
+const fn bounded(field: &'static str, bytes: u64, most: u64) -> Result<u64, ManifestError> {
+    if bytes == 0 || bytes > most {
         return Err(ManifestError::Size { field, bytes });
     }
     Ok(bytes)
@@ -19,7 +25,7 @@ pub(super) const fn member(field: &'static str, bytes: u64) -> Result<u64, Manif
 /// Refuses a payload that isn't whole blocks.
 pub(super) fn target(field: &'static str, bytes: u64) -> Result<u64, ManifestError> {
     if bytes.is_multiple_of(BLOCK_BYTES as u64) {
-        member(field, bytes)
+        bounded(field, bytes, MAX_TARGET_BYTES)
     } else {
         Err(ManifestError::Size { field, bytes })
     }
