@@ -83,7 +83,7 @@ fn masks(tree: &Tree, inputs: &Inputs<'_>) -> Result<(), FinishError> {
         let entry = tree.get(&format!("etc/systemd/system/{unit}"));
         let masked = entry.is_some_and(|entry| match &entry.node {
             Node::Symlink(target) => target == "/dev/null",
-            Node::File(content, _) => content.len() == 0,
+            Node::File(content, _) => content.is_empty(),
             Node::Directory => false,
         });
         if !masked {
