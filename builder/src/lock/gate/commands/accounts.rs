@@ -5,41 +5,44 @@ use std::collections::BTreeSet;
 use super::{Context, READS, Verdict, options::Line};
 use crate::action::Action;
 
+/// Options without a value that adduser and useradd share or have.
+const USER_FLAGS: [&str; 15] = [
+    "--system",
+    "-r",
+    "--group",
+    "--quiet",
+    "-q",
+    "--no-create-home",
+    "-M",
+    "--disabled-login",
+    "--disabled-password",
+    "--force-badname",
+    "--allow-bad-names",
+    "--no-user-group",
+    "-N",
+    "--user-group",
+    "-U",
+];
+/// Options with a value.
+const USER_VALUES: [&str; 13] = [
+    "--home",
+    "--home-dir",
+    "-d",
+    "--shell",
+    "-s",
+    "--ingroup",
+    "--gid",
+    "-g",
+    "--gecos",
+    "--comment",
+    "-c",
+    "--stdoutmsglevel",
+    "--stderrmsglevel",
+];
+
 /// A system user without a fixed id; others are for a reviewer.
 pub(super) fn user(command: &str, words: &[&str]) -> Option<Vec<Action>> {
-    let flags = [
-        "--system",
-        "-r",
-        "--group",
-        "--quiet",
-        "-q",
-        "--no-create-home",
-        "-M",
-        "--disabled-login",
-        "--disabled-password",
-        "--force-badname",
-        "--allow-bad-names",
-        "--no-user-group",
-        "-N",
-        "--user-group",
-        "-U",
-    ];
-    let valued = [
-        "--home",
-        "--home-dir",
-        "-d",
-        "--shell",
-        "-s",
-        "--ingroup",
-        "--gid",
-        "-g",
-        "--gecos",
-        "--comment",
-        "-c",
-        "--stdoutmsglevel",
-        "--stderrmsglevel",
-    ];
-    let line = Line::read(words, &flags, &valued)?;
+    let line = Line::read(words, &USER_FLAGS, &USER_VALUES)?;
     let [name] = line.operands.as_slice() else {
         return None;
     };

@@ -71,7 +71,7 @@ impl Reducer {
             "read" | "unset" => self.variables.forget(rest.iter().flatten().cloned()),
             "shift" => self.positional(&UNKNOWN_ARGUMENTS),
             "set" if sets_positional(rest.iter().map(Option::as_deref)) => {
-                self.positional(&UNKNOWN_ARGUMENTS)
+                self.positional(&UNKNOWN_ARGUMENTS);
             }
             "update-rc.d" if !self.has_unit(rest) => return self.give_up(statement),
             // debconf's answers; also what the commands of `commands::known` leave there.
