@@ -195,6 +195,7 @@ fn packages() -> PathBuf {
     let of_user = || {
         let home = || Path::new(&variable("HOME")).join(".cache");
         env::var_os("XDG_CACHE_HOME")
+            .filter(|folder| !folder.is_empty())
             .map_or_else(home, PathBuf::from)
             .join("outcrop")
     };

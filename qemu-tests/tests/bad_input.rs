@@ -22,7 +22,7 @@ use outcrop_builder::lock::{
 };
 use outcrop_qemu::build::{Build, as_root, run};
 use outcrop_release::{arch::Architecture, digest::FileDigest};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getegid, geteuid, kill_process};
 
 /// A build of x.toml for one architecture.
 struct Bench {
@@ -167,6 +167,13 @@ fn with_mounts(bench: &Bench, mounts: &str) -> Command {
     command
 }
 
+/// What root made in the build's folder belongs to whoever runs the tests again.
+fn give_back(bench: &Bench) {
+    let owner = format!("{}:{}", geteuid().as_raw(), getegid().as_raw());
+    let output = run(as_root("chown").args(["-R", &owner]).arg(bench.build.path("")));
+    assert!(output.status.success(), "{output:?}");
+}
+
 #[test]
 fn a_full_disk_names_the_folder_and_leaves_nothing_behind() {
     let bench = Bench::new();
@@ -176,10 +183,12 @@ fn a_full_disk_names_the_folder_and_leaves_nothing_behind() {
                  mount --bind \"$folder/kept\" \"$folder/cache/packages\"";
     let folder = bench.build.path("cache").display().to_string();
     let output = run(&mut with_mounts(&bench, store));
+    give_back(&bench);
     bench.assert_refused(&output, 5, &["No space left on device", &folder, "--cache-dir"]);
     let out = "mount -t tmpfs -o size=64m none \"$folder/out\"";
     let folder = bench.build.path("out").display().to_string();
     let output = run(&mut with_mounts(&bench, out));
+    give_back(&bench);
     bench.assert_refused(&output, 5, &["No space left on device", &folder, "--output"]);
     let left = fs::read_to_string(bench.build.path("left")).unwrap();
     assert_eq!(left, "", "left on the full disk");

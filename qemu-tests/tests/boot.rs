@@ -40,7 +40,7 @@ fn the_default_image_boots_to_healthy_and_powers_off(architecture: Architecture)
     );
     // Nobody answers on the serial line: whatever is typed there, no shell runs it.
     guest.console.send("\n echo somebody-$((40 + 2))\n").unwrap();
-    let answer = guest.console.expect("somebody-42", Duration::from_secs(5));
+    let answer = guest.console.expect("somebody-42", Duration::from_secs(20));
     assert!(answer.is_err(), "{}", guest.console.text());
     guest.power_off(Duration::from_secs(300)).unwrap();
 }

@@ -213,6 +213,21 @@ pub fn check_tools() -> Result<(), DiskError> {
     find_tool().map(|_| ())
 }
 
+/// What `mke2fs` calls itself: its version decides over bytes of the file system.
+///
+/// # Errors
+/// When it is missing or can't be run.
+pub fn mke2fs_version() -> Result<String, DiskError> {
+    let program = find_tool()?;
+    let output = Command::new(&program).arg("-V").output();
+    let output = output.map_err(|source| DiskError::Io {
+        doing: "run",
+        path: program,
+        source,
+    })?;
+    Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
 /// Where `mke2fs` is: on the PATH, or where Debian has it, which isn't on an ordinary user's PATH.
 fn find_tool() -> Result<PathBuf, DiskError> {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -54,11 +54,13 @@ impl Pending {
     /// Runs `request` in a thread of its own.
     pub(super) fn start(request: impl FnOnce() -> Result<Response, TransportError> + Send + 'static) -> Self {
         let (sender, head) = sync_channel(1);
-        thread::spawn(move || match request() {
+        let work = move || match request() {
             Ok(response) => hand_on(response, &sender),
             // The receiver may have gone: then nobody wants to know.
             Err(error) => drop(sender.send(Err(error))),
-        });
+        };
+        // Without a thread the sender is gone: whoever waits sees that no answer comes, and tries again.
+        let _no_thread = thread::Builder::new().spawn(work);
         Self { head }
     }
 

@@ -127,7 +127,10 @@ impl Shelf {
         if FileDigest::from_bytes(hasher.finalize().into()) == *sha256 {
             return Ok(Recheck::Sound);
         }
-        fs::remove_file(&path)?;
+        // Another process may have found the damage too, and put a whole file in its place meanwhile.
+        if leads_to(&path, &file)? {
+            fs::remove_file(&path)?;
+        }
         Ok(Recheck::Removed)
     }
 

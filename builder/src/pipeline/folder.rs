@@ -9,6 +9,7 @@ use std::{
 use crate::{
     file_lock::{self, Sharing},
     output,
+    progress::Progress,
 };
 
 /// What the names of unfinished files begin with.
@@ -21,17 +22,24 @@ pub(super) struct OutputFolder {
 }
 
 impl OutputFolder {
-    /// Tries whether `folder` can be written. Unless another build writes there just now, what killed builds left
-    /// unfinished goes: a living build holds its mark, and the kernel takes that from a dead one.
-    pub(super) fn open(folder: &Path) -> io::Result<Self> {
+    /// Marks `folder`. Unless another build writes there just now, what killed builds left unfinished goes: a living build
+    /// holds its mark, and the kernel takes that from a dead one.
+    pub(super) fn open(folder: &Path, progress: &dyn Progress) -> io::Result<Self> {
         let mark = File::open(folder)?;
-        // A file system that can't lock a folder (NFS) keeps its leftovers.
-        if file_lock::attempt(&mark, Sharing::Alone).unwrap_or(false) {
-            remove_leftovers(folder)?;
+        // A file system that can't lock a folder (NFS) keeps its leftovers, and its builds have no marks.
+        if let Ok(alone) = file_lock::attempt(&mark, Sharing::Alone) {
+            if alone {
+                remove_leftovers(folder)?;
+            }
+            // Another build may just be removing leftovers: this one must not begin without its mark.
+            file_lock::wait(&mark, Sharing::Shared, "the output folder", progress)?;
         }
-        let _unmarked = file_lock::attempt(&mark, Sharing::Shared);
-        output::try_beside(&folder.join("x"))?;
         Ok(Self { _mark: mark })
+    }
+
+    /// Tries whether a file can be made in `folder`.
+    pub(super) fn check_writable(folder: &Path) -> io::Result<()> {
+        output::try_beside(&folder.join("x"))
     }
 }
 
@@ -49,6 +57,7 @@ fn remove_leftovers(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::progress::Silent;
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<String> = fs::read_dir(folder)
@@ -72,13 +81,13 @@ mod tests {
         ] {
             write(name);
         }
-        let living = OutputFolder::open(folder.path()).unwrap();
+        let living = OutputFolder::open(folder.path(), &Silent).unwrap();
         assert_eq!(names(folder.path()), [".other", "edge.img"]);
         write(".outcrop-data-d");
-        let second = OutputFolder::open(folder.path()).unwrap();
+        let second = OutputFolder::open(folder.path(), &Silent).unwrap();
         assert_eq!(names(folder.path()), [".other", ".outcrop-data-d", "edge.img"]);
         drop((living, second));
-        OutputFolder::open(folder.path()).unwrap();
+        OutputFolder::open(folder.path(), &Silent).unwrap();
         assert_eq!(names(folder.path()), [".other", "edge.img"]);
     }
 }

@@ -23,7 +23,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use outcrop_release::{arch::Architecture, digest::FileDigest, name::ReleaseName};
@@ -206,15 +205,14 @@ impl<'a> Session<'a> {
     }
 
     /// Finds out before the long work what would fail after it: a missing tool, an output folder that can't be written.
-    fn prepare_machine(&self, wanted: &[&Job]) -> Result<Option<OutputFolder>, Error> {
-        if wanted.is_empty() {
-            return Ok(None);
+    fn prepare_machine(&self, wanted: &[&Job]) -> Result<OutputFolder, Error> {
+        let failed = PipelineError::file("write to", &self.output);
+        if !wanted.is_empty() {
+            disk::check_tools()?;
+            OutputFolder::check_writable(&self.output).map_err(failed)?;
         }
-        disk::check_tools()?;
-        let folder = OutputFolder::open(&self.output);
-        Ok(Some(
-            folder.map_err(PipelineError::file("write to", &self.output))?,
-        ))
+        let folder = OutputFolder::open(&self.output, self.progress);
+        Ok(folder.map_err(PipelineError::file("mark", &self.output))?)
     }
 
     /// The image of a job: as it is in the output folder, or made now.
@@ -347,8 +345,10 @@ impl<'a> Session<'a> {
             let checked = shelf.recheck(&package.sha256);
             checked.map_err(PipelineError::file("check", shelf.path(&package.sha256)))?;
         }
-        self.progress
-            .note("packages in the cache were damaged: they are fetched again");
+        self.progress.note(match self.request.mode {
+            Mode::Offline => "packages in the cache were damaged: they are removed",
+            _ => "packages in the cache were damaged: they are fetched again",
+        });
         self.fetch(&[job])
     }
 
@@ -414,10 +414,7 @@ impl<'a> Session<'a> {
 /// The tools of this machine that write a part of an image, with their versions; what can't be asked has no version,
 /// and fails when it is used.
 fn tools() -> String {
-    let output = Command::new("mke2fs").arg("-V").output();
-    output
-        .map(|output| String::from_utf8_lossy(&output.stderr).into_owned())
-        .unwrap_or_default()
+    disk::ext4::mke2fs_version().unwrap_or_default()
 }
 
 /// How many threads a step may use.

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM. See [`crate::progress`] for how the work hears of them.
+//! Ctrl-C, SIGTERM, and the terminal's end. See [`crate::progress`] for how the work hears of them.
 
 use std::{
     io,
@@ -6,7 +6,7 @@ use std::{
 };
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     flag,
 };
 
@@ -18,7 +18,7 @@ use crate::failure::FailureClass;
 /// When a handler can't be installed.
 pub fn watch() -> io::Result<Arc<AtomicBool>> {
     let asked = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
         // In this order: the first signal finds the flag unset, then sets it.
         let code = FailureClass::Interrupted.exit_code();
         flag::register_conditional_shutdown(signal, code.into(), Arc::clone(&asked))?;

@@ -52,9 +52,16 @@ impl Copies {
     }
 
     /// Where the next record goes: over the copy that doesn't count, so that the other one stays whole until the write is.
-    #[must_use]
-    pub fn next_copy(&self) -> usize {
-        self.newest().map_or(0, |found| 1 - found.copy)
+    ///
+    /// # Errors
+    /// [`RecordError::Version`] when a newer Outcrop wrote one of the copies: it may be the newest, and nothing that this
+    /// program writes may go over it.
+    pub fn next_copy(&self) -> Result<usize, RecordError> {
+        let newer = self.records.iter().find_map(|copy| match copy {
+            Err(error @ RecordError::Version(_)) => Some(error.clone()),
+            _ => None,
+        });
+        newer.map_or_else(|| Ok(self.newest().map_or(0, |found| 1 - found.copy)), Err)
     }
 }
 
@@ -80,15 +87,37 @@ mod tests {
             let (old, new) = (fresh(old).encode(), fresh(new).encode());
             assert_eq!(Copies::read([&old, &new]).newest().unwrap().copy, 1);
             let copies = Copies::read([&new, &old]);
-            assert_eq!((copies.newest().unwrap().copy, copies.next_copy()), (0, 1));
+            assert_eq!((copies.newest().unwrap().copy, copies.next_copy()), (0, Ok(1)));
         }
     }
 
     #[test]
     fn two_damaged_copies_say_nothing_and_the_next_write_goes_to_the_first() {
         let copies = Copies::read([&[0; RECORD_BYTES], &[0xff; RECORD_BYTES]]);
-        assert_eq!((copies.newest(), copies.next_copy()), (None, 0));
+        assert_eq!((copies.newest(), copies.next_copy()), (None, Ok(0)));
         assert_eq!(copies.damage(), [Some(&RecordError::Magic); 2]);
+    }
+
+    #[test]
+    fn a_newer_program_s_record_is_never_written_over() {
+        let mut newer = fresh(7).encode();
+        newer[8] = 2;
+        let sum = crc32fast::hash(&newer[..508]);
+        newer[508..].copy_from_slice(&sum.to_le_bytes());
+        let old = fresh(6).encode();
+        for sectors in [[&newer, &old], [&old, &newer]] {
+            let copies = Copies::read(sectors);
+            assert_eq!(copies.next_copy(), Err(RecordError::Version(2)));
+            assert_eq!(copies.newest().unwrap().record.sequence, Sequence(6));
+        }
+    }
+
+    #[test]
+    fn of_equal_numbers_and_of_opposite_ones_the_first_copy_counts() {
+        for (one, two) in [(5, 5), (0, 1 << 31), (1 << 31, 0)] {
+            let copies = [fresh(one).encode(), fresh(two).encode()];
+            assert_eq!(Copies::read([&copies[0], &copies[1]]).newest().unwrap().copy, 0);
+        }
     }
 
     proptest! {

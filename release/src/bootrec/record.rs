@@ -272,7 +272,11 @@ impl Reader<'_> {
     fn trial(&self) -> Result<Option<Trial>, RecordError> {
         let [slot, stage, tries] = self.bytes(at::TRIAL);
         if slot == NO_SLOT {
-            return Ok(None);
+            let field = "the stage or tries of no trial";
+            return match stage.max(tries) {
+                0 => Ok(None),
+                value => Err(RecordError::Field { field, value }),
+            };
         }
         let stage = match stage {
             1 => TrialStage::Arming,
@@ -393,7 +397,15 @@ pub(super) mod tests {
             stage: TrialStage::Armed,
             tries: 1,
         });
-        record.slot_mut(Slot::B).state = SlotState::Bad(BadReason::Deadline);
+        *record.slot_mut(Slot::B) = SlotRecord {
+            state: SlotState::Bad(BadReason::Deadline),
+            attempts: 0,
+            release: FileDigest::from_bytes([0xaa; 32]),
+            payload: Payload {
+                kernel: PayloadPart { len: 1, crc32: 2 },
+                initramfs: PayloadPart { len: 3, crc32: 4 },
+            },
+        };
         let bytes = record.encode();
         assert_eq!(
             &bytes[..24],
@@ -401,6 +413,8 @@ pub(super) mod tests {
         );
         assert_eq!(bytes[32..35], [2, 2, 0]);
         assert_eq!(bytes[96..99], [3, 0, 2]);
+        assert_eq!(bytes[112..144], [0xaa; 32]);
+        assert_eq!(bytes[144..160], [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0]);
         // A boot loader's script that can't pick the sum out of a record checks all of it: that gives this constant.
         assert_eq!(crc32fast::hash(&bytes), 0x2144_df1c);
     }

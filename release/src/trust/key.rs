@@ -14,9 +14,7 @@ pub struct PublicKey(VerifyingKey);
 
 /// A text or bytes that are no usable public key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no usable public key: it is `ed25519:` and 64 hexadecimal digits, as `outcrop keys generate` writes it"
-)]
+#[error("{0:?} is no usable public key: one is `ed25519:` and 64 hexadecimal digits")]
 pub struct KeyError(pub String);
 
 impl PublicKey {

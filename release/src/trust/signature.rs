@@ -17,9 +17,20 @@ pub struct Signature {
     pub bytes: [u8; 64],
 }
 
-/// Signatures of one manifest, at most one of each key.
+/// Signatures of one manifest, at most one of each key. Those of kinds that this program doesn't know are kept as they are:
+/// a release may carry signatures for newer devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Signatures(Vec<Signature>);
+pub struct Signatures {
+    known: Vec<Signature>,
+    foreign: Vec<Foreign>,
+}
+
+/// A signature by a key that can't be used here: of another algorithm, or no key at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Foreign {
+    key: String,
+    signature: String,
+}
 
 /// Bytes that are no `signatures.json`, or signatures that can't stand together.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +44,8 @@ pub enum SignatureError {
     /// A newer Outcrop made it.
     #[error("the signature file has format {0}, this program reads format {FORMAT}")]
     Format(u32),
-    /// A key or a signature is damaged.
-    #[error("the signature file says {0:?} where a key or a signature must be")]
+    /// The signature of a usable key has another length or alphabet.
+    #[error("the signature file says {0:?} where an Ed25519 signature must be")]
     Value(String),
     /// A key signed twice.
     #[error("{0} has signed twice")]
@@ -66,28 +77,38 @@ impl Signatures {
     /// # Errors
     /// [`SignatureError::Twice`] when the key has signed already.
     pub fn add(&mut self, signature: Signature) -> Result<(), SignatureError> {
-        if self.0.iter().any(|there| there.key == signature.key) {
+        if self.known.iter().any(|there| there.key == signature.key) {
             return Err(SignatureError::Twice(signature.key));
         }
-        self.0.push(signature);
+        self.known.push(signature);
         Ok(())
     }
 
-    /// All of them, in the file's order.
+    /// Those of keys that can be used, in the file's order.
     pub fn iter(&self) -> impl Iterator<Item = &Signature> {
-        self.0.iter()
+        self.known.iter()
+    }
+
+    /// How many there are of keys that can't.
+    #[must_use]
+    pub const fn foreign(&self) -> usize {
+        self.foreign.len()
     }
 
     /// The file: JSON, a line break at the end.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let signature = |one: &Signature| JsonSignature {
+        let known = self.known.iter().map(|one| JsonSignature {
             key: one.key.to_string(),
             signature: hex::encode(one.bytes),
-        };
+        });
+        let foreign = self.foreign.iter().cloned().map(|one| JsonSignature {
+            key: one.key,
+            signature: one.signature,
+        });
         let json = Json {
             format: FORMAT,
-            signatures: self.0.iter().map(signature).collect(),
+            signatures: known.chain(foreign).collect(),
         };
         // Texts and numbers: nothing here can fail to be JSON.
         let mut bytes = serde_json::to_vec_pretty(&json).unwrap_or_default();
@@ -110,7 +131,10 @@ impl Signatures {
         let json: Json = serde_json::from_slice(bytes).map_err(SignatureError::Json)?;
         let mut signatures = Self::default();
         for JsonSignature { key, signature } in json.signatures {
-            let key = key.parse().map_err(|_| SignatureError::Value(key))?;
+            let Ok(key) = key.parse() else {
+                signatures.foreign.push(Foreign { key, signature });
+                continue;
+            };
             let mut bytes = [0; 64];
             hex::decode_to_slice(&signature, &mut bytes).map_err(|_| SignatureError::Value(signature))?;
             signatures.add(Signature { key, bytes })?;

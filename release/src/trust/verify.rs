@@ -84,7 +84,7 @@ pub fn verify(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<Verif
     let signatures = Signatures::parse(signatures)?;
     let message = signed_message(manifest);
     let mut signers = Vec::new();
-    let mut unknown = 0;
+    let mut unknown = signatures.foreign();
     for signature in signatures.iter() {
         match trusted_name(trust, &signature.key) {
             None => unknown += 1,

@@ -95,7 +95,7 @@ impl RangeHasher {
         let (ranges, receiver) = channel();
         Self {
             ranges,
-            thread: thread::spawn(move || receiver.iter().map(|range| hash_range(&file, range)).collect()),
+            thread: thread::spawn(move || hash_ranges(&file, receiver)),
         }
     }
 
@@ -109,6 +109,18 @@ impl RangeHasher {
         drop(self.ranges);
         self.thread.join().map_err(|_| DiskError::Thread)
     }
+}
+
+/// Takes all ranges, even when one can't be read: who hands them over hears of it at the end.
+fn hash_ranges(file: &File, ranges: Receiver<Extent>) -> io::Result<Vec<MappedRange>> {
+    let mut hashed = Ok(Vec::new());
+    for range in ranges {
+        hashed = hashed.and_then(|mut done: Vec<MappedRange>| {
+            done.push(hash_range(file, range)?);
+            Ok(done)
+        });
+    }
+    hashed
 }
 
 fn hash_range(file: &File, range: Extent) -> io::Result<MappedRange> {

@@ -31,7 +31,10 @@ pub(super) fn output(mut command: Command, progress: &dyn Progress) -> Result<Ou
         _ => AptError::Run(error),
     })?;
     let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
-    let ended = wait(&mut child, progress);
+    let ended = wait(&mut child, progress).and_then(|status| {
+        wait_drained(&[&stdout, &stderr], progress)?;
+        Ok(status)
+    });
     if ended.is_err() {
         end(&mut child);
     }
@@ -53,6 +56,15 @@ fn wait(child: &mut Child, progress: &dyn Progress) -> Result<ExitStatus, AptErr
         progress.checkpoint()?;
         thread::sleep(POLL);
     }
+}
+
+/// Waits for the pipes' ends: a program that the first one left behind may hold them open.
+fn wait_drained(pipes: &[&JoinHandle<io::Result<Vec<u8>>>], progress: &dyn Progress) -> Result<(), AptError> {
+    while !pipes.iter().all(|pipe| pipe.is_finished()) {
+        progress.checkpoint()?;
+        thread::sleep(POLL);
+    }
+    Ok(())
 }
 
 /// Ends the program and all of its group. Whatever fails here, the error that led here is the one to tell.
@@ -122,6 +134,14 @@ mod tests {
             }
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_program_that_leaves_another_one_behind_can_be_stopped_too() {
+        let begun = Instant::now();
+        let error = output(shell("sleep 30 & exit 0"), &Impatient(begun)).unwrap_err();
+        assert!(matches!(error, AptError::Cancelled(_)), "{error:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10));
     }
 
     #[test]

@@ -160,11 +160,25 @@ fn trust_that_would_be_none_or_can_t_be_met_is_refused_and_a_file_survives() {
 }
 
 #[test]
+fn signatures_of_kinds_that_are_not_known_count_for_nothing_and_stay() {
+    let bytes = manifest().to_bytes();
+    let text = String::from_utf8(signed_by(&[9, 1], &bytes)).unwrap();
+    let other = text.replacen("ed25519:", "newer-kind:", 1).into_bytes();
+    assert_eq!(
+        verify(&bytes, &other, &trust(1, &[1])).unwrap().signers(),
+        ["key 1"]
+    );
+    let error = verify(&bytes, &other, &trust(2, &[1, 2])).unwrap_err();
+    assert!(matches!(error, Untrusted::TooFew { unknown: 1, .. }), "{error:?}");
+    let kept = Signatures::parse(&other).unwrap().to_bytes();
+    assert!(String::from_utf8(kept).unwrap().contains("newer-kind:"));
+}
+
+#[test]
 fn signature_files_that_are_damaged_are_refused() {
     let text = String::from_utf8(signed_by(&[1], b"x")).unwrap();
     for (from, to) in [
         ("\"format\": 1", "\"format\": 2"),
-        ("ed25519:", "rsa:"),
         ("\"signature\": \"", "\"signature\": \"0"),
         ("\"key\"", "\"keys\""),
         ("]", ""),
