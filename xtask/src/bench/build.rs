@@ -223,6 +223,7 @@ impl Bench {
             arch,
             packages,
             folder: self.folder.path(),
+            files: self.package_files(arch)?,
         })?;
         let peer_to_cold = peer.seconds / cold.seconds;
         Ok(ArchFigures {
@@ -244,6 +245,30 @@ impl Bench {
             measure::measure(&self.build(&self.variant(), &[arch]))
         };
         measure::median((0..RUNS).map(run).collect::<Result<_, _>>()?)
+    }
+
+    /// Our cache's file of each package, and what apt calls it: what the bill of materials tells.
+    fn package_files(&self, arch: Arch) -> Result<Vec<(PathBuf, String)>, Error> {
+        let image = images::find(&self.folder.path().join("out"), "edge", arch)?;
+        let path = image.with_extension("cdx.json");
+        let text = fs::read_to_string(&path).map_err(|source| Error::File {
+            doing: "read",
+            path,
+            source,
+        })?;
+        let sbom: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| Error::Unexpected(error.to_string()))?;
+        let file = |component: &serde_json::Value| {
+            let (_, rest) = component["purl"].as_str()?.split_once("arch=")?;
+            let architecture = rest.split('&').next()?;
+            let sha256 = component["hashes"][0]["content"].as_str()?;
+            let version = component["version"].as_str()?.replace(':', "%3a");
+            let name = format!("{}_{version}_{architecture}.deb", component["name"].as_str()?);
+            let file = self.cache().join("packages").join(sha256.get(..2)?).join(sha256);
+            Some((file, name))
+        };
+        let components = sbom["components"].as_array().into_iter().flatten();
+        Ok(components.filter_map(file).collect())
     }
 
     fn packages(&self, arch: Arch) -> Result<Vec<String>, Error> {
