@@ -12,6 +12,7 @@ pub mod loader;
 pub mod manifest;
 pub mod name;
 pub mod partition;
+pub mod plan;
 pub mod slot;
 pub mod trust;
 pub mod verity;

@@ -8,8 +8,10 @@ mod pair;
 mod record;
 mod sequence;
 mod state;
+mod transition;
 
 pub use pair::{COPY_OFFSETS, Copies, Found};
 pub use record::{BootRecord, RECORD_BYTES, RecordError};
 pub use sequence::Sequence;
 pub use state::{BadReason, Payload, PayloadPart, SlotRecord, SlotState, Trial, TrialStage};
+pub use transition::{AfterBoot, LastEnd, MAX_ATTEMPTS, MAX_TRIES, TransitionError};
