@@ -66,6 +66,9 @@ mod tests {
         };
         assert_eq!(cost.within(100), Ok(()));
         let error = cost.within(99).unwrap_err();
-        assert_eq!(error.to_string(), "the installation would fetch 100 bytes, 99 are allowed");
+        assert_eq!(
+            error.to_string(),
+            "the installation would fetch 100 bytes, 99 are allowed"
+        );
     }
 }

@@ -140,7 +140,9 @@ impl Wanted {
     fn source(&self, active: &ActiveBlocks) -> Source {
         let mut runs: Vec<CopyRun> = Vec::new();
         for (block, leaf) in &self.0 {
-            let behind = runs.last().map(|run| (run.to + run.blocks, run.from + run.blocks));
+            let behind = runs
+                .last()
+                .map(|run| (run.to + run.blocks, run.from + run.blocks));
             let Some(from) = active.find(leaf, behind.map(|(_, from)| from)) else {
                 return Source::Bundle;
             };
@@ -165,8 +167,16 @@ fn cost(source: &Source, wanted: &Wanted, blocks: u32, compressed: u32) -> Cost 
     let bytes = |blocks: u32| u64::from(blocks) * BLOCK_BYTES as u64;
     let write = bytes(wanted.count());
     Cost {
-        fetch: if *source == Source::Bundle { compressed.into() } else { 0 },
-        copy: if matches!(source, Source::Active(_)) { write } else { 0 },
+        fetch: if *source == Source::Bundle {
+            compressed.into()
+        } else {
+            0
+        },
+        copy: if matches!(source, Source::Active(_)) {
+            write
+        } else {
+            0
+        },
         write,
         keep: bytes(blocks) - write,
     }
@@ -223,7 +233,10 @@ mod tests {
                 Source::Bundle
             ]
         );
-        assert_eq!(plan.steps.iter().map(|step| step.written).collect::<Vec<_>>(), [0, 3, 1, 1]);
+        assert_eq!(
+            plan.steps.iter().map(|step| step.written).collect::<Vec<_>>(),
+            [0, 3, 1, 1]
+        );
         assert_eq!(
             plan.cost,
             Cost {
@@ -252,7 +265,10 @@ mod tests {
             active: &active,
         };
         for contents in [&[1][..], &[1, 2, 3]] {
-            assert_eq!(PayloadPlan::new(&facts, leaves(contents)), Err(PlanError::Leaves(2)));
+            assert_eq!(
+                PayloadPlan::new(&facts, leaves(contents)),
+                Err(PlanError::Leaves(2))
+            );
         }
     }
 

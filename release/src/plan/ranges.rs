@@ -44,7 +44,10 @@ mod tests {
         let table = FrameTable::new([10, 20, 30, 40, 50].map(frame).to_vec()).unwrap();
         let ranges = |frames: &[usize], gap| {
             let ranges = coalesce(&table, frames.iter().copied(), gap);
-            ranges.into_iter().map(|range| (range.start, range.end)).collect::<Vec<_>>()
+            ranges
+                .into_iter()
+                .map(|range| (range.start, range.end))
+                .collect::<Vec<_>>()
         };
         assert_eq!(ranges(&[0, 1, 3], 0), [(0, 30), (60, 100)]);
         assert_eq!(ranges(&[0, 1, 3], 30), [(0, 100)]);
