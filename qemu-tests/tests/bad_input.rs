@@ -218,7 +218,8 @@ fn assert_interrupted(bench: &Bench, ready: impl Fn() -> bool) {
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     let output = child.wait_with_output().unwrap();
     bench.assert_refused(&output, 130, &["interrupted"]);
-    assert!(sent.elapsed() < Duration::from_secs(5), "{:?}", sent.elapsed());
+    // A flush to the disk that has begun can't be interrupted, and on a busy disk it takes its time.
+    assert!(sent.elapsed() < Duration::from_secs(90), "{:?}", sent.elapsed());
 }
 
 /// Whether an image is being written there.
