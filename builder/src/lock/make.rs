@@ -62,7 +62,8 @@ impl Locker<'_> {
             .flat_map(|(arch, list)| list.iter_mut().map(move |p| (arch, p)))
         {
             if package.role == Role::Root {
-                package.scripts = scripts.get(&key(arch, package)).cloned().unwrap_or_default();
+                let members = scripts.get(&key(arch, package)).into_iter().flatten();
+                package.scripts = members.filter_map(Member::script).cloned().collect();
             }
         }
         Ok(Lock {
@@ -177,10 +178,10 @@ impl Locker<'_> {
 fn refuse_idle_acceptances(loaded: &LoadedRecipe, judged: &Judged) -> Result<(), LockError> {
     let there: BTreeSet<String> = judged
         .iter()
-        .flat_map(|((_, name), scripts)| {
-            scripts
+        .flat_map(|((_, name), members)| {
+            members
                 .iter()
-                .map(move |script| format!("{name}/{}", script.kind.as_str()))
+                .map(move |member| format!("{name}/{}", member.name()))
         })
         .collect();
     let accepted = &loaded.recipe.packages.accept_scripts;
@@ -203,11 +204,35 @@ fn found_lock(found: &Mutex<Found>) -> std::sync::MutexGuard<'_, Found> {
     found.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// A script and what became of it; nothing for triggers that are fine, which no lock holds.
-type Judgement = Result<Option<LockedScript>, Box<Unreviewed>>;
+/// A judged member of a package's control archive that is fine.
+#[derive(Debug)]
+enum Member {
+    Script(LockedScript),
+    /// No lock holds it, but the recipe may accept it.
+    Triggers,
+}
 
-/// Scripts by package; the architecture counts, because scripts hold its name.
-type Judged = BTreeMap<(Architecture, String), Vec<LockedScript>>;
+impl Member {
+    /// What `accept-scripts` calls it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Script(script) => script.kind.as_str(),
+            Self::Triggers => gate::triggers::MEMBER,
+        }
+    }
+
+    fn script(&self) -> Option<&LockedScript> {
+        match self {
+            Self::Script(script) => Some(script),
+            Self::Triggers => None,
+        }
+    }
+}
+
+type Judgement = Result<Member, Box<Unreviewed>>;
+
+/// What packages have; the architecture counts, because scripts hold its name.
+type Judged = BTreeMap<(Architecture, String), Vec<Member>>;
 
 fn key(arch: Architecture, package: &LockedPackage) -> (Architecture, String) {
     (arch, package.name.clone())
@@ -237,16 +262,16 @@ impl Found {
                 return ControlFlow::Break(());
             }
         };
-        let mut locked = Vec::new();
+        let mut members = Vec::new();
         for script in scripts {
             match script {
-                Ok(script) => locked.extend(script),
+                Ok(member) => members.push(member),
                 Err(one) => {
                     self.unreviewed.insert((one.package.clone(), one.member), *one);
                 }
             }
         }
-        self.judged.insert(key(arch, package), locked);
+        self.judged.insert(key(arch, package), members);
         ControlFlow::Continue(())
     }
 }
@@ -294,10 +319,10 @@ fn judge(
             },
             accepted,
         );
-        judged.push(script.map(Some));
+        judged.push(script.map(Member::Script));
     }
     if let Some(bytes) = control.file("triggers") {
-        judged.push(gate::triggers::judge(&package.name, bytes, accepted).map(|()| None));
+        judged.push(gate::triggers::judge(&package.name, bytes, accepted).map(|()| Member::Triggers));
     }
     Ok(judged)
 }

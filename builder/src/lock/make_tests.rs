@@ -21,15 +21,19 @@ struct World {
     server: Server,
 }
 
-/// A package's stanza and file. `control` are further fields, `postinst` the script.
+/// A package's stanza and file. `fields` are further fields, `postinst` the script. frob-watch asks for a trigger.
 fn package(name: &str, fields: &str, postinst: &str) -> (String, Vec<u8>) {
     let control = format!(
         "Package: {name}\nVersion: 1.0\nArchitecture: all\nMaintainer: T <t@localhost>\n{fields}Description: test\n"
     );
     let script = format!("#!/bin/sh\n{postinst}");
     let data = packages::TarBuilder::new().directory(".").finish();
-    let files: &[(&str, &[u8])] = &[("control", control.as_bytes()), ("postinst", script.as_bytes())];
-    let deb = packages::deb(files, &data);
+    let mut files: Vec<(&str, &[u8])> =
+        vec![("control", control.as_bytes()), ("postinst", script.as_bytes())];
+    if name == "frob-watch" {
+        files.push(("triggers", b"interest-noawait /usr/share/frob\n"));
+    }
+    let deb = packages::deb(&files, &data);
     let place = format!(
         "Filename: pool/{name}_1.0_all.deb\nSize: {}\nSHA256: {}\n",
         deb.len(),
@@ -201,4 +205,15 @@ fn an_accepted_script_that_no_package_has_is_an_error_of_the_recipe_s_line() {
         assert!(problem.message().contains(name), "{problem}");
         assert_eq!(problem.location().unwrap().line_and_column(), (9, 19));
     }
+}
+
+#[test]
+fn a_wish_to_be_told_that_nobody_stands_for_ends_locking_until_the_recipe_accepts_it() {
+    let world = World::new(&[("frob-watch", "", "exit 0\n")]);
+    let refused = world.lock("install = [\"frob-watch\"]").unwrap_err().to_string();
+    assert!(refused.contains("interest-noawait /usr/share/frob"), "{refused}");
+    let lock = world
+        .lock("install = [\"frob-watch\"]\naccept-scripts = [\"frob-watch/triggers\"]")
+        .unwrap();
+    assert_eq!(scripts(&lock, "frob-watch").len(), 1, "no lock holds triggers");
 }

@@ -20,6 +20,12 @@ impl Variables {
         self.0.extend(names.into_iter().map(|name| (name, None)));
     }
 
+    /// Every variable is unknown from now on, how words are split too.
+    pub(super) fn forget_all(&mut self) {
+        self.0.values_mut().for_each(|value| *value = None);
+        self.set("IFS", None);
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<String> {
         self.0.get(name).cloned().flatten()
     }

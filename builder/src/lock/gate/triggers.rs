@@ -4,7 +4,7 @@
 use super::{Residue, Unreviewed};
 
 /// What the report and `accept-scripts` call the member.
-pub(super) const MEMBER: &str = "triggers";
+pub(in super::super) const MEMBER: &str = "triggers";
 
 /// Who asks to be told of what, and why nothing is lost.
 struct Known {

@@ -1,12 +1,18 @@
 //! Looks through statements at any depth.
 
-use super::shell::{
-    assignment,
-    ast::{List, Node, Part, Statement},
+use super::{
+    commands,
+    shell::{
+        assignment,
+        ast::{List, Node, Part, Simple, Statement},
+    },
 };
 
 /// The positional parameters, as text that expands them has them.
 const POSITIONAL: [&str; 12] = ["1", "2", "3", "4", "5", "6", "7", "8", "9", "@", "*", "#"];
+
+/// What `getopts` sets beside the variable that it names.
+pub(super) const GETOPTS: [&str; 2] = ["OPTARG", "OPTIND"];
 
 /// Names that a statement itself gives a value; not those that statements inside it do.
 pub(super) fn assigned(statement: &Statement, names: &mut Vec<String>) {
@@ -16,7 +22,8 @@ pub(super) fn assigned(statement: &Statement, names: &mut Vec<String>) {
             names.extend(simple.words.iter().filter_map(|word| Some(assignment(word)?.0)));
             let plain = simple.words.iter().skip(1).filter_map(|word| text(word));
             match command(statement) {
-                Some("read" | "unset" | "getopts" | "local") => names.extend(plain.map(str::to_owned)),
+                Some("read" | "unset" | "local") => names.extend(plain.map(str::to_owned)),
+                Some("getopts") => names.extend(plain.chain(GETOPTS).map(str::to_owned)),
                 Some("shift") => names.extend(POSITIONAL.map(str::to_owned)),
                 Some("set") if sets_positional(simple.words.iter().skip(1).map(|word| text(word))) => {
                     names.extend(POSITIONAL.map(str::to_owned));
@@ -65,8 +72,17 @@ pub(super) fn may_exit(statement: &Statement) -> bool {
     let Node::Simple(simple) = &statement.node else {
         return false;
     };
-    match command(statement) {
-        Some(name) => ["exit", "exec", "eval", ".", "source", "error", "badusage"].contains(&name),
+    let exits = |name| ["exit", "exec", "error", "badusage"].contains(&name);
+    runs_unseen(simple) || command(statement).is_some_and(exits)
+}
+
+/// Whether a simple command runs text that nobody sees here, in the shell itself.
+pub(super) fn runs_unseen(simple: &Simple) -> bool {
+    let word = |at: usize| simple.words.get(at).and_then(|word| text(word));
+    match word(0) {
+        Some("." | "source") => !word(1).is_some_and(commands::is_library),
+        Some("command" | "builtin") => !word(1).is_some_and(|option| ["-v", "-V"].contains(&option)),
+        Some(name) => name == "eval",
         None => !simple.words.is_empty(),
     }
 }

@@ -2,17 +2,18 @@
 
 use super::{DONE, READS, Verdict, options::Line, reading};
 
-/// They print, set shell variables, or do nothing at all.
-const SHELL: [&str; 12] = [
-    ":", "true", "set", "shift", "read", "unset", "echo", "printf", "break", "continue", "cd", "getopts",
+/// They print, set shell variables, or do nothing at all, and succeed.
+const SHELL: [&str; 9] = [
+    ":", "true", "set", "shift", "unset", "echo", "printf", "break", "continue",
 ];
 
 /// Their output or status may matter, but only to something that is judged itself.
-const READING: [&str; 31] = [
+const READING: [&str; 34] = [
     "aa-enabled",
     "aa-status",
     "basename",
     "cat",
+    "cd",
     "cmp",
     "cut",
     "diff",
@@ -22,6 +23,7 @@ const READING: [&str; 31] = [
     "expr",
     "fgrep",
     "getcap",
+    "getopts",
     "grep",
     "head",
     "id",
@@ -31,6 +33,7 @@ const READING: [&str; 31] = [
     "mountpoint",
     "pgrep",
     "pidof",
+    "read",
     "readlink",
     "realpath",
     "seq",
@@ -85,19 +88,80 @@ const RUNNING: [&str; 15] = [
 /// anything.
 const BY_POLICY: [&str; 2] = ["deb-systemd-invoke", "invoke-rc.d"];
 
-/// They matter to upgrades: dpkg-maintscript-helper(1) does nothing on a first installation, folders that an older
-/// version left are not there, and the registry of ucf serves its next run.
-const UPGRADE: [&str; 3] = ["dpkg-maintscript-helper", "rmdir", "ucfr"];
+/// They matter to upgrades: dpkg-maintscript-helper(1) does nothing on a first installation, and the registry of ucf
+/// serves its next run.
+const UPGRADE: [&str; 2] = ["dpkg-maintscript-helper", "ucfr"];
 
-/// The device does it at each boot (systemd-tmpfiles; finish where the path is part of the read-only root, or finish for all packages at once: accounts, libraries, kernel, certificates, pam, shells.
-const ELSEWHERE: [&str; 6] = [
-    "depmod",
-    "ldconfig",
-    "systemd-sysusers",
-    "systemd-tmpfiles",
-    "update-ca-certificates",
-    "update-shells",
+/// The device does it at each boot (systemd-tmpfiles; finish where the path is part of the read-only root), or finish for
+/// all packages at once: accounts, libraries, kernel, certificates, shells. Only with arguments that ask for just that.
+const ELSEWHERE: [Elsewhere; 6] = [
+    Elsewhere {
+        name: "depmod",
+        flags: &["-a", "--all"],
+        values: &["-F", "--filesyms"],
+        operand: |_| true,
+    },
+    Elsewhere {
+        name: "ldconfig",
+        flags: &["-v", "--verbose"],
+        values: &["-r"],
+        operand: |_| false,
+    },
+    Elsewhere {
+        name: "systemd-sysusers",
+        flags: &[],
+        values: &["--replace", "--root"],
+        operand: |file| is_drop_in(file, "sysusers.d"),
+    },
+    Elsewhere {
+        name: "systemd-tmpfiles",
+        flags: &["--create"],
+        values: &["--exclude-prefix", "--prefix", "--replace", "--root"],
+        operand: |file| is_drop_in(file, "tmpfiles.d"),
+    },
+    Elsewhere {
+        name: "update-ca-certificates",
+        flags: &["-f", "--fresh", "-v", "--verbose"],
+        values: &["--hooksdir"],
+        operand: |_| false,
+    },
+    Elsewhere {
+        name: "update-shells",
+        flags: &["--verbose"],
+        values: &["--root"],
+        operand: |_| false,
+    },
 ];
+
+/// A command whose work is done elsewhere, and its known arguments.
+struct Elsewhere {
+    name: &'static str,
+    flags: &'static [&'static str],
+    values: &'static [&'static str],
+    operand: fn(&str) -> bool,
+}
+
+impl Elsewhere {
+    fn covers(&self, arguments: &[Option<String>]) -> bool {
+        let words: Option<Vec<_>> = arguments.iter().map(Option::as_deref).collect();
+        let Some(line) = words.and_then(|words| Line::read(&words, self.flags, self.values)) else {
+            return false;
+        };
+        let root = line.value(&["--root", "-r"]).unwrap_or_default();
+        ["", "/"].contains(&root) && line.operands.iter().all(|operand| (self.operand)(operand))
+    }
+}
+
+/// Whether `file` is one that finish and the device read: a name, or a path in the usual folders. Not `-`: that is text
+/// which only the script has.
+fn is_drop_in(file: &str, folder: &str) -> bool {
+    let name = ["/etc/", "/usr/lib/"].iter().find_map(|parent| {
+        let rest = file.strip_prefix(parent)?.strip_prefix(folder)?;
+        rest.strip_prefix('/')
+    });
+    let name = name.unwrap_or(file);
+    name.ends_with(".conf") && !name.contains('/')
+}
 
 /// Images have none of what these make: an initramfs of Debian's, byte code, the hardware database, help indices, icon
 /// caches, menus; and systemd is the only supervisor.
@@ -154,6 +218,11 @@ pub(in super::super) fn is_present(program: &str) -> bool {
     PRESENT.contains(&program)
 }
 
+/// Whether a file that is sourced is known.
+pub(in super::super) fn is_library(file: &str) -> bool {
+    LIBRARIES.contains(&file)
+}
+
 /// Judges a command that becomes no action.
 pub(super) fn judge(name: &str, arguments: &[Option<String>]) -> Verdict {
     let first = arguments.first().and_then(Option::as_deref);
@@ -171,11 +240,13 @@ pub(super) fn judge(name: &str, arguments: &[Option<String>]) -> Verdict {
         "pam-auth-update" if only_enables_defaults(arguments) => DONE,
         // Units stand in place of init scripts: see `reduce` for scripts without a unit.
         "update-rc.d" if enables_by_default(arguments) => DONE,
-        "." | "source" if first.is_some_and(|file| LIBRARIES.contains(&file)) => DONE,
+        "." | "source" if first.is_some_and(is_library) => DONE,
         "dpkg-trigger" if last.is_some_and(|trigger| TRIGGERS.contains(&trigger)) => DONE,
         // The catalog of messages is not kept in images.
         "journalctl" if arguments.iter().flatten().any(|word| word == "--update-catalog") => DONE,
         "systemd" if first == Some("--help") => READS,
+        // Folders that an older version left are not there; whether another package has brought the folder is unknown.
+        "rmdir" => READS,
         _ if [&READING[..], &DEBCONF, &RUNNING]
             .iter()
             .any(|group| group.contains(&name)) =>
@@ -183,8 +254,11 @@ pub(super) fn judge(name: &str, arguments: &[Option<String>]) -> Verdict {
             READS
         }
         _ => {
-            let groups: [&[&str]; 5] = [&SHELL, &BY_POLICY, &UPGRADE, &ELSEWHERE, &ABSENT];
-            if groups.iter().any(|group| group.contains(&name)) {
+            let groups: [&[&str]; 4] = [&SHELL, &BY_POLICY, &UPGRADE, &ABSENT];
+            let elsewhere = ELSEWHERE.iter().find(|command| command.name == name);
+            if elsewhere.is_some_and(|command| command.covers(arguments))
+                || groups.iter().any(|group| group.contains(&name))
+            {
                 DONE
             } else {
                 Verdict::Unknown

@@ -13,7 +13,10 @@ mod units;
 
 use std::collections::BTreeSet;
 
-pub(super) use self::{accounts::Account, known::is_present};
+pub(super) use self::{
+    accounts::Account,
+    known::{is_library, is_present},
+};
 use super::condition;
 use crate::{action::Action, lock::format::ScriptKind};
 

@@ -201,7 +201,9 @@ impl Reducer {
         self.forget_statement(statement);
         self.doubt.returned |= walk::contains(statement, &["return"]);
         let mut exits = false;
-        self.each_reached(statement, &mut |inside| exits |= walk::may_exit(inside));
+        self.each_reached(statement, &mut |inside| {
+            exits |= walk::may_exit(inside) || self.runs_unseen(inside);
+        });
         self.doubt.exited |= exits;
         UNKNOWN
     }
@@ -241,8 +243,9 @@ impl Reducer {
     }
 
     fn forget_statement(&mut self, statement: &Statement) {
-        let (mut names, mut defined) = (Vec::new(), Vec::new());
+        let (mut names, mut defined, mut unseen) = (Vec::new(), Vec::new(), false);
         self.each_reached(statement, &mut |inside| {
+            unseen |= self.runs_unseen(inside);
             walk::assigned(inside, &mut names);
             if let Node::Function(name, _) = &inside.node {
                 defined.push((name.clone(), None));
@@ -250,6 +253,20 @@ impl Reducer {
         });
         self.variables.forget(names);
         self.functions.extend(defined);
+        if unseen {
+            self.variables.forget_all();
+            self.functions.values_mut().for_each(|body| *body = None);
+        }
+    }
+
+    /// Whether a statement runs text that nobody sees here, or a function whose body is unknown: it may set any variable
+    /// and define any function anew.
+    fn runs_unseen(&self, statement: &Statement) -> bool {
+        let Node::Simple(simple) = &statement.node else {
+            return false;
+        };
+        let body = walk::command(statement).and_then(|name| self.functions.get(name));
+        walk::runs_unseen(simple) || body.is_some_and(Option::is_none)
     }
 
     /// Visits what may run with `statement`: all inside it, and the functions that it calls, each once.

@@ -6,7 +6,7 @@ use super::{
 use crate::lock::gate::{
     commands::{self, Verdict},
     shell::assignment,
-    walk::sets_positional,
+    walk::{GETOPTS, sets_positional},
 };
 
 /// How many positional parameters have values of their own.
@@ -69,6 +69,10 @@ impl Reducer {
                 return DONE;
             }
             "read" | "unset" => self.variables.forget(rest.iter().flatten().cloned()),
+            "getopts" => {
+                let set = GETOPTS.map(str::to_owned);
+                self.variables.forget(rest.iter().flatten().cloned().chain(set));
+            }
             "shift" => self.positional(&UNKNOWN_ARGUMENTS),
             "set" if sets_positional(rest.iter().map(Option::as_deref)) => {
                 self.positional(&UNKNOWN_ARGUMENTS);
@@ -185,13 +189,16 @@ impl Reducer {
     /// Whether the commands substituted in `word` do nothing.
     pub(super) fn commands_are_quiet(&mut self, word: &Word) -> bool {
         word.iter().all(|part| match part {
-            Part::Command(list) => self.without_effect(|reducer| {
-                let outcome = reducer.list(list);
-                Outcome {
+            Part::Command(list) => {
+                // A subshell: what it sets and defines stays there.
+                let (variables, functions) = (self.variables.clone(), self.functions.clone());
+                let quiet = self.without_effect(|reducer| Outcome {
                     flow: Flow::On,
-                    ..outcome
-                }
-            }),
+                    ..reducer.list(list)
+                });
+                (self.variables, self.functions) = (variables, functions);
+                quiet
+            }
             Part::Parameter {
                 substitute: Some((_, inner)),
                 ..

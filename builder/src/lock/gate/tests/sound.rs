@@ -214,3 +214,84 @@ fn a_folder_gets_what_the_command_gives_it() {
     );
     assert_eq!((mode.as_deref(), copied), (Some("0750"), &None));
 }
+
+#[test]
+fn nothing_is_known_after_text_that_nobody_sees_has_run() {
+    for unseen in [
+        ". /etc/default/x",
+        "source /etc/default/x",
+        "eval \"$line\"",
+        "$command",
+        "command . /etc/default/x",
+        "if [ -r /etc/default/x ]; then . /etc/default/x; fi",
+        "load() { . /etc/default/x; }; load",
+    ] {
+        let text = format!("E=no\n{unseen}\nif [ \"$E\" = yes ]; then adduser --system x; fi\n");
+        assert!(left(&text).contains(&3), "{unseen}");
+        let text = format!("f() {{ true; }}\n{unseen}\nf || adduser --system x\n");
+        assert!(left(&text).contains(&3), "{unseen}");
+        let text = format!("{unseen}\nx=/etc/x/y\nrm $x\n");
+        assert!(left(&text).contains(&3), "{unseen}");
+    }
+    let text = "E=no\n. /usr/share/debconf/confmodule\nif [ \"$E\" = yes ]; then adduser --system x; fi\n";
+    assert_eq!(actions(text), []);
+}
+
+#[test]
+fn a_function_whose_body_is_unknown_may_set_any_variable() {
+    let text = "E=no\nif [ -e /x ]; then f() { E=yes; }; fi\nf\n[ \"$E\" = no ] || rm /etc/x/y\n";
+    assert!(left(text).contains(&4));
+}
+
+#[test]
+fn a_command_that_may_fail_decides_nothing() {
+    for may_fail in ["cd /var/lib/x", "read x", "getopts a x", "rmdir /var/lib/y"] {
+        let text = format!("{may_fail} || mkdir -p /var/lib/x");
+        assert_eq!(left(&text), [1], "{may_fail}");
+    }
+    for name in ["x", "OPTARG"] {
+        let text = format!("{name}=\ngetopts a x\n[ -z \"${name}\" ] || rm /etc/x/y");
+        assert!(left(&text).contains(&3), "{name}");
+    }
+}
+
+#[test]
+fn work_that_is_done_elsewhere_is_only_what_packages_bring_as_files() {
+    for text in [
+        "echo 'u frob -' | systemd-sysusers -",
+        "systemd-sysusers --inline 'u frob -'",
+        "systemd-sysusers --root=/srv/x frob.conf",
+        "systemd-sysusers --replace=/usr/lib/sysusers.d/frob.conf -",
+        "systemd-sysusers /usr/share/frob/frob.conf",
+        "systemd-sysusers \"$frob\"",
+        "systemd-tmpfiles --remove frob.conf",
+        "ldconfig /usr/lib/frob",
+        "ldconfig -n /usr/lib/frob",
+        "update-ca-certificates --certsconf /etc/frob",
+    ] {
+        assert_eq!(left(text), [1], "{text}");
+    }
+    assert_eq!(
+        left("systemd-tmpfiles --create - <<EOF\nd /etc/x\nEOF"),
+        [1, 2, 3]
+    );
+    for text in [
+        "systemd-sysusers ${DPKG_ROOT:+--root=\"$DPKG_ROOT\"} frob.conf x.conf",
+        "systemd-sysusers >/dev/null",
+        "systemd-tmpfiles --root=\"$DPKG_ROOT\" --create /usr/lib/tmpfiles.d/frob.conf || true",
+        "ldconfig -r \"$DPKG_ROOT/\" || ldconfig --verbose -r \"$DPKG_ROOT/\"",
+        "update-ca-certificates --hooksdir \"\" --fresh",
+        "depmod -a 6.12",
+    ] {
+        assert_eq!(actions(text), [], "{text}");
+    }
+}
+
+#[test]
+fn what_a_command_substitution_sets_stays_there() {
+    let text = "f=/etc/x/y\nread_it() { f=no; . /etc/default/x; }\ng=$(read_it)\nrm $f\n";
+    let remove = Action::Remove {
+        path: "/etc/x/y".into(),
+    };
+    assert_eq!(postinst(text).actions, [remove]);
+}
