@@ -38,7 +38,10 @@ pub(super) fn run(tree: &Tree, inputs: &Inputs<'_>) -> Result<Vec<(TreePath, Pri
     let loader = (inputs.architecture == Architecture::X86_64).then_some("lib64");
     for link in LINKS.into_iter().chain(loader) {
         if !matches!(tree.get(link).map(|entry| &entry.node), Some(Node::Symlink(_))) {
-            return Err(FinishError::Check(format!("/{link} is no link into /usr")));
+            return Err(FinishError::Layered {
+                what: format!("/{link} is no link into /usr"),
+                help: "keep base-files and libc6, which bring /usr/lib and /usr/lib64, and put files of [[files]] and overlays below /usr: Outcrop makes the links",
+            });
         }
     }
     no_passwords(tree, "etc/passwd", &["x", "*", "!"])?;

@@ -17,6 +17,9 @@ const ON_DEVICE: [&str; 14] = [
 ];
 const FACTORY: &str = "/usr/share/factory";
 
+/// Kinds of which the first line for a path wins: systemd's `takes_ownership` in src/tmpfiles/tmpfiles.c.
+const MAKES: &str = "fFdDvqQepLcbC";
+
 /// One line that concerns the root.
 #[derive(Debug)]
 struct Line<'a> {
@@ -48,8 +51,7 @@ pub(super) fn run(tree: &mut Tree, accounts: &Accounts) -> Result<(), FinishErro
             let Some(parsed) = parse(line).map_err(failed)? else {
                 continue;
             };
-            // The first line that makes a path wins.
-            if "zZ".contains(parsed.kind) || seen.insert(parsed.path.to_owned()) {
+            if !MAKES.contains(parsed.kind) || seen.insert(parsed.path.to_owned()) {
                 apply(tree, accounts, &parsed, &failed)?;
             }
         }
@@ -140,14 +142,13 @@ fn apply(
             }
             (!there || line.replaces).then(|| Entry::symlink(target.unwrap_or(&factory)))
         }
-        'C' => {
-            return copy(tree, line, &path)
-                .map_err(|error| error.unwrap_or_else(|| failed("its source doesn't exist")));
-        }
-        'e' | 'z' => None,
+        'C' | 'e' | 'z' => None,
         _ => return Err(failed("an image can't have what its type makes")),
     };
-    let made = new.is_some();
+    let copied = line.kind == 'C'
+        && copy(tree, line, &path)
+            .map_err(|error| error.unwrap_or_else(|| failed("its source doesn't exist")))?;
+    let made = new.is_some() || copied;
     if let Some(entry) = new {
         tree.insert_all(path.clone(), entry).map_err(FinishError::Tree)?;
     }
@@ -191,8 +192,9 @@ fn adjust(metadata: &mut Metadata, line: &Line<'_>, (uid, gid): (Option<u32>, Op
     }
 }
 
-/// `C`: copies a file, or a folder with what is in it, unless something is there. None as error: there is no source.
-fn copy(tree: &mut Tree, line: &Line<'_>, to: &TreePath) -> Result<(), Option<FinishError>> {
+/// `C`: copies a file, or a folder with what is in it, unless something is there; whether it did. None as error: there is
+/// no source.
+fn copy(tree: &mut Tree, line: &Line<'_>, to: &TreePath) -> Result<bool, Option<FinishError>> {
     let factory = format!("{FACTORY}{}", line.path);
     let source = if line.argument.is_empty() {
         &factory
@@ -206,7 +208,7 @@ fn copy(tree: &mut Tree, line: &Line<'_>, to: &TreePath) -> Result<(), Option<Fi
     if tree.contains(to.as_str()) && tree.below(to).next().is_some()
         || matches!(tree.get(to.as_str()), Some(entry) if !entry.is_directory())
     {
-        return Ok(());
+        return Ok(false);
     }
     let below = tree
         .below(&source)
@@ -222,7 +224,7 @@ fn copy(tree: &mut Tree, line: &Line<'_>, to: &TreePath) -> Result<(), Option<Fi
         let path = path.as_str().replacen(source.as_str(), to.as_str(), 1);
         edit::put(tree, &path, entry).map_err(Some)?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Text with the common escapes; none when it has others, or specifiers.
@@ -310,9 +312,27 @@ mod tests {
             "d /etc/x 0999",
             "d /etc/x - nobody",
             "C /etc/x - - - - /no",
+            "C /etc/x - nobody - - /usr/share/y",
+            "a+ /etc/made - - - - u:root:r",
+            "t /etc/made - - - - user.x=y",
+            "h /etc/made - - - - +C",
+            "m /etc/made 0700",
         ] {
-            let error = made(line, &[]).unwrap_err().to_string();
+            let lines = format!("d /etc/made\n{line}\n");
+            let error = made(&lines, &[("usr/share/y", "")]).unwrap_err().to_string();
             assert!(error.contains(line), "{error}");
         }
+    }
+
+    #[test]
+    fn a_copy_gets_the_mode_and_owner_of_its_line_and_the_first_line_that_makes_a_path_wins() {
+        let lines = "C /etc/new 0640 root adm - /usr/share/y\nC /etc/old 0600 - :adm - /usr/share/y\n\
+                     d /etc/folder 0700\nd /etc/folder 0750\n";
+        let tree = made(lines, &[("usr/share/y", "y"), ("etc/old", "old")]).unwrap();
+        let metadata = |path: &str| tree.get(path).unwrap().metadata.clone();
+        assert_eq!((metadata("etc/new").mode, metadata("etc/new").gid), (0o640, 4));
+        assert_eq!((metadata("etc/old").mode, metadata("etc/old").gid), (0o600, 0));
+        assert_eq!(testing::text(&tree, "etc/old"), "old");
+        assert_eq!(metadata("etc/folder").mode, 0o700);
     }
 }

@@ -109,7 +109,11 @@ fn unary(operator: &str, word: Option<&str>) -> Option<bool> {
         // dh_apparmor(1) names a profile that the package ships, and makes its local part.
         "-e" | "-f" => {
             let name = word?.strip_prefix("/etc/apparmor.d/")?;
-            Some(!name.starts_with("local/")).filter(|_| !name.is_empty())
+            match name.split_once('/') {
+                None => (!name.is_empty()).then_some(true),
+                Some(("local", _)) => Some(false),
+                Some(_) => None, // disable/NAME, force-complain/NAME: an administrator's wish
+            }
         }
         _ => None,
     }
@@ -168,6 +172,11 @@ mod tests {
             ("-z ? -a -n ''", Some(false)),
             ("-d /run/systemd/system", Some(false)),
             ("-x /usr/bin/thing", None),
+            ("-e /etc/apparmor.d/usr.bin.x", Some(true)),
+            ("-e /etc/apparmor.d/local/usr.bin.x", Some(false)),
+            ("-e /etc/apparmor.d/disable/usr.bin.x", None),
+            ("-f /etc/apparmor.d/force-complain/usr.bin.x", None),
+            ("-e /etc/apparmor.d/", None),
             ("( ? = a ) -o x = x", Some(true)),
             ("a b c", None),
             ("''", Some(false)),

@@ -52,11 +52,24 @@ impl Variables {
             let value = self.value(word).filter(|_| !has_glob(word));
             match value {
                 Some(value) if vanishes(word, &value) => {}
-                Some(value) if splits(word, &value) => arguments.push(None),
+                Some(_) if self.is_changed(word) => arguments.push(None),
                 value => arguments.push(value),
             }
         }
         arguments
+    }
+
+    /// Whether the shell would split an unquoted expansion in `word`, or compare it with file names. Of commands nobody
+    /// knows here whether they are quoted.
+    fn is_changed(&self, word: &Word) -> bool {
+        let own_splitting = self.0.contains_key("IFS");
+        word.iter().any(|part| match part {
+            Part::Parameter { quoted: false, .. } | Part::Command(_) => {
+                let value = self.part(part).unwrap_or_default();
+                value.contains([' ', '\t', '\n', '*', '?', '[']) || (own_splitting && !value.is_empty())
+            }
+            _ => false,
+        })
     }
 
     /// The value of a word, when everything in it is known.
@@ -71,13 +84,17 @@ impl Variables {
                 let value = self.get(name)?;
                 match (substitute, value.is_empty()) {
                     (Some((Substitute::WhenEmpty, word)), true)
-                    | (Some((Substitute::WhenSet, word)), false) => self.value(word),
-                    (Some((Substitute::WhenSet, _)), true) => Some(String::new()),
+                    | (Some((Substitute::WhenFull | Substitute::WhenSet, word)), false) => self.value(word),
+                    (Some((Substitute::WhenFull, _)), true) => Some(String::new()),
+                    // Whether a variable without text is set at all, nobody knows here.
+                    (Some((Substitute::WhenUnset | Substitute::WhenSet, word)), true) => {
+                        self.value(word).filter(String::is_empty)
+                    }
                     _ => Some(value),
                 }
             }
             Part::Command(list) => self.output(list),
-            Part::Opaque => None,
+            Part::Opaque | Part::Sets(_) => None,
         }
     }
 
@@ -115,14 +132,6 @@ fn has_glob(word: &Word) -> bool {
         }
         _ => false,
     })
-}
-
-/// Whether an unquoted expansion becomes several words.
-fn splits(word: &Word, value: &str) -> bool {
-    value.contains([' ', '\t', '\n'])
-        && word
-            .iter()
-            .any(|part| matches!(part, Part::Parameter { quoted: false, .. }))
 }
 
 /// Whether a `case` pattern matches; none when the pattern holds more than text and `*` alone.

@@ -4,7 +4,7 @@ use super::{
     commands,
     shell::{
         assignment,
-        ast::{List, Node, Part, Simple, Statement},
+        ast::{List, Node, Part, Simple, Statement, Word},
     },
 };
 
@@ -18,6 +18,7 @@ pub(super) const GETOPTS: [&str; 2] = ["OPTARG", "OPTIND"];
 pub(super) fn assigned(statement: &Statement, names: &mut Vec<String>) {
     match &statement.node {
         Node::Simple(simple) => {
+            words(simple).for_each(|word| set_inside(word, names));
             names.extend(simple.assignments.iter().map(|(name, _)| name.clone()));
             names.extend(simple.words.iter().filter_map(|word| Some(assignment(word)?.0)));
             let plain = simple.words.iter().skip(1).filter_map(|word| text(word));
@@ -32,8 +33,33 @@ pub(super) fn assigned(statement: &Statement, names: &mut Vec<String>) {
                 _ => {}
             }
         }
-        Node::Loop { variable, .. } => names.extend(variable.clone()),
+        Node::Loop { variable, words, .. } => {
+            names.extend(variable.clone());
+            words.iter().for_each(|word| set_inside(word, names));
+        }
+        Node::Case(subject, _) => set_inside(subject, names),
         _ => {}
+    }
+}
+
+/// All words of a simple command.
+pub(super) fn words(simple: &Simple) -> impl Iterator<Item = &Word> {
+    let assigned = simple.assignments.iter().map(|(_, word)| word);
+    let targets = simple.redirects.iter().map(|redirect| &redirect.target);
+    assigned.chain(&simple.words).chain(targets)
+}
+
+/// Names that the expansion of `word` may give a value.
+pub(super) fn set_inside(word: &Word, names: &mut Vec<String>) {
+    for part in word {
+        match part {
+            Part::Sets(set) => names.extend(set.iter().cloned()),
+            Part::Parameter {
+                substitute: Some((_, inner)),
+                ..
+            } => set_inside(inner, names),
+            _ => {}
+        }
     }
 }
 

@@ -1,7 +1,10 @@
 //! Statements made of statements: pipes, loops, branches.
 
 use super::{DONE, Flow, Joint, List, Outcome, Reducer, Statement, UNKNOWN, Word};
-use crate::lock::gate::{expand::matches, walk::contains};
+use crate::lock::gate::{
+    expand::matches,
+    walk::{contains, set_inside},
+};
 
 /// Rounds of a `for` loop that are followed one by one, at most.
 const UNROLLED: usize = 40;
@@ -107,6 +110,9 @@ impl Reducer {
     }
 
     pub(super) fn case(&mut self, whole: &Statement, subject: &Word, arms: &[(Vec<Word>, List)]) -> Outcome {
+        let mut set = Vec::new();
+        set_inside(subject, &mut set);
+        self.variables.forget(set);
         if !self.commands_are_quiet(subject) {
             return self.give_up(whole);
         }

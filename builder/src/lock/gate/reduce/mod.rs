@@ -173,7 +173,9 @@ impl Reducer {
                 condition,
                 body,
             } => {
-                self.variables.forget(variable.clone());
+                let mut set: Vec<_> = variable.iter().cloned().collect();
+                words.iter().for_each(|word| walk::set_inside(word, &mut set));
+                self.variables.forget(set);
                 self.loop_(statement, words, [condition, body])
             }
             Node::Function(name, body) => {

@@ -6,7 +6,7 @@ use super::{
 use crate::lock::gate::{
     commands::{self, Verdict},
     shell::assignment,
-    walk::{GETOPTS, sets_positional},
+    walk::{GETOPTS, set_inside, sets_positional, words},
 };
 
 /// How many positional parameters have values of their own.
@@ -16,10 +16,10 @@ const UNKNOWN_ARGUMENTS: [Option<String>; POSITIONAL] = [const { None }; POSITIO
 
 impl Reducer {
     pub(super) fn simple(&mut self, statement: &Statement, simple: &Simple) -> Outcome {
-        let assigned = simple.assignments.iter().map(|(_, word)| word);
-        let targets = simple.redirects.iter().map(|redirect| &redirect.target);
-        let mut words = assigned.chain(&simple.words).chain(targets);
-        if !words.all(|word| self.commands_are_quiet(word))
+        let mut set = Vec::new();
+        words(simple).for_each(|word| set_inside(word, &mut set));
+        self.variables.forget(set);
+        if !words(simple).all(|word| self.commands_are_quiet(word))
             || !simple.redirects.iter().all(|to| self.harmless(to))
         {
             return self.give_up(statement);

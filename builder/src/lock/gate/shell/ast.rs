@@ -74,12 +74,18 @@ pub(in super::super) enum Part {
     Command(List),
     /// Anything else that is expanded: `${x#y}`, `$((1+1))`.
     Opaque,
+    /// The same, where it may give variables a value: `${x:=y}`, `$((x=1))`.
+    Sets(Vec<String>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Substitute {
-    /// `:-` and `-`
+    /// `:-`
     WhenEmpty,
-    /// `:+` and `+`
+    /// `-`
+    WhenUnset,
+    /// `:+`
+    WhenFull,
+    /// `+`
     WhenSet,
 }

@@ -271,8 +271,8 @@ impl Lexer<'_> {
     fn dollar(&mut self, word: &mut Word, quoted: bool) -> Result<(), ShellError> {
         self.bump();
         if self.rest.starts_with("((") {
-            self.balanced()?;
-            word.push(Part::Opaque);
+            let text = self.balanced()?;
+            word.push(self.arithmetic(&text)?);
         } else if self.rest.starts_with('(') {
             let line = self.line;
             let text = self.balanced()?;
@@ -284,6 +284,21 @@ impl Lexer<'_> {
             self.plain_parameter(word, quoted);
         }
         Ok(())
+    }
+
+    /// `$((…))`, of which `text` is what stands between the outer parentheses. Refused when it may run a command: with a
+    /// substitution inside, or as `$((a); b)`.
+    fn arithmetic(&self, text: &str) -> Result<Part, ShellError> {
+        let mut open = 0usize;
+        let closes_early = text.char_indices().any(|(at, next)| {
+            open += usize::from(next == '(');
+            open = open.saturating_sub(usize::from(next == ')'));
+            open == 0 && at + 1 < text.len()
+        });
+        if closes_early || text.contains("$(") || text.contains('`') {
+            return Err(self.error("command inside $(())"));
+        }
+        Ok(opaque(text))
     }
 
     fn plain_parameter(&mut self, word: &mut Word, quoted: bool) {
@@ -325,15 +340,15 @@ impl Lexer<'_> {
         let text = self.braced_rest()?;
         let kinds = [
             (":-", Substitute::WhenEmpty),
-            ("-", Substitute::WhenEmpty),
-            (":+", Substitute::WhenSet),
+            ("-", Substitute::WhenUnset),
+            (":+", Substitute::WhenFull),
             ("+", Substitute::WhenSet),
         ];
         let Some((kind, value)) = kinds
             .iter()
             .find_map(|(sign, kind)| Some((*kind, text.strip_prefix(sign)?)))
         else {
-            return Ok(Part::Opaque);
+            return Ok(opaque(&format!("{name}{text}")));
         };
         let mut inner = Lexer {
             rest: value,
@@ -344,7 +359,7 @@ impl Lexer<'_> {
         };
         let substitute = inner.word()?;
         if name.is_empty() || !inner.rest.is_empty() || self.depth >= DEPTH {
-            return Ok(Part::Opaque);
+            return Ok(opaque(&text));
         }
         Ok(Part::Parameter {
             name,
@@ -470,10 +485,24 @@ fn is_quoted(token: &Token) -> bool {
     matches!(token, Token::Word(word) if word.iter().any(|part| matches!(part, Part::Text(_, true))))
 }
 
-/// Parameters in it are not told apart from text; commands are: they would run.
+/// An expansion whose value is unknown. Every name in it may get one when it assigns anything.
+fn opaque(text: &str) -> Part {
+    if !["=", "++", "--"].iter().any(|sign| text.contains(sign)) {
+        return Part::Opaque;
+    }
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let words = text.split(|c| !is_name(c));
+    let names = words.filter(|word| word.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_'));
+    Part::Sets(names.map(str::to_owned).collect())
+}
+
+/// Parameters in it are not told apart from text, but for those that are set; commands are: they would run.
 fn here_document(text: String, quoted: bool) -> Word {
     if !quoted && (text.contains("$(") || text.contains('`')) {
         return vec![Part::Opaque];
+    }
+    if !quoted && text.contains("${") && text.contains('=') {
+        return vec![opaque(&text), Part::Text(text, true)];
     }
     vec![Part::Text(text, true)]
 }

@@ -295,3 +295,64 @@ fn what_a_command_substitution_sets_stays_there() {
     };
     assert_eq!(postinst(text).actions, [remove]);
 }
+
+#[test]
+fn the_value_of_an_unquoted_parameter_may_be_a_pattern_or_several_words() {
+    for text in [
+        "F='/etc/x/*'\nrm -f $F",
+        "F='/etc/x/[ab]'\nrm -f $F",
+        "IFS=:\nrm -f $F /etc/a/b",
+        "IFS=:\nF=/etc/x:/etc/y\nrm -f $F",
+        "for f in $(dirname '/etc/*/x'); do rm $f/y; done",
+    ] {
+        let last = text.lines().count();
+        assert!(left(text).contains(&last), "{text}");
+    }
+    let remove = Action::Remove {
+        path: "/etc/x/y".into(),
+    };
+    assert_eq!(actions("F=/etc/x/y\nIFS=:\nrm -f \"$F\""), [remove]);
+}
+
+#[test]
+fn an_expansion_that_sets_a_variable_makes_it_unknown() {
+    for set in [
+        ": ${E:=yes}",
+        ": ${E=yes}",
+        "echo \"${F:-${E:=yes}}\"",
+        "echo $((E=1))",
+        "echo $((E++))",
+        "case ${E:=yes} in *) ;; esac",
+        "for i in ${E:=yes} *; do :; done",
+        "cat <<EOF\n${E:=yes}\nEOF",
+    ] {
+        let text = format!("E=\n{set}\n[ -z \"$E\" ] || rm /etc/x/y\n");
+        assert!(left(&text).contains(&(text.lines().count())), "{set}");
+    }
+}
+
+#[test]
+fn commands_inside_arithmetic_are_seen() {
+    for text in ["echo $(( $(rm -rf /x) ))", "echo $((rm -rf /x); rm -rf /y)"] {
+        assert!(postinst(text).residue.is_some(), "{text}");
+    }
+    assert_eq!(actions("echo $(( (1 + 2) * 3 ))"), []);
+}
+
+#[test]
+fn without_a_colon_only_a_variable_that_is_not_there_is_replaced() {
+    for text in [
+        "[ -z \"${2-x}\" ] || rm /etc/x/y",
+        "[ -z \"${2+x}\" ] || rm /etc/x/y",
+    ] {
+        assert_eq!(left(text), [1], "{text}");
+    }
+    for text in [
+        "[ -z \"${2:-}\" ] || rm /etc/x/y",
+        "[ -z \"${2-}\" ] || rm /etc/x/y",
+        "[ -z \"${2:+x}\" ] || rm /etc/x/y",
+        "[ \"${1-x}\" = configure ] || rm /etc/x/y",
+    ] {
+        assert_eq!(actions(text), [], "{text}");
+    }
+}
