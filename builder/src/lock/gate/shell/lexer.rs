@@ -272,7 +272,7 @@ impl Lexer<'_> {
         self.bump();
         if self.rest.starts_with("((") {
             let text = self.balanced()?;
-            word.push(self.arithmetic(&text)?);
+            self.arithmetic(&text, word)?;
         } else if self.rest.starts_with('(') {
             let line = self.line;
             let text = self.balanced()?;
@@ -286,19 +286,41 @@ impl Lexer<'_> {
         Ok(())
     }
 
-    /// `$((…))`, of which `text` is what stands between the outer parentheses. Refused when it may run a command: with a
-    /// substitution inside, or as `$((a); b)`.
-    fn arithmetic(&self, text: &str) -> Result<Part, ShellError> {
+    /// A lexer of text that stands inside an expansion.
+    fn within<'t>(&self, text: &'t str) -> Lexer<'t> {
+        Lexer {
+            rest: text,
+            line: self.line,
+            depth: self.depth + 1,
+            tokens: Vec::new(),
+            pending: Vec::new(),
+        }
+    }
+
+    /// `$((…))`, of which `text` is what stands between the outer parentheses: commands that are substituted in it run, its
+    /// value is unknown. `$((a); b)` would be commands altogether, and is refused.
+    fn arithmetic(&self, text: &str, word: &mut Word) -> Result<(), ShellError> {
         let mut open = 0usize;
         let closes_early = text.char_indices().any(|(at, next)| {
             open += usize::from(next == '(');
             open = open.saturating_sub(usize::from(next == ')'));
             open == 0 && at + 1 < text.len()
         });
-        if closes_early || text.contains("$(") || text.contains('`') {
-            return Err(self.error("command inside $(())"));
+        if closes_early || self.depth >= DEPTH {
+            return Err(self.error("commands that look like $(())"));
         }
-        Ok(opaque(text))
+        let mut inner = self.within(text);
+        while let Some(next) = inner.rest.chars().next() {
+            match next {
+                '$' if inner.rest.starts_with("$(") => inner.dollar(word, true)?,
+                '`' => inner.backquoted(word)?,
+                _ => {
+                    inner.bump();
+                }
+            }
+        }
+        word.push(opaque(text));
+        Ok(())
     }
 
     fn plain_parameter(&mut self, word: &mut Word, quoted: bool) {
@@ -350,13 +372,8 @@ impl Lexer<'_> {
         else {
             return Ok(opaque(&format!("{name}{text}")));
         };
-        let mut inner = Lexer {
-            rest: value,
-            line,
-            depth: self.depth + 1,
-            tokens: Vec::new(),
-            pending: Vec::new(),
-        };
+        let mut inner = self.within(value);
+        inner.line = line;
         let substitute = inner.word()?;
         if name.is_empty() || !inner.rest.is_empty() || self.depth >= DEPTH {
             return Ok(opaque(&text));
