@@ -83,11 +83,13 @@ impl Variables {
             Part::Parameter { name, substitute, .. } => {
                 let value = self.get(name)?;
                 match (substitute, value.is_empty()) {
-                    (Some((Substitute::WhenEmpty, word)), true)
-                    | (Some((Substitute::WhenFull | Substitute::WhenSet, word)), false) => self.value(word),
-                    (Some((Substitute::WhenFull, _)), true) => Some(String::new()),
+                    (Some((Substitute::IfEmpty, word)), true)
+                    | (Some((Substitute::UnlessEmpty | Substitute::UnlessUnset, word)), false) => {
+                        self.value(word)
+                    }
+                    (Some((Substitute::UnlessEmpty, _)), true) => Some(String::new()),
                     // Whether a variable without text is set at all, nobody knows here.
-                    (Some((Substitute::WhenUnset | Substitute::WhenSet, word)), true) => {
+                    (Some((Substitute::IfUnset | Substitute::UnlessUnset, word)), true) => {
                         self.value(word).filter(String::is_empty)
                     }
                     _ => Some(value),

@@ -81,11 +81,11 @@ pub(in super::super) enum Part {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in super::super) enum Substitute {
     /// `:-`
-    WhenEmpty,
+    IfEmpty,
     /// `-`
-    WhenUnset,
+    IfUnset,
     /// `:+`
-    WhenFull,
+    UnlessEmpty,
     /// `+`
-    WhenSet,
+    UnlessUnset,
 }

@@ -361,10 +361,10 @@ impl Lexer<'_> {
         let line = self.line;
         let text = self.braced_rest()?;
         let kinds = [
-            (":-", Substitute::WhenEmpty),
-            ("-", Substitute::WhenUnset),
-            (":+", Substitute::WhenFull),
-            ("+", Substitute::WhenSet),
+            (":-", Substitute::IfEmpty),
+            ("-", Substitute::IfUnset),
+            (":+", Substitute::UnlessEmpty),
+            ("+", Substitute::UnlessUnset),
         ];
         let Some((kind, value)) = kinds
             .iter()
