@@ -18,6 +18,8 @@ use std::{
 
 use outcrop_release::digest::FileDigest;
 
+use crate::host::as_root;
+
 /// A build in a folder of its own, with a store of its own, so that nothing is taken from another build.
 #[derive(Debug)]
 pub struct Build {
@@ -153,17 +155,6 @@ pub fn as_nobody() -> Command {
         "--inh-caps=-all",
     ]);
     command.arg("--no-new-privs");
-    command
-}
-
-/// A command that runs as root: through sudo, when the tests don't.
-#[must_use]
-pub fn as_root(program: &str) -> Command {
-    if rustix::process::geteuid().is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("sudo");
-    command.args(["-n", program]);
     command
 }
 

@@ -20,7 +20,10 @@ use outcrop_builder::lock::{
     format::{Archive, LockedPackage, Role},
     text,
 };
-use outcrop_qemu::build::{Build, as_root, run};
+use outcrop_qemu::{
+    build::{Build, run},
+    host::as_root,
+};
 use outcrop_release::{arch::Architecture, digest::FileDigest};
 use rustix::process::{Pid, Signal, getegid, geteuid, kill_process};
 

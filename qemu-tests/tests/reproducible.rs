@@ -9,7 +9,10 @@
 
 use std::process::Command;
 
-use outcrop_qemu::build::{Build, as_nobody, as_root};
+use outcrop_qemu::{
+    build::{Build, as_nobody},
+    host::as_root,
+};
 
 #[test]
 fn two_builds_that_differ_in_all_but_the_recipe_are_byte_identical_for_both_architectures() {

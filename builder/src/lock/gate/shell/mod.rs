@@ -5,6 +5,7 @@
 pub(super) mod ast;
 mod lexer;
 mod parser;
+mod parts;
 
 pub(super) use parser::{assignment, parse};
 
