@@ -7,24 +7,42 @@
     reason = "tests fail by panicking"
 )]
 
-use std::process::Command;
+use std::{collections::BTreeMap, process::Command};
 
 use outcrop_qemu::{
     build::{Build, as_nobody},
     host::as_root,
 };
+use outcrop_release::digest::FileDigest;
+
+/// Every output file of a plain build by the user who runs the tests.
+fn reference() -> BTreeMap<String, FileDigest> {
+    let build = Build::new();
+    let words = build.arguments();
+    let mut command = Command::new(&words[0]);
+    command
+        .args(&words[1..])
+        .env("TZ", "UTC")
+        .env("LC_ALL", "C.UTF-8");
+    let files = build.run(&mut command);
+    let images = files.keys().filter(|name| name.ends_with(".img"));
+    assert!(
+        images.count() == 2 && files.contains_key("SHA256SUMS"),
+        "{files:?}"
+    );
+    files
+}
 
 #[test]
-fn two_builds_that_differ_in_all_but_the_recipe_are_byte_identical_for_both_architectures() {
-    let (first, second) = (Build::new(), Build::new());
-    let words = first.arguments();
-    let one = first.run(
-        Command::new(&words[0])
-            .args(&words[1..])
-            .env("TZ", "UTC")
-            .env("LC_ALL", "C.UTF-8"),
-    );
-    // Another user, umask, time zone, locale, working folder, number of processors and home.
+fn whoever_builds_wherever_without_privileges_or_namespaces_gets_the_same_bytes_for_both_architectures() {
+    let reference = reference();
+    assert_eq!(another_user(), reference, "another user's build");
+    assert_eq!(without_privileges(), reference, "nobody's build");
+}
+
+/// Another user, umask, time zone, locale, working folder, number of processors and home.
+fn another_user() -> BTreeMap<String, FileDigest> {
+    let build = Build::new();
     let script = "umask 077; cd \"$HOME\"; exec taskset 1 \"$@\"";
     let mut other = as_nobody();
     other.args([
@@ -35,27 +53,18 @@ fn two_builds_that_differ_in_all_but_the_recipe_are_byte_identical_for_both_arch
         "LC_ALL=tr_TR.UTF-8",
     ]);
     other
-        .arg(format!("HOME={}", second.path("cache").display()))
+        .arg(format!("HOME={}", build.path("cache").display()))
         .args(["sh", "-c", script, "sh"]);
-    second.own_by_nobody();
-    let two = second.run(other.args(second.arguments()));
-    let names: Vec<&str> = one.keys().map(String::as_str).collect();
-    assert!(
-        names.iter().filter(|name| name.ends_with(".img")).count() == 2 && names.contains(&"SHA256SUMS"),
-        "{names:?}"
-    );
-    assert_eq!(one, two);
+    build.own_by_nobody();
+    build.run(other.args(build.arguments()))
 }
 
-#[test]
-fn nobody_without_capabilities_namespaces_or_new_privileges_builds_the_same_bytes() {
-    let (privileged, unprivileged) = (Build::new(), Build::new());
-    let words = privileged.arguments();
-    let one = privileged.run(Command::new(&words[0]).args(&words[1..]));
-    unprivileged.own_by_nobody();
+/// No capabilities, no user namespaces, no new privileges.
+fn without_privileges() -> BTreeMap<String, FileDigest> {
+    let build = Build::new();
+    build.own_by_nobody();
     assert_no_namespaces();
-    let two = unprivileged.run(without_namespaces().args(unprivileged.arguments()));
-    assert_eq!(one, two);
+    build.run(without_namespaces().args(build.arguments()))
 }
 
 /// Like [`as_nobody`], and the kernel refuses user namespaces, since it does so to whoever was chrooted: the same file

@@ -6,6 +6,7 @@ use crate::{
     bench, demo, device,
     error::Error,
     fuzz,
+    host::Arch,
     lint::{self, Advisories},
     packages::{self, Install, Needs},
     soak, test,
@@ -36,6 +37,9 @@ enum Task {
         /// What to measure
         #[arg(value_enum)]
         what: Bench,
+        /// With `build`: measure this architecture alone
+        #[arg(long)]
+        arch: Option<Arch>,
     },
     /// Check form, lints, licences, duplicates and sources
     Lint {
@@ -86,8 +90,13 @@ pub(crate) fn run() -> Result<(), Error> {
     match arguments.task {
         Task::Demo => demo::run(install),
         Task::Test { filter } => test::run(install, &filter),
-        Task::Bench { what: Bench::Build } => bench::build::run(install),
-        Task::Bench { what: Bench::Boot } => bench::boot::run(install),
+        Task::Bench {
+            what: Bench::Build,
+            arch,
+        } => bench::build::run(install, arch),
+        Task::Bench {
+            what: Bench::Boot, ..
+        } => bench::boot::run(install),
         Task::Lint { advisories } => {
             let advisories = if advisories {
                 Advisories::Check

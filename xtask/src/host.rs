@@ -5,8 +5,9 @@ use std::process::Command;
 use crate::{error::Error, shell};
 
 /// A processor architecture, as machine to build on or to build for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Arch {
+    #[value(name = "x86_64")]
     X86_64,
     Aarch64,
 }

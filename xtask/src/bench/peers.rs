@@ -35,17 +35,12 @@ pub(crate) struct PeerCost {
     pub(crate) seconds: f64,
 }
 
-/// Versions of the peers, one line each.
+/// The peers' packages with their versions, one each.
 pub(crate) fn versions() -> Result<Vec<String>, Error> {
-    let first = |program: &str, flag: &str| {
-        let text = shell::output(Command::new(program).arg(flag))?;
-        Ok(text.lines().next().unwrap_or_default().to_owned())
-    };
-    Ok(vec![
-        first("mmdebstrap", "--version")?,
-        first("mkfs.erofs", "-V")?,
-        first("veritysetup", "--version")?,
-    ])
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat", "${Package} ${Version}\\n"]);
+    query.args(["mmdebstrap", "erofs-utils", "cryptsetup-bin"]);
+    Ok(shell::output(&mut query)?.lines().map(str::to_owned).collect())
 }
 
 /// Warms the package cache, then measures. On this machine's own architecture a whole run warms it. Under emulation that
@@ -59,20 +54,19 @@ pub(crate) fn run(job: &Job<'_>) -> Result<PeerCost, Error> {
         source,
     })?;
     let sources = sources()?;
-    let root = job.folder.join("root");
+    let named = |name: &str| job.folder.join(format!("{name}-{}", job.arch.as_str()));
+    let root = named("root");
     if job.arch == Arch::host() {
-        shell::run(&mut mmdebstrap(job, &cache, &root, &sources)?)?;
-        remove(&root)?;
+        shell::run(&mut mmdebstrap(job, &cache, &named("warm"), &sources)?)?;
     }
     let mmdebstrap = measure::measure(&mmdebstrap(job, &cache, &root, &sources)?)?;
-    let (erofs, tree) = (job.folder.join("root.erofs"), job.folder.join("root.verity"));
+    let (erofs, tree) = (named("erofs"), named("verity"));
     let mut mkfs = host::as_root("mkfs.erofs")?;
     mkfs.args(["-T", "0", "--quiet"]).args([&erofs, &root]);
     let mkfs_erofs = measure::measure(&mkfs)?;
     let mut verity = host::as_root("veritysetup")?;
     verity.arg("format").args([&erofs, &tree]);
     let veritysetup = measure::measure(&verity)?;
-    [&root, &erofs, &tree].into_iter().try_for_each(remove)?;
     let seconds = mmdebstrap.seconds + mkfs_erofs.seconds + veritysetup.seconds;
     Ok(PeerCost {
         mmdebstrap,
@@ -90,6 +84,26 @@ fn warm(job: &Job<'_>, cache: &Path) -> io::Result<()> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             copied => drop(copied?),
         }
+    }
+    Ok(())
+}
+
+/// Where the kernel lists whose programs it runs through an emulator.
+const BINFMT: &str = "/proc/sys/fs/binfmt_misc";
+
+/// Lets the kernel run programs of all architectures: the peer runs each package's scripts. A machine whose systemd sets that
+/// up has it; in a container or a bare virtual machine it may be missing.
+pub(crate) fn ensure_emulation() -> Result<(), Error> {
+    for arch in Arch::ALL.into_iter().filter(|arch| *arch != Arch::host()) {
+        let name = format!("qemu-{}", arch.as_str());
+        if Path::new(BINFMT).join(&name).exists() {
+            continue;
+        }
+        let script = format!(
+            "test -e {BINFMT}/register || mount -t binfmt_misc binfmt_misc {BINFMT}; \
+             test -e {BINFMT}/{name} || cat /usr/lib/binfmt.d/{name}.conf > {BINFMT}/register"
+        );
+        shell::run(host::as_root("sh")?.args(["-ec", &script]))?;
     }
     Ok(())
 }
@@ -149,6 +163,7 @@ fn sources() -> Result<Vec<String>, Error> {
     ])
 }
 
-fn remove(path: &PathBuf) -> Result<(), Error> {
+/// Removes what the peers made as root.
+pub(crate) fn remove(path: &Path) -> Result<(), Error> {
     shell::run(host::as_root("rm")?.args(["-rf", "--one-file-system"]).arg(path))
 }
