@@ -6,6 +6,7 @@ use miette::Diagnostic;
 
 use crate::{
     boot::{initramfs::InitramfsError, uki::UkiError},
+    bundle::BundleError,
     cache::CacheError,
     commands,
     compose::ComposeError,
@@ -15,10 +16,12 @@ use crate::{
     fetch::{FetchError, MirrorError},
     finish::FinishError,
     inspect::ImageError,
+    keys::KeysError,
     lock::{LockError, LockFileError},
     pipeline::PipelineError,
     progress::Cancelled,
     recipe::RecipeError,
+    signed_image::SignedImageError,
     store::StoreError,
 };
 
@@ -101,6 +104,18 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Image(#[from] ImageError),
+    /// A bundle.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Bundle(#[from] BundleError),
+    /// A signed image.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    SignedImage(#[from] SignedImageError),
+    /// A key.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Keys(#[from] KeysError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -144,6 +159,9 @@ impl Error {
             Self::Diff(error) => error.class(),
             Self::Cache(error) => error.class(),
             Self::Image(error) => error.class(),
+            Self::Bundle(error) => error.class(),
+            Self::SignedImage(error) => error.class(),
+            Self::Keys(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,
             Self::NoCache => FailureClass::Environment,
             Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),

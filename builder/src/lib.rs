@@ -3,6 +3,7 @@
 pub mod action;
 pub mod blame;
 pub mod boot;
+pub mod bundle;
 pub mod cache;
 pub mod cli;
 pub mod commands;
@@ -18,6 +19,7 @@ pub mod finish;
 #[cfg(test)]
 mod generated_docs;
 pub mod inspect;
+pub mod keys;
 pub mod lock;
 pub mod output;
 pub mod pipeline;
@@ -26,6 +28,8 @@ pub mod read_at;
 pub mod recipe;
 pub mod run;
 pub mod sbom;
+pub mod sha256;
+pub mod signed_image;
 pub mod store;
 pub mod terminal;
 pub mod tree;

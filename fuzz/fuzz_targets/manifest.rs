@@ -4,13 +4,16 @@
 
 use libfuzzer_sys::fuzz_target;
 use outcrop_release::{
-    manifest::Manifest,
+    manifest::{ImageManifest, Manifest},
     trust::{Signatures, Trust},
 };
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(manifest) = Manifest::parse(bytes) {
         assert_eq!(Manifest::parse(&manifest.to_bytes()).expect("it was written"), manifest);
+    }
+    if let Ok(manifest) = ImageManifest::parse(bytes) {
+        assert_eq!(ImageManifest::parse(&manifest.to_bytes()).expect("it was written"), manifest);
     }
     if let Ok(signatures) = Signatures::parse(bytes) {
         assert_eq!(Signatures::parse(&signatures.to_bytes()).expect("it was written"), signatures);

@@ -75,6 +75,23 @@ digest_type! {
     /// SHA-256 of a whole file: a package, an output file, a member of a bundle.
     FileDigest
 }
+/// Makes the digest of a file whose bytes come by in pieces.
+#[derive(Debug, Clone, Default)]
+pub struct FileHasher(Sha256);
+
+impl FileHasher {
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them.
+    #[must_use]
+    pub fn finish(self) -> FileDigest {
+        FileDigest::from_bytes(self.0.finalize().into())
+    }
+}
+
 impl FileDigest {
     /// The SHA-256 of everything that `reader` gives.
     ///

@@ -6,7 +6,14 @@ use clap::{Args, Subcommand, value_parser};
 use clap_complete::Shell;
 use outcrop_release::{arch::Architecture, name::ImageName};
 
-use crate::{commands, fetch::Mode, inspect::Wanted, pipeline::Request, run::machine::PortForward};
+use crate::{
+    commands::{self, keys::Protection},
+    fetch::Mode,
+    inspect::Wanted,
+    keys::{KeyName, KeySource},
+    pipeline::Request,
+    run::machine::PortForward,
+};
 
 /// What to do. The order is that of the help text.
 #[derive(Debug, Subcommand)]
@@ -37,6 +44,12 @@ pub(super) enum Command {
     /// The image is never modified: what the machine writes is gone with it. The machine has UEFI firmware; KVM is used
     /// where it really works.
     Run(RunArgs),
+    /// Tell what a bundle holds, check it, sign it
+    #[command(subcommand)]
+    Bundle(BundleCommand),
+    /// Make keys that sign releases, and the trust file that names them
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Show what the cache holds and costs; free space
     ///
     /// Nothing in the cache is needed for good: it is fetched or made again. Packages count as used whenever a build or
@@ -63,12 +76,144 @@ impl Command {
             Self::Cache(arguments) => arguments.json,
             Self::Diff(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
+            Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
             Self::New { .. }
             | Self::Lock(_)
             | Self::Build(_)
             | Self::Run(_)
+            | Self::Keys(_)
+            | Self::Bundle(_)
             | Self::Completions { .. }
             | Self::Man { .. } => false,
+        }
+    }
+}
+
+/// What to do with a bundle.
+#[derive(Debug, Subcommand)]
+pub(super) enum BundleCommand {
+    /// Tell what a bundle is, and who says to have signed it; nothing is checked
+    Inspect(BundleInspectArgs),
+    /// Check every byte of a bundle, and who signed it
+    ///
+    /// What passes is what a device with that trust file installs, unless its own rules (board, versions, space) forbid.
+    Verify(BundleVerifyArgs),
+    /// Add signatures to a bundle
+    ///
+    /// Needs neither the build's machine nor a network: the key can stay where it is safe.
+    Sign(BundleSignArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BundleInspectArgs {
+    /// The bundle
+    bundle: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<BundleInspectArgs> for commands::bundle::Inspect {
+    fn from(arguments: BundleInspectArgs) -> Self {
+        Self {
+            bundle: arguments.bundle,
+            json: arguments.json,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BundleVerifyArgs {
+    /// The bundle
+    bundle: PathBuf,
+    /// The trust file that the devices have
+    #[arg(long, value_name = "FILE")]
+    trust: PathBuf,
+}
+
+impl From<BundleVerifyArgs> for commands::bundle::Verify {
+    fn from(arguments: BundleVerifyArgs) -> Self {
+        Self {
+            bundle: arguments.bundle,
+            trust: arguments.trust,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BundleSignArgs {
+    /// The bundle
+    bundle: PathBuf,
+    /// Sign with this private key; may repeat. KEY is a file, env:VARIABLE, or command:COMMAND, which prints it
+    #[arg(long, value_name = "KEY", required = true)]
+    key: Vec<KeySource>,
+}
+
+impl From<BundleSignArgs> for commands::bundle::Sign {
+    fn from(arguments: BundleSignArgs) -> Self {
+        Self {
+            bundle: arguments.bundle,
+            keys: arguments.key,
+        }
+    }
+}
+
+/// What to do about keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysCommand {
+    /// Make a key: NAME.key, to be kept safe, and NAME.pub
+    ///
+    /// The private key is encrypted with a passphrase: that of $OUTCROP_KEY_PASSPHRASE, else one that is asked for. It is a
+    /// PKCS #8 file that OpenSSL reads, too.
+    Generate(GenerateArgs),
+    /// Print the trust file of public keys, for the recipe
+    ///
+    /// A device installs what at least N of these keys have signed.
+    Trust(TrustArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct GenerateArgs {
+    /// What people call the key
+    #[arg(long, value_name = "NAME")]
+    name: KeyName,
+    /// Folder that the files go to
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    output: PathBuf,
+    /// Write the private key unencrypted, for machines that hold it in a secret store anyway
+    #[arg(long)]
+    no_passphrase: bool,
+}
+
+impl From<GenerateArgs> for commands::keys::Generate {
+    fn from(arguments: GenerateArgs) -> Self {
+        Self {
+            name: arguments.name,
+            folder: arguments.output,
+            protection: if arguments.no_passphrase {
+                Protection::Mode
+            } else {
+                Protection::Passphrase
+            },
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TrustArgs {
+    /// Public keys
+    #[arg(required = true, value_name = "KEY.pub")]
+    keys: Vec<PathBuf>,
+    /// How many of the keys must have signed a release
+    #[arg(long, value_name = "N")]
+    threshold: usize,
+}
+
+impl From<TrustArgs> for commands::keys::TrustOptions {
+    fn from(arguments: TrustArgs) -> Self {
+        Self {
+            keys: arguments.keys,
+            threshold: arguments.threshold,
         }
     }
 }
@@ -125,6 +270,17 @@ pub(super) struct BuildArgs {
         hide_env_values = true
     )]
     device_programs: Option<PathBuf>,
+    #[command(flatten)]
+    keys: KeyArgs,
+}
+
+/// Which private keys sign.
+#[derive(Debug, Args)]
+struct KeyArgs {
+    /// Sign with this private key, and make a bundle for updates; may repeat. KEY is a file, env:VARIABLE, or
+    /// command:COMMAND, which prints it
+    #[arg(long, value_name = "KEY")]
+    key: Vec<KeySource>,
 }
 
 impl From<BuildArgs> for commands::build::Options {
@@ -145,6 +301,7 @@ impl From<BuildArgs> for commands::build::Options {
         Self {
             request,
             locked: arguments.locked,
+            keys: arguments.keys.key,
         }
     }
 }
@@ -216,6 +373,9 @@ pub(super) struct RunArgs {
     /// Processors
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = value_parser!(u32).range(1..))]
     cpus: u32,
+    /// Boot it only if this trust file trusts its signatures. An image with a manifest beside it is compared with that anyway
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
     /// Show the console until the machine says that it is healthy, then end it; fail when it isn't
     #[arg(long)]
     until_healthy: bool,
@@ -237,6 +397,7 @@ impl From<RunArgs> for commands::run::Options {
             ports: arguments.port,
             memory_mib: arguments.memory,
             cpus: arguments.cpus,
+            trust: arguments.trust,
             until_healthy: arguments.until_healthy.then_some(limit),
         }
     }

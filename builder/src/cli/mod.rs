@@ -11,7 +11,7 @@ use std::{
 use clap::{ArgAction, Args, CommandFactory as _, Parser};
 use miette::Diagnostic;
 
-use self::arguments::Command;
+use self::arguments::{BundleCommand, Command, KeysCommand};
 use crate::{
     cache::Cache,
     commands::{self, Context},
@@ -91,7 +91,9 @@ pub fn main() -> ExitCode {
         .then(|| ask::person(Arc::clone(&asked_to_stop)))
         .flatten();
     let context = Context::new(Box::new(bars), verbosity, cache, Box::new(std::io::stdout()));
-    let context = context.with_person(person);
+    let context = context
+        .with_person(person)
+        .with_secrets(ask::secrets(Arc::clone(&asked_to_stop)));
     match run(cli.command, &context) {
         Ok(()) => ExitCode::SUCCESS,
         // Whatever fails after Ctrl-C, a tool that heard it too for one, fails because of it.
@@ -113,6 +115,17 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
         Command::Inspect(arguments) => commands::inspect::run(&arguments.into(), context),
         Command::Diff(arguments) => commands::diff::run(&arguments.into(), context),
         Command::Run(arguments) => commands::run::run(&arguments.into(), context),
+        Command::Bundle(BundleCommand::Inspect(arguments)) => {
+            commands::bundle::inspect(&arguments.into(), context)
+        }
+        Command::Bundle(BundleCommand::Verify(arguments)) => {
+            commands::bundle::verify(&arguments.into(), context)
+        }
+        Command::Bundle(BundleCommand::Sign(arguments)) => commands::bundle::sign(&arguments.into(), context),
+        Command::Keys(KeysCommand::Generate(arguments)) => {
+            commands::keys::generate(&arguments.into(), context)
+        }
+        Command::Keys(KeysCommand::Trust(arguments)) => commands::keys::trust(&arguments.into(), context),
         Command::Cache(arguments) => commands::cache::run(&arguments.into(), context),
         Command::Completions { shell } => commands::completions::run(shell, Cli::command(), context),
         Command::Man { dir } => commands::man::run(&dir, Cli::command(), context),
@@ -140,12 +153,16 @@ mod tests {
     use super::*;
     use crate::commands::testing;
 
-    fn subcommands() -> Vec<String> {
-        let command = Cli::command();
-        command
-            .get_subcommands()
-            .map(|command| command.get_name().to_owned())
-            .collect()
+    /// The words after `outcrop` of every command, also of those below others.
+    fn subcommands() -> Vec<Vec<String>> {
+        fn below(command: &clap::Command, words: &[String]) -> Vec<Vec<String>> {
+            let own = |command: &clap::Command| {
+                let words = [words, &[command.get_name().to_owned()]].concat();
+                [vec![words.clone()], below(command, &words)].concat()
+            };
+            command.get_subcommands().flat_map(own).collect()
+        }
+        below(&Cli::command(), &[])
     }
 
     #[test]
@@ -155,13 +172,19 @@ mod tests {
 
     #[test]
     fn help_texts() {
-        for name in std::iter::once(None).chain(subcommands().iter().map(|name| Some(name.as_str()))) {
-            let arguments = ["outcrop"].into_iter().chain(name).chain(["--help"]);
+        for words in std::iter::once(Vec::new()).chain(subcommands()) {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let arguments = [&["outcrop"], &words[..], &["--help"]].concat();
+            let name = if words.is_empty() {
+                "outcrop".to_owned()
+            } else {
+                words.join("_")
+            };
             let help = Cli::command()
                 .term_width(100)
                 .try_get_matches_from(arguments)
                 .unwrap_err();
-            insta::assert_snapshot!(format!("help_{}", name.unwrap_or("outcrop")), help.to_string());
+            insta::assert_snapshot!(format!("help_{name}"), help.to_string());
         }
     }
 
@@ -173,16 +196,19 @@ mod tests {
             assert!(
                 subcommands()
                     .iter()
+                    .flatten()
                     .all(|name| written.text().contains(name.as_str())),
                 "{shell}"
             );
         }
         let folder = tempfile::tempdir().unwrap();
         commands::man::run(&folder.path().join("man1"), Cli::command(), &testing::context().0).unwrap();
-        for name in subcommands() {
+        for words in subcommands() {
+            let name = words.join("-");
             let page = std::fs::read_to_string(folder.path().join(format!("man1/outcrop-{name}.1"))).unwrap();
+            let title = format!("outcrop-{name}");
             assert!(
-                page.contains(&format!("outcrop\\-{name}")) || page.contains(&format!("outcrop-{name}")),
+                page.contains(&title.replace('-', "\\-")) || page.contains(&title),
                 "{page}"
             );
         }

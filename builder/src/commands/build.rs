@@ -6,6 +6,7 @@ use super::Context;
 use crate::{
     error::Error,
     fetch::Mode,
+    keys::{self, KeySource, PrivateKey},
     lock::LockFileError,
     pipeline::{self, Built, Request},
 };
@@ -17,6 +18,8 @@ pub struct Options {
     pub request: Request,
     /// Never offer to lock.
     pub locked: bool,
+    /// Keys that sign the bundles; none makes no bundles.
+    pub keys: Vec<KeySource>,
 }
 
 /// Builds the images and says what was made, and what to type next.
@@ -28,7 +31,8 @@ pub struct Options {
 /// See [`Error`].
 pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let request = &options.request;
-    let build = || pipeline::build(request, context.cache()?, context.progress.as_ref());
+    let keys = read_keys(&options.keys, context)?;
+    let build = || pipeline::build(request, &keys, context.cache()?, context.progress.as_ref());
     let built = match build() {
         Err(error) if may_lock(options, &error) && context.confirms(&format!("{error}. Lock now?")) => {
             super::lock::run(&lock_options(request), context)?;
@@ -37,6 +41,13 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
         built => built?,
     };
     context.summarize(summary(request, &built))
+}
+
+/// Reads private keys, asking for their passphrases.
+pub(super) fn read_keys(sources: &[KeySource], context: &Context) -> Result<Vec<PrivateKey>, Error> {
+    let ask = |question: &str| context.passphrase(question);
+    let keys = sources.iter().map(|source| keys::read(source, &ask));
+    Ok(keys.collect::<Result<_, _>>()?)
 }
 
 fn may_lock(options: &Options, error: &Error) -> bool {
@@ -105,7 +116,15 @@ mod tests {
             mode,
             device_programs: None,
         };
-        let error = run(&Options { request, locked }, &context).unwrap_err();
+        let error = run(
+            &Options {
+                request,
+                locked,
+                keys: Vec::new(),
+            },
+            &context,
+        )
+        .unwrap_err();
         let asked = asked.lock().unwrap().clone();
         (asked, error)
     }

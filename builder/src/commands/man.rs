@@ -47,7 +47,7 @@ pub fn run(folder: &Path, command: clap::Command, context: &Context) -> Result<(
     Ok(())
 }
 
-/// File name and text of each page.
+/// File name and text of each page: the command's, and those of all below it.
 fn pages(command: &clap::Command) -> Vec<(String, Vec<u8>)> {
     let page = |command: &clap::Command| {
         let man = clap_mangen::Man::new(command.clone());
@@ -56,8 +56,8 @@ fn pages(command: &clap::Command) -> Vec<(String, Vec<u8>)> {
         let _infallible = man.render(&mut text);
         (man.get_filename(), text)
     };
-    std::iter::once(command)
-        .chain(command.get_subcommands().filter(|command| !command.is_hide_set()))
-        .map(page)
+    let below = command.get_subcommands().filter(|command| !command.is_hide_set());
+    std::iter::once(page(command))
+        .chain(below.flat_map(pages))
         .collect()
 }

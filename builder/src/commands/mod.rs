@@ -1,10 +1,12 @@
 //! What each command does. `cli` has the arguments; a command takes its options and the [`Context`].
 
 pub mod build;
+pub mod bundle;
 pub mod cache;
 pub mod completions;
 pub mod diff;
 pub mod inspect;
+pub mod keys;
 pub mod lock;
 pub mod man;
 pub mod new;
@@ -19,8 +21,12 @@ use std::{
 use crate::{
     cache::Cache,
     error::Error,
+    keys::Passphrase,
     progress::Progress,
-    terminal::{Verbosity, ask::Ask},
+    terminal::{
+        Verbosity,
+        ask::{Ask, AskSecret},
+    },
 };
 
 /// What every command works with.
@@ -32,6 +38,7 @@ pub struct Context {
     cache: Option<Cache>,
     output: Mutex<Box<dyn Write + Send>>,
     person: Option<Ask>,
+    secrets: Option<AskSecret>,
 }
 
 impl Context {
@@ -49,6 +56,7 @@ impl Context {
             cache,
             output: Mutex::new(output),
             person: None,
+            secrets: None,
         }
     }
 
@@ -57,6 +65,19 @@ impl Context {
     pub fn with_person(mut self, person: Option<Ask>) -> Self {
         self.person = person;
         self
+    }
+
+    /// Somebody can be asked for passphrases.
+    #[must_use]
+    pub fn with_secrets(mut self, secrets: AskSecret) -> Self {
+        self.secrets = Some(secrets);
+        self
+    }
+
+    /// A passphrase that was asked for with `question`; none when there is nobody, or no answer.
+    #[must_use]
+    pub fn passphrase(&self, question: &str) -> Option<Passphrase> {
+        self.secrets.as_ref().and_then(|ask| ask(question))
     }
 
     /// Whether the person at the terminal says yes to `question`. No, when there is nobody.

@@ -15,6 +15,7 @@ use crate::{
     disk::read::{DiskImage, DiskReadError},
     error::Error,
     failure::FailureClass,
+    keys::read_trust,
     run::{
         RunError,
         accel::Accelerator,
@@ -23,6 +24,7 @@ use crate::{
         overlay,
         watch::{Verdict, watch},
     },
+    signed_image,
 };
 
 /// `outcrop run`'s arguments.
@@ -36,6 +38,8 @@ pub struct Options {
     pub memory_mib: u32,
     /// Processors.
     pub cpus: u32,
+    /// Whose images are booted; none asks for no signature.
+    pub trust: Option<PathBuf>,
     /// Ends the machine once it is healthy, and fails when it isn't within this time.
     pub until_healthy: Option<Duration>,
 }
@@ -82,7 +86,9 @@ impl RunFailure {
 /// # Errors
 /// When QEMU can't be started or fails, or the machine doesn't become healthy.
 pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
+    let trust = options.trust.as_deref().map(read_trust).transpose()?;
     let image = DiskImage::open(&options.image).map_err(RunFailure::from)?;
+    signed_image::check(&options.image, trust.as_ref(), context.progress.as_ref())?;
     let folder = tempfile::tempdir().map_err(|source| {
         RunFailure::from(RunError::Prepare {
             path: std::env::temp_dir(),
@@ -166,6 +172,7 @@ mod tests {
             ports: Vec::new(),
             memory_mib: 512,
             cpus: 1,
+            trust: None,
             until_healthy: None,
         };
         let error = run(&options, &testing::context().0).unwrap_err();

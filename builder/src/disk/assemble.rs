@@ -1,6 +1,7 @@
 //! Puts an image together, in the order in which its parts come to be: root file system, its tree, boot payload, the rest.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
 };
@@ -378,6 +379,12 @@ impl FinishedImage {
     #[must_use]
     pub const fn facts(&self) -> &DiskFacts {
         &self.facts
+    }
+
+    /// The image, for reading.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        self.pending.file()
     }
 
     /// Gives image and block map their names, replacing older ones; the image first.

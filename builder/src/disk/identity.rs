@@ -3,7 +3,8 @@
 use outcrop_release::{
     arch::Architecture, board::Board, name::ImageName, partition::Partition, verity::Salt,
 };
-use sha2::{Digest as _, Sha256};
+
+use crate::sha256::Sha256;
 use uuid::{Builder, Uuid};
 
 /// What all releases of one product for one kind of device have in common.
@@ -75,7 +76,7 @@ impl Identity {
             self.board.as_str(),
         );
         let text = ["outcrop identity 1", image, architecture, board, purpose].join("\0");
-        Sha256::digest(text).into()
+        Sha256::digest(text)
     }
 }
 

@@ -25,9 +25,9 @@ use std::{
 };
 
 use outcrop_release::digest::FileDigest;
-use sha2::{Digest as _, Sha256};
 
 use crate::cache::{Cache, use_time};
+use crate::sha256::Sha256;
 
 /// The package folder of a cache.
 #[derive(Debug, Clone)]
@@ -124,7 +124,7 @@ impl Shelf {
         };
         let mut hasher = Sha256::new();
         hash_next(&mut file, u64::MAX, &mut hasher)?;
-        if FileDigest::from_bytes(hasher.finalize().into()) == *sha256 {
+        if FileDigest::from_bytes(hasher.finish()) == *sha256 {
             return Ok(Recheck::Sound);
         }
         // Another process may have found the damage too, and put a whole file in its place meanwhile.
@@ -258,7 +258,7 @@ impl Partial {
 
     /// The digest of all bytes so far.
     pub(super) fn digest(&self) -> FileDigest {
-        FileDigest::from_bytes(self.hasher.clone().finalize().into())
+        FileDigest::from_bytes(self.hasher.clone().finish())
     }
 
     /// Syncs the bytes, gives the file its final name, syncs the name.

@@ -8,7 +8,9 @@ use super::inputs::{InMemory, Inputs, InstalledPackage};
 use crate::{
     action::Action,
     progress::Silent,
-    recipe::schema::{Access, Base, Disk, Distribution, Image, Kernel, Packages, Recipe, Services},
+    recipe::schema::{
+        Access, Base, Disk, Distribution, Health, Image, Kernel, Packages, Recipe, Services, Update,
+    },
     tree::Tree,
 };
 
@@ -42,6 +44,8 @@ pub(super) fn recipe() -> Recipe {
             boot_slot: 64 << 20,
             data: 1 << 30,
         },
+        health: Health::default(),
+        update: Update::default(),
         access: Access::default(),
     }
 }

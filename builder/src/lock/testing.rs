@@ -39,6 +39,8 @@ pub(crate) fn recipe(packages: &[&str]) -> Recipe {
             boot_slot: 64 << 20,
             data: 64 << 20,
         },
+        health: schema::Health::default(),
+        update: schema::Update::default(),
         access: schema::Access::default(),
     }
 }

@@ -1,20 +1,36 @@
 //! From a finished root file system to the files of the output folder.
 
-use std::{collections::BTreeMap, io::Write as _, panic::resume_unwind, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::Write as _,
+    panic::resume_unwind,
+    path::{Path, PathBuf},
+};
 
-use outcrop_release::{cmdline, digest::FileDigest, name::ReleaseName};
+use outcrop_release::{
+    bundle::MemberName,
+    cmdline,
+    digest::FileDigest,
+    manifest::{ImageManifest, Member},
+    name::ReleaseName,
+    partition::Partition,
+    slot::Slot,
+    verity::{BLOCK_BYTES, HashTree, TreeBuilder},
+};
 
 use super::{
     PipelineError,
     payload::{self, LoaderFiles},
     root::{Root, RootInputs},
-    summary::ImageSummary,
+    summary::{BundleSummary, ImageSummary},
 };
 use crate::{
     blame::in_recipe,
     boot::uki::Uki,
+    bundle::{self, BundleError, Contents, WrittenBundle},
     disk::{
-        assemble::{BootFiles, BootStage, DiskFacts, RootWriter},
+        assemble::{BootFiles, BootStage, DiskFacts, FinishedImage, RootWriter},
         ext4::DataFileSystem,
         identity::Identity,
         layout::Layout,
@@ -22,10 +38,13 @@ use crate::{
     erofs::{self, Plan},
     error::Error,
     finish::kernel,
+    keys::PrivateKey,
     output::PendingFile,
     progress::{Progress, Unit},
+    read_at::{FileSource, Window},
     recipe::LoadedRecipe,
     sbom::Sbom,
+    signed_image,
     tree::{Node, Tree},
 };
 
@@ -52,6 +71,8 @@ pub(super) struct ImageJob<'a> {
     pub(super) loaded: &'a LoadedRecipe,
     /// The output folder.
     pub(super) folder: &'a Path,
+    /// Who signs the bundle; nobody makes none.
+    pub(super) keys: &'a [PrivateKey],
 }
 
 /// The boot payload and what it was made with.
@@ -84,6 +105,7 @@ impl ImageJob<'_> {
             .map_err(|error| in_recipe(self.loaded, error))?;
         let progress = self.inputs.progress;
         let stage = write_root(&plan, writer, progress)?;
+        self.inputs.store.flush_beside();
         progress.checkpoint()?;
         let (initramfs, data) = self.rest(&stage)?;
         progress.checkpoint()?;
@@ -92,13 +114,96 @@ impl ImageJob<'_> {
             loader: &payload.loader,
             uki: &payload.uki,
         };
+        let tree = stage.tree().clone();
         let finished = stage
             .finish(&files, data)
             .map_err(|error| in_recipe(self.loaded, error))?;
         progress.checkpoint()?;
+        let bundle = self.bundle(&finished, &layout, &tree, &payload)?;
         let facts = finished.publish()?;
         let sbom = self.write_sbom(&facts)?;
-        Ok(self.written(&facts, sbom, &plan, &layout, payload))
+        let mut written = self.written(&facts, sbom, &plan, &layout, payload);
+        if !self.keys.is_empty() {
+            written.digests.extend(self.sign_image(&facts)?);
+        }
+        if let Some((bundle, path)) = bundle {
+            let name = format!("{}.outcrop", self.release);
+            written.digests.insert(name.clone(), bundle.digest);
+            written.summary.bundle = Some(BundleSummary {
+                name,
+                bytes: bundle.bytes,
+            });
+            bundle.publish().map_err(PipelineError::file("write", path))?;
+        }
+        Ok(written)
+    }
+
+    /// Writes the image's manifest and its signatures; their names and digests.
+    fn sign_image(&self, facts: &DiskFacts) -> Result<Vec<(String, FileDigest)>, Error> {
+        let map_bytes =
+            fs::metadata(&facts.block_map).map_err(PipelineError::file("look at", &facts.block_map))?;
+        let manifest = ImageManifest {
+            release: self.release.clone(),
+            image: Member {
+                bytes: facts.image_bytes,
+                sha256: facts.image_digest,
+            },
+            block_map: Member {
+                bytes: map_bytes.len(),
+                sha256: facts.block_map_digest,
+            },
+        };
+        let signed = signed_image::sign(&facts.image, &manifest, self.keys)?;
+        let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(signed
+            .into_iter()
+            .filter_map(|(path, digest)| Some((name(&path)?, digest)))
+            .collect())
+    }
+
+    /// The release's bundle, when there are keys to sign it, and the file that it will be. Its blocks are read back from the
+    /// image: what a device installs is what a flashed disk holds.
+    fn bundle(
+        &self,
+        image: &FinishedImage,
+        layout: &Layout,
+        tree: &HashTree,
+        payload: &Payload,
+    ) -> Result<Option<(WrittenBundle, PathBuf)>, Error> {
+        if self.keys.is_empty() {
+            return Ok(None);
+        }
+        let target = self.folder.join(format!("{}.outcrop", self.release));
+        let geometry = tree.superblock().geometry;
+        let start = layout.extent(Partition::Root(Slot::A)).start;
+        let root = image
+            .file()
+            .try_clone()
+            .and_then(FileSource::new)
+            .and_then(|source| Window::new(source, start, geometry.data_bytes()))
+            .map_err(PipelineError::file("read", &target))?;
+        let mut boot = payload.uki.clone();
+        boot.resize(boot.len().next_multiple_of(BLOCK_BYTES), 0);
+        let superblock = tree.superblock();
+        let mut boot_tree = TreeBuilder::new(superblock.uuid, superblock.salt);
+        boot_tree.push(&boot);
+        let boot_tree = boot_tree.finish().map_err(|source| BundleError::Tree {
+            payload: MemberName::Boot,
+            source,
+        })?;
+        let recipe = self.inputs.recipe;
+        let contents = Contents {
+            release: self.release,
+            rollback_index: recipe.update.rollback_index,
+            health_deadline: recipe.health.deadline,
+            boot: bundle::Payload {
+                bytes: &boot,
+                tree: &boot_tree,
+            },
+            root: bundle::Payload { bytes: &root, tree },
+        };
+        let written = bundle::write(&target, &contents, self.keys, self.inputs.progress)?;
+        Ok(Some((written, target)))
     }
 
     /// The initramfs and the data file system, made side by side while the root reaches the medium: by now one processor
@@ -199,13 +304,12 @@ impl ImageJob<'_> {
             mapped_bytes: facts.mapped_bytes,
             root_hash: facts.root_hash.to_string(),
             root_bytes: plan.size_bytes(),
-            root_slot_bytes: slot(outcrop_release::partition::Partition::Root(
-                outcrop_release::slot::Slot::A,
-            )),
+            root_slot_bytes: slot(Partition::Root(Slot::A)),
             boot_bytes: payload.uki.len() as u64,
             boot_slot_bytes: layout.boot_slot_bytes(),
             initramfs_bytes: payload.initramfs_bytes,
             kernel: finished.kernel.version.clone(),
+            bundle: None,
             packages: finished.report.package_bytes.len(),
             largest_packages: finished
                 .report

@@ -2,8 +2,9 @@
 
 use std::{fs::File, io, path::Path};
 
-use outcrop_release::{arch::Architecture, digest::FileDigest};
-use sha2::{Digest as _, Sha256};
+use outcrop_release::{arch::Architecture, digest::FileDigest, trust::PublicKey};
+
+use crate::sha256::Sha256;
 
 /// What a build depends on.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub(super) struct Inputs<'a> {
     pub(super) tools: &'a str,
     /// The folder that the outputs go to.
     pub(super) output: &'a Path,
+    /// Who signs the bundle, in this order; nobody makes none.
+    pub(super) signers: &'a [PublicKey],
 }
 
 impl Inputs<'_> {
@@ -40,8 +43,9 @@ impl Inputs<'_> {
             .for_each(|digest| part("program", digest.as_bytes()));
         part("builder", self.builder.as_bytes());
         part("tools", self.tools.as_bytes());
+        self.signers.iter().for_each(|key| part("signer", key.as_bytes()));
         part("output", self.output.as_os_str().as_encoded_bytes());
-        hex::encode(hash.finalize())
+        hex::encode(hash.finish())
     }
 }
 
@@ -65,8 +69,11 @@ mod tests {
             builder: one,
             tools: "mke2fs 1",
             output: Path::new("/out"),
+            signers: &[],
         };
         let programs = [one];
+        let text = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
+        let signers = [text.parse().unwrap()];
         let variants = [
             base(),
             Inputs {
@@ -92,6 +99,10 @@ mod tests {
             },
             Inputs {
                 output: Path::new("/other"),
+                ..base()
+            },
+            Inputs {
+                signers: &signers,
                 ..base()
             },
         ];

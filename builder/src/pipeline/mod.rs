@@ -3,7 +3,7 @@
 //! ```text
 //! recipe + lock ─key known, files untouched?─yes→ nothing to do
 //!      └─no→ fetch ─→ import ─→ compose ─→ finish ─→ EROFS + verity ─┐
-//!                                              └─→ initramfs ─→ UKI ─┴─→ disk image, block map, SBOM ─→ SHA256SUMS
+//!                                              └─→ initramfs ─→ UKI ─┴─→ disk image, block map, SBOM, bundle ─→ SHA256SUMS
 //! ```
 //! Fetching is for all architectures at once; the rest goes one architecture after the other, since each step of one
 //! uses all processors.
@@ -25,7 +25,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use outcrop_release::{arch::Architecture, digest::FileDigest, name::ReleaseName};
+use outcrop_release::{arch::Architecture, digest::FileDigest, name::ReleaseName, trust::PublicKey};
 
 pub use error::PipelineError;
 pub use summary::ImageSummary;
@@ -42,6 +42,7 @@ use crate::{
     disk,
     error::Error,
     fetch::{Effort, Fetcher, Http, Mirrors, Mode, Shelf, Snapshot, Sources, SystemClock, Timeouts},
+    keys::PrivateKey,
     lock::{self, Lock, format::LockedPackage},
     progress::Progress,
     recipe::{self, LoadedRecipe, digest},
@@ -77,15 +78,20 @@ pub struct Built {
     pub unchanged: bool,
 }
 
-/// Builds images.
+/// Builds images; with `keys`, also bundles that they have signed.
 ///
 /// # Errors
 /// See [`Error`]. Files that were complete before the failure stay; nothing half-written does.
-pub fn build(request: &Request, cache: &Cache, progress: &dyn Progress) -> Result<Vec<Built>, Error> {
+pub fn build(
+    request: &Request,
+    keys: &[PrivateKey],
+    cache: &Cache,
+    progress: &dyn Progress,
+) -> Result<Vec<Built>, Error> {
     let _in_use = cache
         .share(progress)
         .map_err(PipelineError::file("lock the cache", cache.root()))?;
-    let session = Session::new(request, cache, progress)?;
+    let session = Session::new(request, keys, cache, progress)?;
     let jobs = session.jobs()?;
     let wanted: Vec<&Job> = jobs.iter().filter(|job| job.known.is_none()).collect();
     let _marked = session.prepare_machine(&wanted)?;
@@ -96,6 +102,8 @@ pub fn build(request: &Request, cache: &Cache, progress: &dyn Progress) -> Resul
 /// One call of [`build`].
 struct Session<'a> {
     request: &'a Request,
+    keys: &'a [PrivateKey],
+    signers: Vec<PublicKey>,
     cache: &'a Cache,
     progress: &'a dyn Progress,
     loaded: LoadedRecipe,
@@ -114,7 +122,12 @@ struct Job {
 }
 
 impl<'a> Session<'a> {
-    fn new(request: &'a Request, cache: &'a Cache, progress: &'a dyn Progress) -> Result<Self, Error> {
+    fn new(
+        request: &'a Request,
+        keys: &'a [PrivateKey],
+        cache: &'a Cache,
+        progress: &'a dyn Progress,
+    ) -> Result<Self, Error> {
         let loaded = recipe::load(&request.recipe)?;
         let lock = lock::read(&request.recipe, &lock::recipe_digest(&loaded.recipe))?;
         let lock_path = lock::text::path_for(&request.recipe);
@@ -123,8 +136,11 @@ impl<'a> Session<'a> {
         fs::create_dir_all(&request.output).map_err(PipelineError::file("create folder", &request.output))?;
         let output = request.output.canonicalize();
         let output = output.map_err(PipelineError::file("open folder", &request.output))?;
+        let signers = keys.iter().map(PrivateKey::public).collect::<Result<_, _>>()?;
         Ok(Self {
             request,
+            keys,
+            signers,
             cache,
             progress,
             loaded,
@@ -179,6 +195,7 @@ impl<'a> Session<'a> {
             builder,
             tools,
             output: &self.output,
+            signers: &self.signers,
         };
         let key = inputs.key();
         let known = record::recall(&self.cache.builds(), &key, &self.output);
@@ -327,7 +344,10 @@ impl<'a> Session<'a> {
             time,
             loaded: &self.loaded,
             folder: &self.output,
+            keys: self.keys,
         };
+        let _mine = record::own(&self.cache.builds(), &self.output, &job.release, self.progress)
+            .map_err(PipelineError::file("lock", self.cache.builds()))?;
         let written = image.write()?;
         let digests = written.digests.iter();
         self.write_sums(digests.map(|(name, digest)| (name, digest.to_string())))?;

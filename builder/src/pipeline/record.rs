@@ -5,15 +5,22 @@
 //! stands, the files are the build's, as make and git judge files; a record that can't be read counts as none.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
+use outcrop_release::{digest::FileDigest, name::ReleaseName};
 use serde::{Deserialize, Serialize};
 
 use super::summary::ImageSummary;
-use crate::{cache::use_time, output};
+use crate::{
+    cache::use_time,
+    file_lock::{self, Sharing},
+    output,
+    progress::Progress,
+};
 
 /// One finished build of one architecture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,13 +81,38 @@ pub(super) fn remember(records: &Path, key: &str, record: &BuildRecord) -> io::R
     output::replace_file(&path(records, key), text.as_bytes())
 }
 
+/// Waits until no other build writes the files of `release` in `output`, and keeps others from it while the value lives:
+/// two builds of one release from different recipes would mix their images, block maps and records.
+pub(super) fn own(
+    records: &Path,
+    output: &Path,
+    release: &ReleaseName,
+    progress: &dyn Progress,
+) -> io::Result<File> {
+    fs::create_dir_all(records)?;
+    let place = output.join(release.to_string());
+    let name = format!("{}.lock", FileDigest::of(place.as_os_str().as_encoded_bytes()));
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(records.join(name))?;
+    file_lock::wait(&file, Sharing::Alone, "the output folder", progress)?;
+    Ok(file)
+}
+
 fn path(records: &Path, key: &str) -> PathBuf {
     records.join(format!("{key}.json"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use outcrop_release::{arch::Architecture, board::Board};
+
     use super::*;
+    use crate::progress::Silent;
 
     fn built(folder: &Path) -> BuildRecord {
         fs::write(folder.join("x.img"), b"image").unwrap();
@@ -109,6 +141,27 @@ mod tests {
         remember(&records, "k", &built(folder.path())).unwrap();
         output::replace_file(&folder.path().join("x.img"), b"IMAGE").unwrap();
         assert_eq!(recall(&records, "k", folder.path()), None);
+    }
+
+    #[test]
+    fn one_build_at_a_time_writes_a_release_in_a_folder() {
+        let records = tempfile::tempdir().unwrap();
+        let release = ReleaseName {
+            image: "edge".parse().unwrap(),
+            version: semver::Version::new(1, 0, 0),
+            architecture: Architecture::X86_64,
+            board: Board::Efi,
+        };
+        let (here, there) = (Path::new("/out"), Path::new("/elsewhere"));
+        let first = own(records.path(), here, &release, &Silent).unwrap();
+        let _elsewhere = own(records.path(), there, &release, &Silent).unwrap();
+        std::thread::scope(|scope| {
+            let second = scope.spawn(|| own(records.path(), here, &release, &Silent).map(drop));
+            std::thread::sleep(Duration::from_millis(200));
+            assert!(!second.is_finished());
+            drop(first);
+            second.join().unwrap().unwrap();
+        });
     }
 
     #[test]

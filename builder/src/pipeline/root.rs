@@ -26,6 +26,8 @@ static DEV_ACCESS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/dev-acc
 const MODULES: &str = include_str!("../../../images/efi/initramfs-modules.txt");
 /// Where the updater lies in the root file system.
 const UPDATER: &str = "usr/lib/outcrop/outcrop-updater";
+/// Where the trust file lies.
+const TRUST: &str = "usr/lib/outcrop/trust.toml";
 /// Where it is found by whoever types its name, and what that link says.
 const UPDATER_LINK: (&str, &str) = ("usr/bin/outcrop-updater", "../lib/outcrop/outcrop-updater");
 
@@ -128,6 +130,13 @@ impl RootInputs<'_> {
                 (path(link)?, Entry::symlink(target)),
             ],
         });
+        if let Some(trust) = &self.recipe.update.trust {
+            let text = trust.to_toml().into_bytes();
+            layers.push(Layer {
+                origin: "the recipe's trust file".to_owned(),
+                entries: vec![(path(TRUST)?, Entry::file(0o644, text))],
+            });
+        }
         Ok(layers)
     }
 }

@@ -29,8 +29,20 @@ pub struct ImageSummary {
     pub kernel: String,
     /// How many packages the root file system is made of.
     pub packages: usize,
+    /// The release's bundle, when it was signed.
+    #[serde(default)]
+    pub bundle: Option<BundleSummary>,
     /// The packages that take most of the root file system, largest first.
     pub largest_packages: Vec<(String, u64)>,
+}
+
+/// A bundle in figures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BundleSummary {
+    /// Its name in the output folder.
+    pub name: String,
+    /// Its length, in bytes.
+    pub bytes: u64,
 }
 
 impl ImageSummary {
@@ -42,10 +54,13 @@ impl ImageSummary {
             .iter()
             .map(|(name, bytes)| format!("{name} {}", mib(*bytes)));
         let largest = largest.collect::<Vec<_>>().join(", ");
+        let bundle = self.bundle.as_ref().map_or_else(String::new, |bundle| {
+            format!("{folder}{}\n  size          {}\n", bundle.name, mib(bundle.bytes))
+        });
         format!(
             "{folder}{image}\n  size          {size}, of which {mapped} hold data\n  root          {root} of {root_slot}, \
              {packages} packages\n  boot payload  {boot} of {boot_slot} (initramfs {initramfs}), Linux {kernel}\n  \
-             largest       {largest}\n  root hash     {hash}\n",
+             largest       {largest}\n  root hash     {hash}\n{bundle}",
             image = self.image,
             size = mib(self.image_bytes),
             mapped = mib(self.mapped_bytes),

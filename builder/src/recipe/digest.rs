@@ -6,14 +6,14 @@
 
 use std::{fs::File, path::Path};
 
-use outcrop_release::digest::FileDigest;
-use sha2::{Digest as _, Sha256};
+use outcrop_release::{digest::FileDigest, trust::Trust};
 
 use super::{
     overlay::{OverlayNode, walk},
     problem::RecipeError,
-    schema::{Access, Disk, FileContent, Kernel, Packages, Recipe, Services, User},
+    schema::{Access, Disk, FileContent, Health, Kernel, Packages, Recipe, Services, Update, User},
 };
+use crate::sha256::Sha256;
 
 /// Digest of everything that the recipe says, with the content of the files and overlays that it names.
 ///
@@ -30,6 +30,8 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         users,
         services,
         disk,
+        health,
+        update,
         access,
     } = recipe;
     let mut fields = Fields::new("outcrop recipe 1");
@@ -66,6 +68,14 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         data,
     } = disk;
     fields.add("disk", [root_slot, boot_slot, data].map(u64::to_string));
+    let Health { deadline } = health;
+    fields.add("health", [deadline.as_secs().to_string()]);
+    let Update {
+        trust,
+        rollback_index,
+    } = update;
+    fields.add("trust", trust.iter().map(Trust::to_toml).collect::<Vec<_>>());
+    fields.add("rollback-index", [rollback_index.0.to_string()]);
     let Access { serial_root_shell } = access;
     fields.add("access", [serial_root_shell.to_string()]);
     Ok(fields.finish())
@@ -81,7 +91,7 @@ impl Fields {
     }
 
     fn finish(self) -> FileDigest {
-        FileDigest::from_bytes(self.0.finalize().into())
+        FileDigest::from_bytes(self.0.finish())
     }
 
     /// One field: lengths are 8 bytes, little-endian.

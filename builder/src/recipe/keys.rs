@@ -128,6 +128,18 @@ pub(super) const RECIPE: &[Key] = &[
     ),
     optional("disk", Shape::Table(DISK), "see below", SIZES),
     optional(
+        "health",
+        Shape::Table(HEALTH),
+        "see below",
+        "When a release counts as working.",
+    ),
+    optional(
+        "update",
+        Shape::Table(UPDATE),
+        "no updates",
+        "Which releases a device installs.",
+    ),
+    optional(
         "access",
         Shape::Table(ACCESS),
         "none",
@@ -334,6 +346,31 @@ const DISK: &[Key] = &[
         Shape::Text("size"),
         "`\"256MiB\"`",
         "The data partition (`/var`) as built, at most 8 GiB. On the device it grows to the end of the disk.",
+    ),
+];
+
+const HEALTH: &[Key] = &[optional(
+    "deadline",
+    Shape::Text("duration"),
+    "`\"10min\"`",
+    "How long a new release may take, from its kernel's start, until its health checks hold: a whole number and `s`, `min` \
+     or `h`, at most a week. Then the device returns to the release before.",
+)];
+
+const UPDATE: &[Key] = &[
+    optional(
+        "trust",
+        Shape::Text("path"),
+        "none: the device installs nothing",
+        "The trust file: which keys' releases the device installs, and how many must have signed. `outcrop keys trust` \
+         prints one.",
+    ),
+    optional(
+        "rollback-index",
+        Shape::Integer,
+        "`0`",
+        "A number below 2³² that only rises, and only when older releases must never run again (a security hole). A \
+         device that has committed a release refuses those with a lower one.",
     ),
 ];
 

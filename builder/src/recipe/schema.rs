@@ -2,9 +2,11 @@
 //!
 //! Keys are kebab-case. `keys` has the table of all keys, from which `docs/recipe.md` is generated.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-use outcrop_release::{arch::Architecture, board::Board, name::ImageName};
+use outcrop_release::{
+    arch::Architecture, board::Board, manifest::RollbackIndex, name::ImageName, trust::Trust,
+};
 use semver::Version;
 
 use crate::tree::TreePath;
@@ -30,6 +32,10 @@ pub struct Recipe {
     pub services: Services,
     /// `[disk]`: sizes of the partitions.
     pub disk: Disk,
+    /// `[health]`: when a release counts as working.
+    pub health: Health,
+    /// `[update]`: which releases a device installs.
+    pub update: Update,
     /// `[access]`: ways in that only a development image has.
     pub access: Access,
 }
@@ -154,6 +160,30 @@ impl Default for Disk {
             data: 256 << 20,
         }
     }
+}
+
+/// `[health]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// `deadline`: how long a new release may take, from its kernel's start, until its checks hold.
+    pub deadline: Duration,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(600),
+        }
+    }
+}
+
+/// `[update]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Update {
+    /// `trust`: whose releases the device installs. None installs nothing.
+    pub trust: Option<Trust>,
+    /// `rollback-index`: a device that has committed a release refuses those with a lower one.
+    pub rollback_index: RollbackIndex,
 }
 
 /// `[access]`

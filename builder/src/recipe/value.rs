@@ -1,7 +1,12 @@
 //! Values that are more than text: each function takes the text and says what is wrong with it.
 
+use std::time::Duration;
+
 use globset::GlobBuilder;
-use outcrop_release::cmdline::{BuildError, check_option};
+use outcrop_release::{
+    cmdline::{BuildError, check_option},
+    manifest::MAX_DEADLINE,
+};
 
 use crate::tree::TreePath;
 
@@ -35,6 +40,26 @@ pub(super) fn size_text(bytes: u64) -> String {
     match bytes / MIB {
         mib if mib % 1024 == 0 => format!("{}GiB", mib / 1024),
         mib => format!("{mib}MiB"),
+    }
+}
+
+/// Parses a duration: a whole number and `s`, `min` or `h`, from one second to what a manifest can say.
+pub(super) fn deadline(text: &str) -> Result<Duration, String> {
+    let units = [("min", 60), ("s", 1), ("h", 3600)];
+    let split = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?.trim_end_matches(' '), *unit)));
+    let whole = split.filter(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit()));
+    let seconds = whole.and_then(|(number, unit)| number.parse::<u64>().ok()?.checked_mul(unit));
+    match seconds.map(Duration::from_secs) {
+        Some(time) if !time.is_zero() && time <= MAX_DEADLINE => Ok(time),
+        Some(_) => Err(format!(
+            "{text:?} is no deadline: it is from 1s to {}h",
+            MAX_DEADLINE.as_secs() / 3600
+        )),
+        None => Err(format!(
+            "{text:?} is no duration: write a whole number and s, min or h, like \"10min\""
+        )),
     }
 }
 

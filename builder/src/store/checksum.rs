@@ -3,7 +3,8 @@
 use std::fmt;
 
 use ostree::glib::Variant;
-use sha2::{Digest as _, Sha256};
+
+use crate::sha256::Sha256;
 
 /// Checksum of an OSTree object: SHA-256 of its serialised form. Text form: 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,11 +12,11 @@ pub(super) struct Checksum([u8; 32]);
 
 impl Checksum {
     pub(super) fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
+        Self(Sha256::digest(bytes))
     }
 
     pub(super) fn finish(hash: Sha256) -> Self {
-        Self(hash.finalize().into())
+        Self(hash.finish())
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {

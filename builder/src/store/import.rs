@@ -72,7 +72,6 @@ impl TreeStore {
             self.begin_writing()?;
             let imported = self.import_missing(missing, progress)?;
             trees.extend(imported.into_iter().map(|package| (package.digest, package)));
-            self.flush_beside();
         }
         Ok(packages
             .iter()

@@ -128,9 +128,11 @@ impl TreeStore {
         Ok(())
     }
 
-    /// Call it after much was written: the disk catches up beside what comes next.
-    fn flush_beside(&self) {
-        if self.durable {
+    /// Call it after much was written and when little is left to write: the disk catches up beside what comes next. Whoever
+    /// makes or writes files meanwhile waits for the file system's journal: 0.7 s of a cold build when this came before the kernel modules
+    /// are unpacked, up to 2 s when it came before the image is written.
+    pub fn flush_beside(&self) {
+        if self.durable && lock(&self.marker).is_some() {
             lock(&self.flushing).push(unsynced::flush_beside(&self.path));
         }
     }

@@ -18,7 +18,6 @@ use std::{
 };
 
 use rustix::fs::XattrFlags;
-use sha2::Digest as _;
 
 use super::{
     StoreError,

@@ -7,9 +7,9 @@ use ostree::glib::{
     Variant, VariantTy,
     variant::{StaticVariantType as _, ToVariant as _},
 };
-use sha2::{Digest as _, Sha256};
 
 use super::checksum::Checksum;
+use crate::sha256::Sha256;
 use crate::tree::Metadata;
 
 /// `S_IFMT` and its values. Source: Linux `stat.h`.

@@ -7,7 +7,6 @@ use std::{
 };
 
 use rayon::prelude::*;
-use sha2::{Digest as _, Sha256};
 
 use super::{
     StoreError, TreeStore,
@@ -17,6 +16,7 @@ use super::{
     repository, variant,
 };
 use crate::progress::{Phase, Progress, Unit};
+use crate::sha256::Sha256;
 
 /// What [`TreeStore::verify`] found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -9,7 +9,7 @@ use super::{FORMAT, Manifest, Member, Members, RollbackIndex, Target, sizes};
 use crate::name::ReleaseName;
 
 /// Longest health deadline that is meant: a week.
-const MAX_DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
+pub const MAX_DEADLINE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// Bytes that are no manifest that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -49,8 +49,8 @@ pub enum ManifestError {
 
 /// Read before anything else, so that a newer format is called so whatever else it holds.
 #[derive(Deserialize)]
-struct FormatOnly {
-    format: u32,
+pub(super) struct FormatOnly {
+    pub(super) format: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -78,9 +78,9 @@ struct JsonTarget {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct JsonMember {
-    bytes: u64,
-    sha256: String,
+pub(super) struct JsonMember {
+    pub(super) bytes: u64,
+    pub(super) sha256: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,7 +154,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     })
 }
 
-fn text<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, ManifestError> {
+pub(super) fn text<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, ManifestError> {
     value.parse().map_err(|_| ManifestError::Value {
         field,
         value: value.to_owned(),

@@ -2,6 +2,7 @@
 //!
 //! It is JSON, and what is signed are its exact bytes: nothing re-writes it. `docs/formats.md` lists the fields.
 
+mod image;
 mod json;
 mod sizes;
 #[cfg(test)]
@@ -11,7 +12,8 @@ use std::time::Duration;
 
 use semver::Version;
 
-pub use json::ManifestError;
+pub use image::ImageManifest;
+pub use json::{MAX_DEADLINE, ManifestError};
 pub use sizes::{MAX_MANIFEST_BYTES, MAX_MEMBER_BYTES, MAX_TARGET_BYTES};
 
 use crate::{
@@ -23,7 +25,7 @@ use crate::{
 pub const FORMAT: u32 = 1;
 
 /// A number that only rises: a device refuses a release whose index is lower than its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct RollbackIndex(pub u32);
 
 /// A member of the bundle: how long it is, and its digest.

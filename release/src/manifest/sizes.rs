@@ -15,6 +15,11 @@ pub(super) const fn member(field: &'static str, bytes: u64) -> Result<u64, Manif
     bounded(field, bytes, MAX_MEMBER_BYTES)
 }
 
+/// Refuses the length of a disk image or block map that nothing real has.
+pub(super) const fn file(field: &'static str, bytes: u64) -> Result<u64, ManifestError> {
+    bounded(field, bytes, MAX_TARGET_BYTES)
+}
+
 const fn bounded(field: &'static str, bytes: u64, most: u64) -> Result<u64, ManifestError> {
     if bytes == 0 || bytes > most {
         return Err(ManifestError::Size { field, bytes });

@@ -12,4 +12,4 @@ mod verify;
 pub use file::{Trust, TrustError};
 pub use key::{KeyError, PublicKey};
 pub use signature::{MAX_SIGNATURES_BYTES, Signature, SignatureError, Signatures};
-pub use verify::{Untrusted, VerifiedRelease, signed_message, verify};
+pub use verify::{Purpose, Untrusted, VerifiedImage, VerifiedRelease, signed_message, verify, verify_image};

@@ -7,12 +7,14 @@ use super::{
 };
 use crate::{
     digest::FileDigest,
-    manifest::{Manifest, ManifestError},
+    manifest::{ImageManifest, Manifest, ManifestError},
 };
 
 /// What precedes the manifest in the signed message, so that a signature made for anything else, by a program that shares the
 /// key, can't be taken for one of a release.
-const DOMAIN: &[u8] = b"outcrop release manifest 1\0";
+const RELEASE_DOMAIN: &[u8] = b"outcrop release manifest 1\0";
+/// The same for the manifest of a disk image.
+const IMAGE_DOMAIN: &[u8] = b"outcrop image manifest 1\0";
 
 /// A release that enough trusted keys have signed. Nothing but [`verify`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,10 +71,23 @@ fn strangers(unknown: usize) -> String {
     }
 }
 
+/// What a signature is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A release that devices install.
+    Release,
+    /// A disk image that people write to disks.
+    Image,
+}
+
 /// The bytes that a key signs for a manifest.
 #[must_use]
-pub fn signed_message(manifest: &[u8]) -> Vec<u8> {
-    [DOMAIN, manifest].concat()
+pub fn signed_message(purpose: Purpose, manifest: &[u8]) -> Vec<u8> {
+    let domain = match purpose {
+        Purpose::Release => RELEASE_DOMAIN,
+        Purpose::Image => IMAGE_DOMAIN,
+    };
+    [domain, manifest].concat()
 }
 
 /// Checks who signed a manifest, and only then reads it.
@@ -81,8 +96,57 @@ pub fn signed_message(manifest: &[u8]) -> Vec<u8> {
 /// See [`Untrusted`]. Signatures of keys that the device doesn't know count for nothing and against nothing; one of a key
 /// that it knows must hold.
 pub fn verify(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<VerifiedRelease, Untrusted> {
+    let signers = signers(Purpose::Release, manifest, signatures, trust)?;
+    Ok(VerifiedRelease {
+        manifest: Manifest::parse(manifest)?,
+        digest: FileDigest::of(manifest),
+        signers,
+    })
+}
+
+/// A disk image whose manifest enough trusted keys have signed. Nothing but [`verify_image`] makes one. The image itself is
+/// still to be compared with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedImage {
+    manifest: ImageManifest,
+    signers: Vec<String>,
+}
+
+impl VerifiedImage {
+    /// What the image must be.
+    #[must_use]
+    pub const fn manifest(&self) -> &ImageManifest {
+        &self.manifest
+    }
+
+    /// Names of the trusted keys that have signed.
+    #[must_use]
+    pub fn signers(&self) -> &[String] {
+        &self.signers
+    }
+}
+
+/// Checks who signed the manifest of a disk image, and only then reads it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_image(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<VerifiedImage, Untrusted> {
+    let signers = signers(Purpose::Image, manifest, signatures, trust)?;
+    Ok(VerifiedImage {
+        manifest: ImageManifest::parse(manifest)?,
+        signers,
+    })
+}
+
+/// Names of the trusted keys that have signed `manifest`: enough of them.
+fn signers(
+    purpose: Purpose,
+    manifest: &[u8],
+    signatures: &[u8],
+    trust: &Trust,
+) -> Result<Vec<String>, Untrusted> {
     let signatures = Signatures::parse(signatures)?;
-    let message = signed_message(manifest);
+    let message = signed_message(purpose, manifest);
     let mut signers = Vec::new();
     let mut unknown = signatures.foreign();
     for signature in signatures.iter() {
@@ -100,11 +164,7 @@ pub fn verify(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<Verif
             unknown,
         });
     }
-    Ok(VerifiedRelease {
-        manifest: Manifest::parse(manifest)?,
-        digest: FileDigest::of(manifest),
-        signers,
-    })
+    Ok(signers)
 }
 
 fn trusted_name(trust: &Trust, key: &PublicKey) -> Option<String> {

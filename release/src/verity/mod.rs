@@ -8,12 +8,14 @@
 
 mod geometry;
 mod hash;
+mod stream;
 mod superblock;
 mod table;
 mod tree;
 
 pub use geometry::{BLOCK_BYTES, Geometry, GeometryError, HASH_BYTES, HASHES_PER_BLOCK, TOP_BLOCK_OFFSET};
 pub use hash::{BlockHash, Salt, SaltError, hash_block, root_hash_of_top_block};
+pub use stream::{TreeBlock, TreeVerifier};
 pub use superblock::{SUPERBLOCK_BYTES, Superblock, SuperblockError};
 pub use table::{dm_sectors, dm_table};
 pub use tree::{HashTree, TreeBuilder, TreeError};

@@ -16,10 +16,10 @@ use std::{
 };
 
 use outcrop_release::digest::FileDigest;
-use sha2::{Digest as _, Sha256};
 
 use super::block_map::{BLOCK_BYTES, MappedRange};
 use crate::disk::{error::DiskError, units::Extent};
+use crate::sha256::Sha256;
 
 /// Pieces that may wait for the thread: at 1 MiB each, what writing may be ahead.
 const QUEUE: usize = 16;
@@ -71,7 +71,7 @@ fn hash_all(pieces: Receiver<Piece>) -> FileDigest {
             Piece::Zeros(len) => update_zeros(&mut hash, len),
         }
     }
-    FileDigest::from_bytes(hash.finalize().into())
+    FileDigest::from_bytes(hash.finish())
 }
 
 fn update_zeros(hash: &mut Sha256, mut len: u64) {
@@ -137,6 +137,6 @@ fn hash_range(file: &File, range: Extent) -> io::Result<MappedRange> {
     Ok(MappedRange {
         first: range.start / BLOCK_BYTES,
         last: range.end() / BLOCK_BYTES - 1,
-        digest: FileDigest::from_bytes(hash.finalize().into()),
+        digest: FileDigest::from_bytes(hash.finish()),
     })
 }

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use sha2::{Digest as _, Sha256};
+use crate::sha256::Sha256;
 
 /// Numbers of the table; Debian gives 100 to the group `users`.
 const TABLE_BASE: u32 = 110;

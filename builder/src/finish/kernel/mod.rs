@@ -10,7 +10,6 @@ mod unpack;
 use std::collections::BTreeSet;
 
 use outcrop_release::digest::FileDigest;
-use sha2::{Digest as _, Sha256};
 
 pub use initramfs::{initramfs_modules, names_in_list};
 use unpack::Shipped;
@@ -21,6 +20,7 @@ use super::{
     error::{FinishError, KernelError},
     inputs::Inputs,
 };
+use crate::sha256::Sha256;
 use crate::{
     progress::Unit,
     tree::{Content, Entry, Node, Tree, TreePath},
@@ -172,7 +172,7 @@ fn memory_key(
         part(path.as_str());
         part(&object.checksum);
     }
-    Some(FileDigest::from_bytes(hash.finalize().into()))
+    Some(FileDigest::from_bytes(hash.finish()))
 }
 
 /// A tree with nothing but the folder of the version: its modules, unpacked, and their tables.

@@ -27,7 +27,7 @@ pub(super) fn overlays(reader: &mut Reader<'_>, top: Section<'_>) -> Vec<PathBuf
 }
 
 /// The absolute path of `name`, as the recipe at `place` means it; reports when it isn't there or isn't `right`.
-fn existing(
+pub(super) fn existing(
     reader: &mut Reader<'_>,
     name: &str,
     place: &Location,

@@ -5,6 +5,7 @@ mod image;
 mod packages;
 mod reader;
 mod services;
+mod update;
 mod users;
 
 use std::sync::Arc;
@@ -36,6 +37,8 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
     let users = users::users(&mut reader, top);
     let services = services::services(&mut reader, top);
     let disk = image::disk(&mut reader, top);
+    let health = update::health(&mut reader, top);
+    let update = update::update(&mut reader, top);
     let access = Access {
         serial_root_shell: reader.flag(reader.section(top, "access"), "serial-root-shell"),
     };
@@ -52,6 +55,8 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
                 users,
                 services,
                 disk,
+                health,
+                update,
                 access,
             };
             Ok((recipe, locations))

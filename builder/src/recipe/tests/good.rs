@@ -81,6 +81,12 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
         after("disk.root-slot", "[disk]\nroot-slot = \"2GiB\""),
         after("disk.boot-slot", "[disk]\nboot-slot = \"96MiB\""),
         after("disk.data", "[disk]\ndata = \"1GiB\""),
+        after("health.deadline", "[health]\ndeadline = \"90s\""),
+        after(
+            "update.trust",
+            "[update]\ntrust = \"src/recipe/tests/trust.toml\"",
+        ),
+        after("update.rollback-index", "[update]\nrollback-index = 7"),
         after("access.serial-root-shell", "[access]\nserial-root-shell = true"),
     ]
 }
@@ -128,6 +134,37 @@ fn every_documented_key_is_read_and_changes_the_recipe() {
         shown.insert(key.to_owned());
     }
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn the_trust_file_rollback_index_and_deadline_are_read_and_what_can_t_be_is_refused() {
+    let load = |after: &str| load_text(&text("", after));
+    let recipe = load(
+        "[update]\ntrust = \"src/recipe/tests/trust.toml\"\nrollback-index = 4294967295\n[health]\ndeadline = \"2h\"",
+    );
+    let recipe = recipe.unwrap().recipe;
+    assert_eq!(recipe.update.trust.unwrap().threshold(), 1);
+    assert_eq!(recipe.update.rollback_index.0, u32::MAX);
+    assert_eq!(recipe.health.deadline.as_secs(), 7200);
+    for (after, told) in [
+        ("[update]\ntrust = \"nothing.toml\"", "nothing.toml can't be read"),
+        (
+            "[update]\ntrust = \"Cargo.toml\"",
+            "Cargo.toml is no trust file: read the trust file",
+        ),
+        ("[update]\nrollback-index = -1", "-1 can't be a rollback index"),
+        (
+            "[update]\nrollback-index = 4294967296",
+            "can't be a rollback index",
+        ),
+        ("[health]\ndeadline = \"0s\"", "is no deadline"),
+        ("[health]\ndeadline = \"8000h\"", "is no deadline"),
+        ("[health]\ndeadline = \"99999999999999999999h\"", "is no duration"),
+        ("[health]\ndeadline = \"soon\"", "is no duration"),
+    ] {
+        let error = load(after).unwrap_err();
+        assert!(error.problems()[0].message().contains(told), "{after}: {error:?}");
+    }
 }
 
 #[test]

@@ -21,7 +21,9 @@ fn sign(number: u8, message: &[u8]) -> Signature {
 fn signed_by(numbers: &[u8], manifest: &[u8]) -> Vec<u8> {
     let mut signatures = Signatures::default();
     for number in numbers {
-        signatures.add(sign(*number, &signed_message(manifest))).unwrap();
+        signatures
+            .add(sign(*number, &signed_message(Purpose::Release, manifest)))
+            .unwrap();
     }
     signatures.to_bytes()
 }
@@ -91,7 +93,7 @@ fn a_signature_in_its_other_form_is_refused() {
         0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
     ];
     let bytes = manifest().to_bytes();
-    let mut signature = sign(1, &signed_message(&bytes));
+    let mut signature = sign(1, &signed_message(Purpose::Release, &bytes));
     let mut carry = 0_u16;
     for (place, add) in signature.bytes[32..].iter_mut().zip(L) {
         carry += u16::from(*place) + u16::from(add);
@@ -192,4 +194,39 @@ fn signature_files_that_are_damaged_are_refused() {
         Signatures::parse(&long),
         Err(SignatureError::TooLong(_))
     ));
+}
+
+#[test]
+fn a_signature_for_an_image_is_none_for_a_release_and_the_other_way_round() {
+    let release = manifest();
+    let image = ImageManifest {
+        release: release.release.clone(),
+        image: release.members.root,
+        block_map: release.members.index,
+    };
+    let bytes = image.to_bytes();
+    let mut signatures = Signatures::default();
+    signatures
+        .add(sign(1, &signed_message(Purpose::Image, &bytes)))
+        .unwrap();
+    let verified = verify_image(&bytes, &signatures.to_bytes(), &trust(1, &[1])).unwrap();
+    assert_eq!(
+        (verified.manifest(), verified.signers()),
+        (&image, &["key 1".to_owned()][..])
+    );
+    for (bytes, signed_as_release) in [(&bytes, true), (&release.to_bytes(), false)] {
+        let mut signatures = Signatures::default();
+        let purpose = if signed_as_release {
+            Purpose::Release
+        } else {
+            Purpose::Image
+        };
+        signatures.add(sign(1, &signed_message(purpose, bytes))).unwrap();
+        let signatures = signatures.to_bytes();
+        let refused = match signed_as_release {
+            true => verify_image(bytes, &signatures, &trust(1, &[1])).map(drop),
+            false => verify(bytes, &signatures, &trust(1, &[1])).map(drop),
+        };
+        assert!(matches!(refused, Err(Untrusted::Mismatch { .. })), "{refused:?}");
+    }
 }

@@ -1,0 +1,190 @@
+//! Why a bundle can't be written, read or believed.
+
+use std::{io, path::PathBuf};
+
+use miette::Diagnostic;
+use outcrop_release::{
+    bundle::{ArchiveError, IndexError, MemberName},
+    digest::{FileDigest, RootHash},
+    manifest::ManifestError,
+    trust::{SignatureError, Untrusted},
+    verity::TreeError,
+};
+
+use crate::{failure::FailureClass, keys::KeysError, progress::Cancelled};
+
+/// Why a bundle can't be written, read or believed.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+pub enum BundleError {
+    /// It can't be read or written.
+    #[error("{doing} {}", path.display())]
+    #[diagnostic(help("check that the file is there, that you may use it, and that there is space left"))]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its archive has another form.
+    #[error("read the bundle {}", path.display())]
+    #[diagnostic(help("a bundle is a file NAME-VERSION-ARCH-BOARD.outcrop: fetch or build it again"))]
+    Archive {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: ArchiveError,
+    },
+    /// It is cut off, or goes on after its end.
+    #[error("the bundle {} has {found} bytes where its headers say {expected}", path.display())]
+    #[diagnostic(help("fetch or build it again"))]
+    Length {
+        /// The bundle.
+        path: PathBuf,
+        /// What the headers say.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// Bytes between members that must be zero.
+    #[error("the bundle {} has bytes after its member {member} that belong to nothing", path.display())]
+    #[diagnostic(help("fetch or build it again"))]
+    Padding {
+        /// The bundle.
+        path: PathBuf,
+        /// The member before them.
+        member: MemberName,
+    },
+    /// A member that nobody would read into memory.
+    #[error("the bundle's {member} has {bytes} bytes: at most {limit} make sense")]
+    #[diagnostic(help("fetch or build it again"))]
+    Oversized {
+        /// The member.
+        member: MemberName,
+        /// Its length.
+        bytes: u64,
+        /// The most.
+        limit: u64,
+    },
+    /// The manifest can't be read.
+    #[error("the bundle's manifest")]
+    #[diagnostic(help("the bundle may be of a newer Outcrop, or damaged"))]
+    Manifest(#[from] ManifestError),
+    /// The signatures can't be read.
+    #[error("the bundle's signatures")]
+    #[diagnostic(help("the bundle may be of a newer Outcrop, or damaged"))]
+    Signatures(#[from] SignatureError),
+    /// It isn't trusted.
+    #[error("the bundle isn't trusted")]
+    #[diagnostic(help(
+        "if the release is yours, add the missing signatures with `outcrop bundle sign`; else don't install it"
+    ))]
+    Untrusted(#[from] Untrusted),
+    /// A member isn't what the manifest says.
+    #[error("the bundle's {member} has the digest {found}, the manifest says {expected}")]
+    #[diagnostic(help("fetch or build it again"))]
+    Member {
+        /// The member.
+        member: MemberName,
+        /// The manifest's digest.
+        expected: FileDigest,
+        /// The member's.
+        found: FileDigest,
+    },
+    /// The frame table can't be read.
+    #[error("the bundle's index")]
+    #[diagnostic(help("fetch or build it again"))]
+    Index(#[from] IndexError),
+    /// The hash trees aren't what the manifest says.
+    #[error("the hash tree of the bundle's {payload}")]
+    #[diagnostic(help("fetch or build it again"))]
+    Tree {
+        /// The payload.
+        payload: MemberName,
+        /// Why.
+        source: TreeError,
+    },
+    /// The hash trees are too short or too long.
+    #[error("the bundle's hash trees have {found} bytes, its payloads ask for {expected}")]
+    #[diagnostic(help("fetch or build it again"))]
+    TreeLength {
+        /// What the payloads ask for.
+        expected: u64,
+        /// What there is.
+        found: u64,
+    },
+    /// A frame isn't what the index says, or doesn't give its blocks.
+    #[error("frame {frame} of the bundle's {payload} is damaged: {why}")]
+    #[diagnostic(help("fetch or build it again"))]
+    Frame {
+        /// The payload.
+        payload: MemberName,
+        /// Its number, from 0.
+        frame: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A payload that is no whole blocks, or whose tree is another's.
+    #[error("the {payload} to be bundled has the root hash {found}, not {expected}")]
+    #[diagnostic(help("the image changed while it was being bundled: build again"))]
+    Payload {
+        /// The payload.
+        payload: MemberName,
+        /// Its tree's.
+        expected: RootHash,
+        /// What was read.
+        found: RootHash,
+    },
+    /// The frames can't be compressed.
+    #[error("compress the {payload}")]
+    #[diagnostic(help("there may not be enough memory"))]
+    Compress {
+        /// The payload.
+        payload: MemberName,
+        /// Why.
+        source: io::Error,
+    },
+    /// A key.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Keys(#[from] KeysError),
+    /// A key that has signed already.
+    #[error("{key} has signed {} already", path.display())]
+    #[diagnostic(help("nothing was changed"))]
+    AlreadySigned {
+        /// The key.
+        key: outcrop_release::trust::PublicKey,
+        /// The bundle.
+        path: PathBuf,
+    },
+    /// The user asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl BundleError {
+    /// What kind of failure this is.
+    #[must_use]
+    pub const fn class(&self) -> FailureClass {
+        match self {
+            Self::Io { source, .. } | Self::Compress { source, .. } => FailureClass::of_io(source),
+            Self::Keys(error) => error.class(),
+            Self::Cancelled(_) => FailureClass::Interrupted,
+            Self::Archive { .. }
+            | Self::Length { .. }
+            | Self::Padding { .. }
+            | Self::Oversized { .. }
+            | Self::Manifest(_)
+            | Self::Signatures(_)
+            | Self::Untrusted(_)
+            | Self::Member { .. }
+            | Self::Index(_)
+            | Self::Tree { .. }
+            | Self::TreeLength { .. }
+            | Self::Frame { .. }
+            | Self::Payload { .. }
+            | Self::AlreadySigned { .. } => FailureClass::Input,
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Payloads as zstd frames: each compressed by itself, so that a device can fetch the few that it lacks.
+
+use std::io::{self, Write};
+
+use outcrop_release::{
+    bundle::{Frame, FrameTable, MAX_FRAME_BLOCKS, MemberName},
+    digest::FileDigest,
+    manifest::Member,
+    verity::{BLOCK_BYTES, BlockHash, HashTree, Salt, hash_block},
+};
+use rayon::prelude::*;
+use zstd::{
+    bulk::{Compressor, Decompressor},
+    zstd_safe::CParameter,
+};
+
+use super::BundleError;
+use crate::sha256::Sha256;
+use crate::{progress::Phase, read_at::ReadAt};
+
+/// Blocks in a frame: 128 KiB. Smaller ones compress worse, larger ones make a device fetch more for one changed block.
+/// docs/performance.md has what was measured.
+const FRAME_BLOCKS: u32 = 32;
+const _: () = assert!(FRAME_BLOCKS <= MAX_FRAME_BLOCKS);
+/// zstd's level.
+const LEVEL: i32 = 12;
+/// Log2 of the largest window that a device reserves memory for.
+const WINDOW_LOG: u32 = 20;
+/// Frames that are compressed side by side, and written together.
+const BATCH: usize = 64;
+
+/// A payload's frames.
+pub(super) struct Compressed {
+    /// Where they lie.
+    pub(super) table: FrameTable,
+    /// All of them.
+    pub(super) member: Member,
+    /// Hashes of the blocks that went into them.
+    pub(super) blocks: Vec<BlockHash>,
+}
+
+/// One frame, its bytes, and its blocks' hashes.
+type Packed = (Frame, Vec<u8>, Vec<BlockHash>);
+
+/// Compresses all of `payload`, which is whole blocks, and writes the frames to `out`.
+pub(super) fn compress(
+    name: MemberName,
+    payload: &dyn ReadAt,
+    salt: &Salt,
+    out: &mut dyn Write,
+    phase: &dyn Phase,
+) -> Result<Compressed, BundleError> {
+    let failed = |source| BundleError::Compress {
+        payload: name,
+        source,
+    };
+    let starts: Vec<u64> = (0..payload.len())
+        .step_by(FRAME_BLOCKS as usize * BLOCK_BYTES)
+        .collect();
+    let (mut frames, mut blocks) = (Vec::with_capacity(starts.len()), Vec::new());
+    let mut hash = Sha256::new();
+    for batch in starts.chunks(BATCH) {
+        phase.checkpoint()?;
+        let packed: io::Result<Vec<Packed>> = batch
+            .par_iter()
+            .map_init(compressor, |compressor, start| {
+                let compressor = compressor
+                    .as_mut()
+                    .map_err(|error| io::Error::other(error.to_string()))?;
+                pack(compressor, payload, *start, salt)
+            })
+            .collect();
+        for (frame, bytes, hashes) in packed.map_err(failed)? {
+            out.write_all(&bytes).map_err(failed)?;
+            hash.update(&bytes);
+            phase.advance(u64::from(frame.blocks) * BLOCK_BYTES as u64);
+            frames.push(frame);
+            blocks.extend(hashes);
+        }
+    }
+    let table = FrameTable::new(frames)?;
+    let member = Member {
+        bytes: table.totals().1,
+        sha256: FileDigest::from_bytes(hash.finish()),
+    };
+    Ok(Compressed {
+        table,
+        member,
+        blocks,
+    })
+}
+
+fn compressor() -> io::Result<Compressor<'static>> {
+    let mut compressor = Compressor::new(LEVEL)?;
+    compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    // The index has a digest of each frame already.
+    compressor.set_parameter(CParameter::ChecksumFlag(false))?;
+    Ok(compressor)
+}
+
+fn pack(
+    compressor: &mut Compressor<'_>,
+    payload: &dyn ReadAt,
+    start: u64,
+    salt: &Salt,
+) -> io::Result<Packed> {
+    let longest = FRAME_BLOCKS as usize * BLOCK_BYTES;
+    let len = usize::try_from(payload.len() - start)
+        .unwrap_or(longest)
+        .min(longest);
+    let plain = payload.read_vec(start, len)?;
+    let bytes = compressor.compress(&plain)?;
+    let hashes: Vec<BlockHash> = plain
+        .as_chunks::<BLOCK_BYTES>()
+        .0
+        .iter()
+        .map(|block| hash_block(salt, block))
+        .collect();
+    let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+    let frame = Frame {
+        blocks: u32::try_from(hashes.len()).map_err(too_long)?,
+        bytes: u32::try_from(bytes.len()).map_err(too_long)?,
+        sha256: FileDigest::of(&bytes),
+    };
+    Ok((frame, bytes, hashes))
+}
+
+/// Checks that every frame of `table` in `member` has its digest and gives the blocks of `tree`.
+pub(super) fn check(
+    name: MemberName,
+    member: &dyn ReadAt,
+    table: &FrameTable,
+    tree: &HashTree,
+    phase: &dyn Phase,
+) -> Result<(), BundleError> {
+    let numbers: Vec<usize> = (0..table.frames().len()).collect();
+    numbers.par_iter().try_for_each(|&number| {
+        phase.checkpoint()?;
+        let damaged = |why| BundleError::Frame {
+            payload: name,
+            frame: number,
+            why,
+        };
+        let (Some(frame), Some((first, at))) = (table.frames().get(number), table.start(number)) else {
+            return Err(damaged("it isn't in the index"));
+        };
+        let bytes = member
+            .read_vec(at, frame.bytes as usize)
+            .map_err(|_| damaged("it can't be read"))?;
+        if FileDigest::of(&bytes) != frame.sha256 {
+            return Err(damaged("its digest is another"));
+        }
+        let plain = unpack(frame, &bytes).ok_or_else(|| damaged("it doesn't give its blocks"))?;
+        let blocks = plain.as_chunks::<BLOCK_BYTES>().0;
+        if !(first..)
+            .zip(blocks)
+            .all(|(index, block)| tree.matches(index, block))
+        {
+            return Err(damaged("a block doesn't match the hash tree"));
+        }
+        phase.advance(plain.len() as u64);
+        Ok(())
+    })
+}
+
+/// The blocks of a frame; none if it gives fewer or more. Nothing longer than a frame may be is ever allocated.
+fn unpack(frame: &Frame, bytes: &[u8]) -> Option<Vec<u8>> {
+    let expected = frame.blocks as usize * BLOCK_BYTES;
+    let mut decompressor = Decompressor::new().ok()?;
+    decompressor
+        .set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(WINDOW_LOG))
+        .ok()?;
+    let plain = decompressor.decompress(bytes, expected).ok()?;
+    (plain.len() == expected).then_some(plain)
+}

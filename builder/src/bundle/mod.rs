@@ -1,0 +1,14 @@
+//! Release bundles: written beside the image, read back and checked, signed again. Their form is `release`'s.
+
+mod error;
+mod frames;
+mod read;
+mod sign;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use error::BundleError;
+pub use read::{Bundle, Checked};
+pub use sign::add_signatures;
+pub use write::{Contents, Payload, WrittenBundle, write};

@@ -1,0 +1,309 @@
+//! Reads a bundle back.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use outcrop_release::{
+    bundle::{ARCHIVE_BLOCK_BYTES, Index, MemberName, Place, end, parse_header},
+    digest::FileDigest,
+    manifest::{MAX_MANIFEST_BYTES, Manifest, Target},
+    trust::{MAX_SIGNATURES_BYTES, Signatures, Trust, VerifiedRelease, verify},
+    verity::{BLOCK_BYTES, Geometry, HashTree},
+};
+
+use super::{BundleError, frames};
+use crate::sha256::Sha256;
+use crate::{
+    progress::{Progress, Unit},
+    read_at::{FileSource, ReadAt as _, Window},
+};
+
+/// Longest index or verity member that is read into memory: the trees of 64 GiB.
+const MAX_MEMORY_MEMBER: u64 = 1 << 29;
+/// Bytes that are hashed at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// An opened bundle: its headers and its first two members are read, nothing is believed.
+#[derive(Debug)]
+pub struct Bundle {
+    path: PathBuf,
+    source: Arc<FileSource>,
+    places: Vec<(MemberName, Place)>,
+    manifest_bytes: Vec<u8>,
+    signatures_bytes: Vec<u8>,
+    manifest: Manifest,
+    signatures: Signatures,
+}
+
+/// What a check of all bytes found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// Frames whose blocks match the trees.
+    pub frames: usize,
+    /// Blocks of both payloads.
+    pub blocks: u64,
+}
+
+impl Bundle {
+    /// Opens a bundle.
+    ///
+    /// # Errors
+    /// When it isn't one, is cut off, or goes on after its end.
+    pub fn open(path: &Path) -> Result<Self, BundleError> {
+        let failed = |source| BundleError::Io {
+            doing: "read the bundle",
+            path: path.to_owned(),
+            source,
+        };
+        let source = FileSource::new(File::open(path).map_err(failed)?).map_err(failed)?;
+        let places = places(path, &source)?;
+        let small = |wanted: MemberName, limit: usize| {
+            let (_, place) = find(&places, wanted);
+            let limit = limit as u64;
+            if place.bytes > limit {
+                return Err(BundleError::Oversized {
+                    member: wanted,
+                    bytes: place.bytes,
+                    limit,
+                });
+            }
+            let len = usize::try_from(place.bytes).unwrap_or_default();
+            source.read_vec(place.start, len).map_err(failed)
+        };
+        let manifest_bytes = small(MemberName::Manifest, MAX_MANIFEST_BYTES)?;
+        let signatures_bytes = small(MemberName::Signatures, MAX_SIGNATURES_BYTES)?;
+        Ok(Self {
+            path: path.to_owned(),
+            manifest: Manifest::parse(&manifest_bytes)?,
+            signatures: Signatures::parse(&signatures_bytes)?,
+            source: Arc::new(source),
+            places,
+            manifest_bytes,
+            signatures_bytes,
+        })
+    }
+
+    /// What it says to be.
+    #[must_use]
+    pub const fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The manifest's exact bytes.
+    #[must_use]
+    pub fn manifest_bytes(&self) -> &[u8] {
+        &self.manifest_bytes
+    }
+
+    /// Who says to have signed it.
+    #[must_use]
+    pub const fn signatures(&self) -> &Signatures {
+        &self.signatures
+    }
+
+    /// Its length, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.source.len()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Checks who signed it. That says nothing about the members yet.
+    ///
+    /// # Errors
+    /// When `trust` doesn't trust it.
+    pub fn verify(&self, trust: &Trust) -> Result<VerifiedRelease, BundleError> {
+        Ok(verify(&self.manifest_bytes, &self.signatures_bytes, trust)?)
+    }
+
+    /// The bytes of a member.
+    ///
+    /// # Errors
+    /// When they can't be read.
+    pub fn member(&self, name: MemberName) -> Result<Window<Arc<FileSource>>, BundleError> {
+        let (_, place) = find(&self.places, name);
+        Window::new(Arc::clone(&self.source), place.start, place.bytes).map_err(|source| self.failed(source))
+    }
+
+    /// Checks every byte against the manifest: digests of the members, trees against the root hashes, every frame's blocks
+    /// against the trees.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn check(&self, progress: &dyn Progress) -> Result<Checked, BundleError> {
+        let members = &self.manifest.members;
+        let total = [members.index, members.verity, members.boot, members.root]
+            .iter()
+            .map(|member| member.bytes)
+            .sum();
+        let phase = progress.phase("check digests", Some(total), Unit::Bytes);
+        for (name, expected) in [
+            (MemberName::Index, members.index),
+            (MemberName::Verity, members.verity),
+            (MemberName::Boot, members.boot),
+            (MemberName::Root, members.root),
+        ] {
+            let found = self.digest(name, phase.as_ref())?;
+            if found != expected.sha256 {
+                return Err(BundleError::Member {
+                    member: name,
+                    expected: expected.sha256,
+                    found,
+                });
+            }
+        }
+        drop(phase);
+        let index = Index::decode(&self.in_memory(MemberName::Index)?, &self.manifest)?;
+        let (boot, root) = self.trees()?;
+        let (boot_blocks, root_blocks) = (index.boot.totals().0, index.root.totals().0);
+        let blocks = boot_blocks + root_blocks;
+        let phase = progress.phase("check blocks", Some(blocks * BLOCK_BYTES as u64), Unit::Bytes);
+        for (name, table, tree) in [
+            (MemberName::Boot, &index.boot, &boot),
+            (MemberName::Root, &index.root, &root),
+        ] {
+            frames::check(name, &self.member(name)?, table, tree, phase.as_ref())?;
+        }
+        Ok(Checked {
+            frames: index.boot.frames().len() + index.root.frames().len(),
+            blocks,
+        })
+    }
+
+    /// The boot payload's tree and the root's.
+    fn trees(&self) -> Result<(HashTree, HashTree), BundleError> {
+        let bytes = self.in_memory(MemberName::Verity)?;
+        let length = |payload: MemberName, target: &Target| {
+            let geometry = Geometry::new(target.bytes / BLOCK_BYTES as u64);
+            geometry
+                .map(Geometry::partition_bytes)
+                .map_err(|source| BundleError::Tree {
+                    payload,
+                    source: source.into(),
+                })
+        };
+        let boot = length(MemberName::Boot, &self.manifest.boot)?;
+        let expected = boot + length(MemberName::Root, &self.manifest.root)?;
+        let found = bytes.len() as u64;
+        let split = usize::try_from(boot).ok().filter(|_| found == expected);
+        let (boot, root) = split
+            .and_then(|at| bytes.split_at_checked(at))
+            .ok_or(BundleError::TreeLength { expected, found })?;
+        let parse = |payload, bytes, target: &Target| {
+            HashTree::parse(bytes, &target.root_hash).map_err(|source| BundleError::Tree { payload, source })
+        };
+        Ok((
+            parse(MemberName::Boot, boot, &self.manifest.boot)?,
+            parse(MemberName::Root, root, &self.manifest.root)?,
+        ))
+    }
+
+    fn in_memory(&self, name: MemberName) -> Result<Vec<u8>, BundleError> {
+        let member = self.member(name)?;
+        let bytes = member.len();
+        if bytes > MAX_MEMORY_MEMBER {
+            return Err(BundleError::Oversized {
+                member: name,
+                bytes,
+                limit: MAX_MEMORY_MEMBER,
+            });
+        }
+        let len = usize::try_from(bytes).unwrap_or_default();
+        member.read_vec(0, len).map_err(|source| self.failed(source))
+    }
+
+    fn digest(
+        &self,
+        name: MemberName,
+        phase: &dyn crate::progress::Phase,
+    ) -> Result<FileDigest, BundleError> {
+        let member = self.member(name)?;
+        let mut hash = Sha256::new();
+        let mut at = 0;
+        while at < member.len() {
+            phase.checkpoint()?;
+            let len = usize::try_from(member.len() - at)
+                .unwrap_or(CHUNK_BYTES)
+                .min(CHUNK_BYTES);
+            let bytes = member.read_vec(at, len).map_err(|source| self.failed(source))?;
+            hash.update(&bytes);
+            at += len as u64;
+            phase.advance(len as u64);
+        }
+        Ok(FileDigest::from_bytes(hash.finish()))
+    }
+
+    fn failed(&self, source: std::io::Error) -> BundleError {
+        BundleError::Io {
+            doing: "read the bundle",
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+/// The place of a member: [`places`] has found all of them.
+fn find(places: &[(MemberName, Place)], wanted: MemberName) -> (MemberName, Place) {
+    let nowhere = Place { start: 0, bytes: 0 };
+    let found = places.iter().find(|(name, _)| *name == wanted);
+    found.copied().unwrap_or((wanted, nowhere))
+}
+
+/// Where the members lie: all, in their order, with nothing but zeros between them and after them.
+fn places(path: &Path, source: &FileSource) -> Result<Vec<(MemberName, Place)>, BundleError> {
+    let failed = |source| BundleError::Io {
+        doing: "read the bundle",
+        path: path.to_owned(),
+        source,
+    };
+    let mut places: Vec<(MemberName, Place)> = Vec::new();
+    let mut at = 0;
+    for name in MemberName::ALL {
+        let mut block = [0; ARCHIVE_BLOCK_BYTES];
+        if at + ARCHIVE_BLOCK_BYTES as u64 > source.len() {
+            return Err(BundleError::Length {
+                path: path.to_owned(),
+                expected: at + ARCHIVE_BLOCK_BYTES as u64,
+                found: source.len(),
+            });
+        }
+        source.read_exact_at(&mut block, at).map_err(failed)?;
+        let bytes = parse_header(name, &block).map_err(|source| BundleError::Archive {
+            path: path.to_owned(),
+            source,
+        })?;
+        let place = Place::after_header(at, bytes);
+        at = place.next_header();
+        places.push((name, place));
+    }
+    let expected = places.last().map_or(0, |(_, last)| end(last));
+    if source.len() != expected {
+        return Err(BundleError::Length {
+            path: path.to_owned(),
+            expected,
+            found: source.len(),
+        });
+    }
+    for (member, place) in &places {
+        let last = *member == MemberName::Root;
+        let until = if last { expected } else { place.next_header() };
+        let from = place.start + place.bytes;
+        let len = usize::try_from(until - from).unwrap_or_default();
+        let zeros = source.read_vec(from, len).map_err(failed)?;
+        if zeros.iter().any(|byte| *byte != 0) {
+            return Err(BundleError::Padding {
+                path: path.to_owned(),
+                member: *member,
+            });
+        }
+    }
+    Ok(places)
+}

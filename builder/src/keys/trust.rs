@@ -1,0 +1,23 @@
+//! Trust files.
+
+use std::{fs, path::Path};
+
+use outcrop_release::trust::Trust;
+
+use super::KeysError;
+
+/// Reads a trust file.
+///
+/// # Errors
+/// When it can't be read, or is none.
+pub fn read_trust(path: &Path) -> Result<Trust, KeysError> {
+    let text = fs::read_to_string(path).map_err(|source| KeysError::File {
+        doing: "read the trust file",
+        path: path.to_owned(),
+        source,
+    })?;
+    Trust::parse(&text).map_err(|source| KeysError::NotTrust {
+        path: path.to_owned(),
+        source,
+    })
+}

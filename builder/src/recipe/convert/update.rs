@@ -1,0 +1,72 @@
+//! `[health]` and `[update]`.
+
+use std::fs::{self, Metadata};
+
+use outcrop_release::{manifest::RollbackIndex, trust::Trust};
+
+use super::{
+    super::{
+        node::Value,
+        problem::Problem,
+        schema::{Health, Update},
+        value::deadline,
+    },
+    files::existing,
+    reader::{Reader, Section},
+};
+
+pub(super) fn health(reader: &mut Reader<'_>, top: Section<'_>) -> Health {
+    let section = reader.section(top, "health");
+    let given = reader.optional(section, "deadline", deadline);
+    given.map_or_else(Health::default, |deadline| Health { deadline })
+}
+
+pub(super) fn update(reader: &mut Reader<'_>, top: Section<'_>) -> Update {
+    let section = reader.section(top, "update");
+    Update {
+        trust: trust(reader, section),
+        rollback_index: rollback_index(reader, section),
+    }
+}
+
+fn trust(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Trust> {
+    let (name, place) = section.text("trust")?;
+    let path = existing(reader, name, place, Metadata::is_file, "file")?;
+    let why = match fs::read_to_string(&path) {
+        Ok(text) => match Trust::parse(&text) {
+            Ok(trust) => return Some(trust),
+            Err(error) => causes(&error),
+        },
+        Err(error) => error.to_string(),
+    };
+    reader.report(
+        Problem::new(format!("{} is no trust file: {why}", path.display()))
+            .at(place.clone())
+            .help("`outcrop keys trust KEY.pub... --threshold N` prints one"),
+    );
+    None
+}
+
+/// An error and what it came from, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let words: Vec<String> = chain
+        .map(|error| error.to_string().trim().replace('\n', " "))
+        .collect();
+    words.join(": ")
+}
+
+fn rollback_index(reader: &mut Reader<'_>, section: Section<'_>) -> RollbackIndex {
+    let Some(member) = section.get("rollback-index") else {
+        return RollbackIndex::default();
+    };
+    let Value::Integer(number) = member.node.value else {
+        return RollbackIndex::default();
+    };
+    if let Ok(index) = u32::try_from(number) {
+        return RollbackIndex(index);
+    }
+    let problem = format!("{number} can't be a rollback index: it is from 0 to {}", u32::MAX);
+    reader.report(Problem::new(problem).at(member.node.place.clone()));
+    RollbackIndex::default()
+}
