@@ -3,9 +3,12 @@
 pub mod boot_report;
 pub mod chain;
 pub mod cli;
+pub mod disk;
 pub mod facts;
 pub mod gpt;
 pub mod grow;
 pub mod init;
+pub mod install;
 pub mod os_release;
+pub mod record;
 pub mod status;

@@ -1,0 +1,204 @@
+//! May this device install this release? Decided before anything on the disk changes.
+
+use outcrop_release::{
+    bootrec::{BootRecord, SlotState},
+    manifest::RollbackIndex,
+    name::ReleaseName,
+    slot::Slot,
+    trust::VerifiedRelease,
+    verity::{BLOCK_BYTES, Geometry, GeometryError},
+};
+use semver::Version;
+
+/// What the device is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The running release.
+    pub release: ReleaseName,
+    /// Its rollback index.
+    pub rollback_index: RollbackIndex,
+    /// This updater's version.
+    pub updater: Version,
+    /// The slot that runs.
+    pub running: Slot,
+}
+
+/// The space of the slot that is installed to, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// For the boot payload.
+    pub boot: u64,
+    /// For the root file system.
+    pub root: u64,
+    /// For its tree.
+    pub verity: u64,
+}
+
+/// What the operator allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allowed {
+    /// A version older than the running one.
+    pub downgrade: bool,
+    /// A release that failed before.
+    pub failed: bool,
+}
+
+/// Why a device refuses a trusted release. Nothing on the disk has changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It is another product.
+    #[error("the release is {offered}, this device runs {running}: install a release of the same product")]
+    Product {
+        /// The bundle's.
+        offered: String,
+        /// The device's.
+        running: String,
+    },
+    /// It is for another kind of device.
+    #[error(
+        "the release is for {offered}, this device is {running}: take the bundle for this kind of device"
+    )]
+    Kind {
+        /// Architecture and board of the bundle.
+        offered: String,
+        /// Those of the device.
+        running: String,
+    },
+    /// This updater is too old for it.
+    #[error("the release needs updater {needed}, this device has {ours}: install a release in between first")]
+    Updater {
+        /// The oldest that can.
+        needed: Version,
+        /// This one.
+        ours: Version,
+    },
+    /// Releases with this index must never run again.
+    #[error(
+        "the release has rollback index {offered}, this device has committed {ours}: it can't go back behind that"
+    )]
+    RollbackIndex {
+        /// The bundle's.
+        offered: u32,
+        /// The device's.
+        ours: u32,
+    },
+    /// It is older.
+    #[error(
+        "the release {offered} is older than {running}, which runs: --allow-downgrade installs it all the same"
+    )]
+    Older {
+        /// The bundle's.
+        offered: Version,
+        /// The device's.
+        running: Version,
+    },
+    /// It is what runs.
+    #[error("the release {0} is what this device runs already")]
+    Running(Version),
+    /// It was tried here, and failed.
+    #[error("the release {0} failed on this device before: --retry-failed tries it again")]
+    Failed(Version),
+    /// It doesn't fit.
+    #[error(
+        "the release's {what} has {needed} bytes, its slot {space}: build it smaller, or flash a disk with larger slots"
+    )]
+    TooLarge {
+        /// Which part.
+        what: &'static str,
+        /// Its length.
+        needed: u64,
+        /// The slot's.
+        space: u64,
+    },
+    /// Its payloads can't have a hash tree.
+    #[error("the release's payloads can't be: {0}")]
+    Geometry(GeometryError),
+}
+
+impl Refusal {
+    /// The exit code that tells it apart.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Product { .. } => 20,
+            Self::Kind { .. } => 21,
+            Self::Updater { .. } => 22,
+            Self::RollbackIndex { .. } => 23,
+            Self::Older { .. } => 24,
+            Self::Running(_) => 25,
+            Self::Failed(_) => 26,
+            Self::TooLarge { .. } => 27,
+            Self::Geometry(_) => 28,
+        }
+    }
+}
+
+/// Decides.
+///
+/// # Errors
+/// The first reason against it.
+pub fn admit(
+    offered: &VerifiedRelease,
+    device: &Device,
+    record: &BootRecord,
+    space: &Space,
+    allowed: Allowed,
+) -> Result<(), Refusal> {
+    let manifest = offered.manifest();
+    let (new, old) = (&manifest.release, &device.release);
+    let kind = |name: &ReleaseName| format!("{} {}", name.architecture, name.board);
+    if new.image != old.image {
+        return Err(Refusal::Product {
+            offered: new.image.to_string(),
+            running: old.image.to_string(),
+        });
+    }
+    if kind(new) != kind(old) {
+        return Err(Refusal::Kind {
+            offered: kind(new),
+            running: kind(old),
+        });
+    }
+    if manifest.minimum_updater > device.updater {
+        return Err(Refusal::Updater {
+            needed: manifest.minimum_updater.clone(),
+            ours: device.updater.clone(),
+        });
+    }
+    if manifest.rollback_index < device.rollback_index {
+        return Err(Refusal::RollbackIndex {
+            offered: manifest.rollback_index.0,
+            ours: device.rollback_index.0,
+        });
+    }
+    if record.slot(device.running).release == offered.digest() {
+        return Err(Refusal::Running(new.version.clone()));
+    }
+    if new.version < old.version && !allowed.downgrade {
+        return Err(Refusal::Older {
+            offered: new.version.clone(),
+            running: old.version.clone(),
+        });
+    }
+    let there = record.slot(device.running.other());
+    if matches!(there.state, SlotState::Bad(_)) && there.release == offered.digest() && !allowed.failed {
+        return Err(Refusal::Failed(new.version.clone()));
+    }
+    fits(offered, space)
+}
+
+fn fits(offered: &VerifiedRelease, space: &Space) -> Result<(), Refusal> {
+    let manifest = offered.manifest();
+    let geometry = Geometry::new(manifest.root.bytes / BLOCK_BYTES as u64).map_err(Refusal::Geometry)?;
+    Geometry::new(manifest.boot.bytes / BLOCK_BYTES as u64).map_err(Refusal::Geometry)?;
+    for (what, needed, space) in [
+        ("boot payload", manifest.boot.bytes, space.boot),
+        ("root file system", manifest.root.bytes, space.root),
+        ("hash tree", geometry.partition_bytes(), space.verity),
+    ] {
+        if needed > space {
+            return Err(Refusal::TooLarge { what, needed, space });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! Why an installation failed.
+
+use std::io;
+
+use outcrop_release::{
+    bootrec::TransitionError,
+    bundle::{IndexError, MemberName},
+    digest::FileDigest,
+    plan::{OverBudget, PlanError},
+    verity::{GeometryError, TreeError},
+};
+
+use super::{head::HeadError, source::SourceError};
+use crate::{
+    disk::{Area, DiskError},
+    record::StoreError,
+};
+
+/// Why an installation failed. Unless it says otherwise, the slot that was written to is marked empty, and running the same
+/// installation again takes up where this one ended.
+#[derive(Debug, thiserror::Error)]
+pub enum InstallError {
+    /// The bundle's bytes.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The bundle's beginning.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// The disk.
+    #[error("the disk fails")]
+    Disk(#[from] DiskError),
+    /// The boot record.
+    #[error(transparent)]
+    Record(#[from] StoreError),
+    /// The boot record doesn't allow it.
+    #[error("the boot record")]
+    Transition(#[from] TransitionError),
+    /// A member isn't what the manifest says.
+    #[error("the bundle's {member} isn't what its manifest says: digest {found} instead of {expected}")]
+    Member {
+        /// The member.
+        member: MemberName,
+        /// The manifest's digest.
+        expected: FileDigest,
+        /// The member's.
+        found: FileDigest,
+    },
+    /// The frame table.
+    #[error("the bundle's frame table")]
+    Index(#[from] IndexError),
+    /// The frame table is longer than any.
+    #[error("the bundle's frame table has {0} bytes: no release has one so long")]
+    IndexLength(u64),
+    /// The payloads can't have a tree.
+    #[error("the release's payloads")]
+    Geometry(#[from] GeometryError),
+    /// A hash tree isn't what the manifest says.
+    #[error("the hash tree of the bundle's {payload}")]
+    Tree {
+        /// Whose.
+        payload: MemberName,
+        /// Why.
+        source: TreeError,
+    },
+    /// The hash trees have another length than their payloads ask for.
+    #[error("the bundle's hash trees have {found} bytes, its payloads ask for {expected}")]
+    TreeLength {
+        /// What the payloads ask for.
+        expected: u64,
+        /// What the manifest says.
+        found: u64,
+    },
+    /// Tree and frames don't belong together.
+    #[error("plan the installation")]
+    Plan(#[from] PlanError),
+    /// Too much would be fetched.
+    #[error(transparent)]
+    Budget(#[from] OverBudget),
+    /// There is no room to keep the hash trees while they are fetched.
+    #[error(
+        "keep the release's hash trees ({bytes} bytes) while it is installed: /var has no room, or can't be written"
+    )]
+    Scratch {
+        /// How long they are.
+        bytes: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// A frame isn't what the frame table says.
+    #[error("frame {frame} of the bundle's {payload} is damaged: {why}")]
+    Frame {
+        /// Whose.
+        payload: MemberName,
+        /// Its number.
+        frame: usize,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// What was written isn't on the medium.
+    #[error("block {block} of {area} was written and can't be read back: the disk is failing")]
+    Medium {
+        /// Where.
+        area: Area,
+        /// Which block of 4096 bytes.
+        block: u64,
+    },
+    /// The user, or the system that shuts down, asked to stop.
+    #[error("interrupted: run the same installation again to go on")]
+    Interrupted,
+}

@@ -1,0 +1,31 @@
+//! Installing a release into the slot that doesn't run.
+//!
+//! ```text
+//! head ─verify→ admit ─→ prepare: frame table, trees, what both slots hold ─→ plan, budget
+//!                           └─→ carry out: record says empty ─→ superblock zeroed ─→ blocks, tree ─→ flush
+//!                                          ─→ read back from the medium ─→ superblock ─→ record says written
+//! ```
+//! Every block is checked against the signed root hash before it is written. Nothing is kept of a release but its hash trees
+//! (1/127 of it): blocks go from the bundle to their place. An installation that ends early is run again: what is in place already is
+//! found by comparing, so no journal is needed.
+//!
+//! Memory: the frame table, 16 bytes for each block of the running slot, one frame.
+
+mod admit;
+mod engine;
+mod error;
+mod frames;
+mod head;
+mod http;
+mod source;
+#[cfg(test)]
+mod tests;
+mod trees;
+
+pub use admit::{Allowed, Device, Refusal, Space, admit};
+pub use engine::{Installation, Prepared, Stage, Watch};
+pub use error::InstallError;
+pub use head::{Head, HeadError, Layout};
+pub use http::{Answer, HttpSource, Pause, Server};
+pub use source::{FileSource, Source, SourceError, Take};
+pub use trees::Scratch;

@@ -1,0 +1,127 @@
+//! Where a bundle comes from: ranges of its bytes, streamed.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use outcrop_release::plan::ByteRange;
+
+/// Bytes that a file hands over at a time.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// The bundle can't be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// A file.
+    #[error("read the bundle {}", path.display())]
+    File {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A web server.
+    #[error("the web server gave nothing {tries} times in a row: {why}")]
+    Server {
+        /// How often it was asked.
+        tries: u32,
+        /// How the last try ended.
+        why: String,
+    },
+    /// A web server that hasn't got the bundle, or doesn't give it.
+    #[error("the web server answers {0}: is the address right?")]
+    Status(u16),
+    /// The bundle was replaced while it was read.
+    #[error("the bundle on the web server was replaced while it was read: install it again")]
+    Changed,
+    /// It was asked to stop.
+    #[error("interrupted: run the same installation again to go on")]
+    Interrupted,
+    /// Fewer bytes than were asked for.
+    #[error("the bundle ends at byte {end}, bytes up to {wanted} were expected: it is cut off")]
+    Short {
+        /// Where it ends.
+        end: u64,
+        /// What was asked for.
+        wanted: u64,
+    },
+}
+
+/// Takes the bytes of a range piece by piece, in order. What it returns ends the reading.
+pub type Take<'a, E> = &'a mut dyn FnMut(&[u8]) -> Result<(), E>;
+
+/// A bundle somewhere.
+pub trait Source {
+    /// Hands the bytes of `range` over, in order; the same bytes never twice.
+    ///
+    /// # Errors
+    /// When they can't be had, or `take` fails.
+    fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E>;
+}
+
+/// A bundle in a file: on a USB stick, or downloaded before.
+#[derive(Debug)]
+pub struct FileSource {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileSource {
+    /// Opens a bundle.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub fn open(path: &Path) -> Result<Self, SourceError> {
+        let opened = File::open(path);
+        let file = opened.map_err(|source| SourceError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Source for FileSource {
+    fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E> {
+        let mut buffer = vec![0; PIECE_BYTES];
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = usize::try_from(range.end - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
+            let piece = buffer.get_mut(..wanted).unwrap_or_default();
+            let count = match self.file.read_at(piece, at) {
+                Ok(0) => {
+                    let short = SourceError::Short {
+                        end: at,
+                        wanted: range.end,
+                    };
+                    return Err(short.into());
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(source) => {
+                    let path = self.path.clone();
+                    return Err(SourceError::File { path, source }.into());
+                }
+            };
+            take(piece.get(..count).unwrap_or_default())?;
+            at += count as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The bytes of a range, in memory: the caller has bounded it.
+pub(super) fn fetch<E: From<SourceError>>(source: &mut impl Source, range: ByteRange) -> Result<Vec<u8>, E> {
+    let mut bytes = Vec::new();
+    source.read::<E>(range, &mut |piece| {
+        bytes.extend_from_slice(piece);
+        Ok(())
+    })?;
+    Ok(bytes)
+}

@@ -1,0 +1,162 @@
+//! The power goes at every moment of an installation.
+
+use outcrop_release::{
+    bootrec::SlotState,
+    slot::Slot,
+    verity::{BLOCK_BYTES, HashTree, Superblock, root_hash_of_top_block},
+};
+
+use super::{
+    bundle::{Bundle, Release, tree},
+    install,
+    sim::{Event, SimDisk},
+};
+use crate::{disk::Area, record};
+
+/// Sampled states for each prefix of the log.
+const SAMPLES: u64 = 60;
+
+/// Numbers that look random and are the same in every run. Source: Steele, Lea, Flood, "Fast splittable pseudorandom
+/// number generators" (SplitMix64), 2014.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// What must hold of a disk after a power cut: the running slot is whole and stays the default; the other one is whole if
+/// the record, or a superblock in its place, says so.
+fn sound(disk: &SimDisk, before: &SimDisk, releases: &[&Release]) -> Result<(), String> {
+    for area in [Area::Boot(Slot::A), Area::Root(Slot::A), Area::Verity(Slot::A)] {
+        if disk.content(area) != before.content(area) {
+            return Err(format!("{area} has changed"));
+        }
+    }
+    let record = record::load(disk).map_err(|error| error.to_string())?;
+    if record.default != Slot::A || record.trial.is_some() {
+        return Err(format!("slot A isn't the default: {record:?}"));
+    }
+    let state = record.slot(Slot::B).state;
+    let is_whole = releases.iter().any(|release| disk.holds(Slot::B, release));
+    if state != SlotState::Empty && !is_whole {
+        return Err(format!("slot B is {state:?} and holds no release"));
+    }
+    if Superblock::parse(disk.content(Area::Verity(Slot::B))).is_ok() && !root_is_whole(disk) {
+        return Err("slot B has a superblock, and its root isn't whole".to_owned());
+    }
+    Ok(())
+}
+
+/// Whether slot B's root is what its own tree says.
+fn root_is_whole(disk: &SimDisk) -> bool {
+    let verity = disk.content(Area::Verity(Slot::B));
+    let Ok(superblock) = Superblock::parse(verity) else {
+        return false;
+    };
+    let top = verity[BLOCK_BYTES..].first_chunk().unwrap();
+    let root = root_hash_of_top_block(&superblock.salt, top);
+    let geometry = superblock.geometry;
+    let len = usize::try_from(geometry.partition_bytes()).unwrap();
+    let Ok(parsed) = HashTree::parse(&verity[..len], &root) else {
+        return false;
+    };
+    let data = usize::try_from(geometry.data_bytes()).unwrap();
+    tree(&disk.content(Area::Root(Slot::B))[..data]) == parsed
+}
+
+/// An installation's log, and the disk before it.
+struct Run {
+    before: SimDisk,
+    log: Vec<Event>,
+    bundle: Bundle,
+    releases: [Release; 2],
+}
+
+/// Slot B holds a release already; then a newer one is installed.
+fn run(lost_flush: Option<usize>) -> Run {
+    let first = Release::new(1);
+    let (second, third) = (first.changed(2), first.changed(2).changed(3));
+    let mut before = SimDisk::flashed(&first);
+    install(&mut before, &Bundle::of(&second)).unwrap();
+    before.forget_log();
+    let bundle = Bundle::of(&third);
+    let mut disk = SimDisk::cut(&before, &[], 0, || true);
+    disk.lost_flush = lost_flush;
+    install(&mut disk, &bundle).unwrap();
+    Run {
+        before,
+        log: disk.log,
+        bundle,
+        releases: [second, third],
+    }
+}
+
+impl Run {
+    /// Cuts the power behind `count` events, in one way of many.
+    fn cut(&self, count: usize, seed: u64) -> SimDisk {
+        let mut dice = Dice(seed ^ (count as u64) << 32);
+        // None, all, or some of what wasn't flushed.
+        let per_sector = dice.roll() % 100;
+        SimDisk::cut(&self.before, &self.log, count, || match seed {
+            0 => false,
+            1 => true,
+            _ => dice.roll() % 100 < per_sector,
+        })
+    }
+
+    fn check(&self, disk: &SimDisk) -> Result<(), String> {
+        let releases: Vec<&Release> = self.releases.iter().collect();
+        sound(disk, &self.before, &releases)
+    }
+
+    /// The first unsound state, by the prefix's length and the seed.
+    fn first_fault(&self, samples: u64) -> Option<(usize, u64, String)> {
+        let cases = (0..=self.log.len()).flat_map(|count| (0..samples).map(move |seed| (count, seed)));
+        cases.into_iter().find_map(|(count, seed)| {
+            let why = self.check(&self.cut(count, seed)).err()?;
+            Some((count, seed, why))
+        })
+    }
+}
+
+#[test]
+fn after_a_power_cut_at_any_moment_the_device_starts_and_a_rerun_completes() {
+    let run = run(None);
+    let mut states = 0;
+    for count in 0..=run.log.len() {
+        for seed in 0..SAMPLES {
+            let mut disk = run.cut(count, seed);
+            run.check(&disk)
+                .unwrap_or_else(|why| panic!("cut behind event {count}, seed {seed}: {why}"));
+            states += 1;
+            // Every state would take minutes; these are all prefixes in all three ways.
+            if seed < 3 {
+                install(&mut disk, &run.bundle).unwrap();
+                disk.assert_holds(Slot::B, &run.releases[1]);
+            }
+        }
+    }
+    println!("{} events, {states} states", run.log.len());
+    assert!(run.log.len() > 20 && states > 1000);
+}
+
+#[test]
+fn without_one_of_its_flushes_the_installation_would_not_be_safe() {
+    // Which flushes matter is found by leaving out each in turn: if none did, this test would test nothing.
+    let flushes = run(None)
+        .log
+        .iter()
+        .filter(|event| matches!(event, Event::Flush(_)))
+        .count();
+    let matter: Vec<usize> = (0..flushes)
+        .filter(|number| run(Some(*number)).first_fault(200).is_some())
+        .collect();
+    println!("of {flushes} flushes, leaving out {matter:?} is noticed");
+    // The record that says empty; the superblock that is zeroed; root and tree before the superblock is written.
+    assert!(matter.len() >= 4, "{matter:?} of {flushes}");
+}

@@ -1,0 +1,69 @@
+//! The boot record on the disk: read, changed, written so that one whole copy is always there.
+
+use outcrop_release::bootrec::{
+    BootRecord, COPY_OFFSETS, Copies, RECORD_BYTES, RecordError, Sequence, SlotRecord, SlotState,
+};
+
+use crate::disk::{Area, Disk, DiskError};
+
+/// The boot record can't be read or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The disk.
+    #[error("the boot record")]
+    Disk(#[from] DiskError),
+    /// A newer Outcrop wrote it.
+    #[error("the boot record is of a newer Outcrop: install the updater of the newer release")]
+    Newer(#[source] RecordError),
+    /// What was written isn't what is on the medium.
+    #[error("the boot record can't be read back as it was written: the disk is failing")]
+    Medium,
+}
+
+/// Reads the record. A disk that nothing was installed on yet has none: then slot A holds what was flashed, and is good.
+///
+/// # Errors
+/// When the disk can't be read, or a newer Outcrop wrote the record.
+pub fn load(disk: &impl Disk) -> Result<BootRecord, StoreError> {
+    let copies = copies(disk)?;
+    copies.next_copy().map_err(StoreError::Newer)?;
+    Ok(copies.newest().map_or_else(flashed, |found| found.record))
+}
+
+fn flashed() -> BootRecord {
+    BootRecord::fresh(SlotRecord {
+        state: SlotState::Good,
+        ..SlotRecord::EMPTY
+    })
+}
+
+fn copies(disk: &impl Disk) -> Result<Copies, DiskError> {
+    let mut sectors = [[0; RECORD_BYTES]; 2];
+    for (sector, at) in sectors.iter_mut().zip(COPY_OFFSETS) {
+        disk.read(Area::BootRecord, at, sector)?;
+    }
+    Ok(Copies::read([&sectors[0], &sectors[1]]))
+}
+
+/// Writes the record over the copy that doesn't count, flushes it, and reads it back from the medium.
+///
+/// # Errors
+/// When any of that fails. The copy that counted before is untouched.
+pub fn store(disk: &mut impl Disk, record: &BootRecord) -> Result<BootRecord, StoreError> {
+    let copies = copies(disk)?;
+    let copy = copies.next_copy().map_err(StoreError::Newer)?;
+    let last = copies.newest().map(|found| found.record.sequence);
+    let mut record = *record;
+    record.sequence = last.map_or(record.sequence, Sequence::next);
+    let at = COPY_OFFSETS.into_iter().nth(copy).unwrap_or_default();
+    let bytes = record.encode();
+    disk.write(Area::BootRecord, at, &bytes)?;
+    disk.flush(Area::BootRecord)?;
+    let mut found = [0; RECORD_BYTES];
+    disk.read_medium(Area::BootRecord, at, &mut found)?;
+    if found == bytes {
+        Ok(record)
+    } else {
+        Err(StoreError::Medium)
+    }
+}
