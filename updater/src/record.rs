@@ -1,7 +1,8 @@
 //! The boot record on the disk: read, changed, written so that one whole copy is always there.
 
-use outcrop_release::bootrec::{
-    BootRecord, COPY_OFFSETS, Copies, RECORD_BYTES, RecordError, Sequence, SlotRecord, SlotState,
+use outcrop_release::{
+    bootrec::{BootRecord, COPY_OFFSETS, Copies, RECORD_BYTES, RecordError, Sequence, SlotRecord, SlotState},
+    slot::Slot,
 };
 
 use crate::disk::{Area, Disk, DiskError};
@@ -20,29 +21,39 @@ pub enum StoreError {
     Medium,
 }
 
-/// Reads the record. A disk that nothing was installed on yet has none: then slot A holds what was flashed, and is good.
+/// Reads the record from the medium. Without a whole copy, what runs is the default and good, and the other slot holds nothing: so it is on a
+/// disk that was flashed and never updated, and nothing else can be said of one that has lost both.
 ///
 /// # Errors
-/// When the disk can't be read, or a newer Outcrop wrote the record.
-pub fn load(disk: &impl Disk) -> Result<BootRecord, StoreError> {
-    let copies = copies(disk)?;
+/// When a newer Outcrop wrote the record.
+pub fn load(disk: &impl Disk, running: Slot) -> Result<BootRecord, StoreError> {
+    let copies = copies(disk);
     copies.next_copy().map_err(StoreError::Newer)?;
-    Ok(copies.newest().map_or_else(flashed, |found| found.record))
+    Ok(copies
+        .newest()
+        .map_or_else(|| unknown(running), |found| found.record))
 }
 
-fn flashed() -> BootRecord {
-    BootRecord::fresh(SlotRecord {
+fn unknown(running: Slot) -> BootRecord {
+    let good = SlotRecord {
         state: SlotState::Good,
         ..SlotRecord::EMPTY
-    })
+    };
+    let mut record = BootRecord::fresh(SlotRecord::EMPTY);
+    record.default = running;
+    *record.slot_mut(running) = good;
+    record
 }
 
-fn copies(disk: &impl Disk) -> Result<Copies, DiskError> {
+/// A copy that can't be read counts as damaged: a torn sector may stay unreadable until it is written again.
+fn copies(disk: &impl Disk) -> Copies {
     let mut sectors = [[0; RECORD_BYTES]; 2];
     for (sector, at) in sectors.iter_mut().zip(COPY_OFFSETS) {
-        disk.read(Area::BootRecord, at, sector)?;
+        if disk.read_medium(Area::BootRecord, at, sector).is_err() {
+            *sector = [0; RECORD_BYTES];
+        }
     }
-    Ok(Copies::read([&sectors[0], &sectors[1]]))
+    Copies::read([&sectors[0], &sectors[1]])
 }
 
 /// Writes the record over the copy that doesn't count, flushes it, and reads it back from the medium.
@@ -50,7 +61,9 @@ fn copies(disk: &impl Disk) -> Result<Copies, DiskError> {
 /// # Errors
 /// When any of that fails. The copy that counted before is untouched.
 pub fn store(disk: &mut impl Disk, record: &BootRecord) -> Result<BootRecord, StoreError> {
-    let copies = copies(disk)?;
+    // A write that somebody else left in the caches must not decide which copy counts.
+    disk.flush(Area::BootRecord)?;
+    let copies = copies(disk);
     let copy = copies.next_copy().map_err(StoreError::Newer)?;
     let last = copies.newest().map(|found| found.record.sequence);
     let mut record = *record;

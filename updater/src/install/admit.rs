@@ -1,7 +1,10 @@
 //! May this device install this release? Decided before anything on the disk changes.
 
+use std::cmp::Ordering;
+
 use outcrop_release::{
     bootrec::{BootRecord, SlotState},
+    digest::RootHash,
     manifest::RollbackIndex,
     name::ReleaseName,
     slot::Slot,
@@ -21,6 +24,8 @@ pub struct Device {
     pub updater: Version,
     /// The slot that runs.
     pub running: Slot,
+    /// Root hash of what runs.
+    pub root_hash: RootHash,
 }
 
 /// The space of the slot that is installed to, in bytes.
@@ -95,6 +100,17 @@ pub enum Refusal {
     /// It is what runs.
     #[error("the release {0} is what this device runs already")]
     Running(Version),
+    /// It is in the other slot already.
+    #[error("the release {0} is installed already: it waits for its trial, or can be returned to")]
+    Installed(Version),
+    /// It has the running release's version, and isn't it.
+    #[error(
+        "the release {0} has the version that runs and another content: give each release a version of its own, or use --allow-downgrade"
+    )]
+    SameVersion(Version),
+    /// What runs isn't the default.
+    #[error("a trial of the running release isn't over: wait until it is committed, or roll back first")]
+    OnTrial,
     /// It was tried here, and failed.
     #[error("the release {0} failed on this device before: --retry-failed tries it again")]
     Failed(Version),
@@ -127,6 +143,9 @@ impl Refusal {
             Self::Older { .. } => 24,
             Self::Running(_) => 25,
             Self::Failed(_) => 26,
+            Self::Installed(_) => 29,
+            Self::SameVersion(_) => 30,
+            Self::OnTrial => 31,
             Self::TooLarge { .. } => 27,
             Self::Geometry(_) => 28,
         }
@@ -159,7 +178,7 @@ pub fn admit(
             running: kind(old),
         });
     }
-    if manifest.minimum_updater > device.updater {
+    if manifest.minimum_updater.cmp_precedence(&device.updater).is_gt() {
         return Err(Refusal::Updater {
             needed: manifest.minimum_updater.clone(),
             ours: device.updater.clone(),
@@ -171,18 +190,31 @@ pub fn admit(
             ours: device.rollback_index.0,
         });
     }
-    if record.slot(device.running).release == offered.digest() {
+    if record.default != device.running {
+        return Err(Refusal::OnTrial);
+    }
+    if record.slot(device.running).release == offered.digest() || manifest.root.root_hash == device.root_hash
+    {
         return Err(Refusal::Running(new.version.clone()));
     }
-    if new.version < old.version && !allowed.downgrade {
-        return Err(Refusal::Older {
-            offered: new.version.clone(),
-            running: old.version.clone(),
-        });
+    match new.version.cmp_precedence(&old.version) {
+        Ordering::Less if !allowed.downgrade => {
+            return Err(Refusal::Older {
+                offered: new.version.clone(),
+                running: old.version.clone(),
+            });
+        }
+        Ordering::Equal if !allowed.downgrade => return Err(Refusal::SameVersion(new.version.clone())),
+        _ => {}
     }
     let there = record.slot(device.running.other());
-    if matches!(there.state, SlotState::Bad(_)) && there.release == offered.digest() && !allowed.failed {
-        return Err(Refusal::Failed(new.version.clone()));
+    if there.release == offered.digest() {
+        match there.state {
+            SlotState::Bad(_) if !allowed.failed => return Err(Refusal::Failed(new.version.clone())),
+            // Writing it again would forget how often its trial was started.
+            SlotState::Written | SlotState::Good => return Err(Refusal::Installed(new.version.clone())),
+            SlotState::Bad(_) | SlotState::Empty => {}
+        }
     }
     fits(offered, space)
 }

@@ -1,9 +1,9 @@
 //! The installation itself: prepare (read, prove, plan), then carry out (write, read back, say so in the boot record).
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeSet, ops::Range};
 
 use outcrop_release::{
-    bootrec::{Payload, SlotState},
+    bootrec::Payload,
     bundle::{FrameTable, Index, MemberName, Place},
     plan::{
         ActiveBlocks, BlockSet, ByteRange, Cost, FrameStep, PayloadFacts, PayloadPlan, Source as Origin,
@@ -11,7 +11,7 @@ use outcrop_release::{
     },
     slot::Slot,
     trust::VerifiedRelease,
-    verity::{BLOCK_BYTES, BlockHash, HASH_BYTES, Salt, Superblock, hash_block},
+    verity::{BLOCK_BYTES, BlockHash, Geometry, HASH_BYTES, Salt, Superblock, hash_block},
 };
 
 use super::{
@@ -26,8 +26,8 @@ use crate::{
     record,
 };
 
-/// Longest frame table: that of 256 GiB in frames of 128 KiB.
-const MAX_INDEX_BYTES: u64 = 80 << 20;
+/// A frame table is read into memory: it may have a frame of 40 bytes for every 8 blocks of the payloads, and this many more.
+const MAX_INDEX_BYTES: u64 = 64 << 10;
 /// Bytes between two wanted frames that are fetched rather than asked for separately.
 const GAP_BYTES: u64 = 64 * 1024;
 /// Blocks that are read at a time.
@@ -66,12 +66,15 @@ pub struct Installation<'a, S, D, C> {
     pub scratch: &'a mut C,
     /// The slot that runs, and is never written to.
     pub running: Slot,
+    /// How many bytes may be fetched; none means any number.
+    pub budget: Option<u64>,
     /// Who is told.
     pub watch: &'a dyn Watch,
 }
 
 /// A release that can be installed, and what that costs. Nothing has changed yet.
 pub struct Prepared<'a> {
+    cost: Cost,
     release: &'a VerifiedRelease,
     layout: Layout,
     index: Index,
@@ -97,10 +100,10 @@ struct Part<'a> {
 }
 
 impl Prepared<'_> {
-    /// What it costs.
+    /// What it costs, frame table and hash trees included; those are fetched already.
     #[must_use]
-    pub fn cost(&self) -> Cost {
-        self.boot.plan.cost + self.root.plan.cost
+    pub const fn cost(&self) -> Cost {
+        self.cost
     }
 }
 
@@ -116,9 +119,24 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     ) -> Result<Prepared<'r>, InstallError> {
         let manifest = release.manifest();
         let layout = head.layout(&manifest.members);
-        if layout.index.bytes > MAX_INDEX_BYTES {
+        let target = self.running.other();
+        let tree = Geometry::new(manifest.root.bytes / BLOCK_BYTES as u64)?;
+        for (area, needed) in [
+            (Area::Boot(target), manifest.boot.bytes),
+            (Area::Root(target), manifest.root.bytes),
+            (Area::Verity(target), tree.partition_bytes()),
+        ] {
+            let space = self.disk.bytes(area);
+            if needed > space {
+                return Err(InstallError::Space { area, space, needed });
+            }
+        }
+        let blocks = (manifest.boot.bytes + manifest.root.bytes) / BLOCK_BYTES as u64;
+        if layout.index.bytes > MAX_INDEX_BYTES + blocks / 8 * 40 {
             return Err(InstallError::IndexLength(layout.index.bytes));
         }
+        let ahead = layout.index.bytes + layout.verity.bytes;
+        self.within_budget(ahead)?;
         let range = ByteRange {
             start: layout.index.start,
             end: layout.index.start + layout.index.bytes,
@@ -130,7 +148,6 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         drop(bytes);
         let checkpoint = || self.watch.checkpoint();
         let trees = trees::fetch(self.source, layout.verity, manifest, self.scratch, &checkpoint)?;
-        let target = self.running.other();
         let boot_active = self.hashed(Area::Boot(self.running), index.boot.totals().0, trees.boot.salt())?;
         let boot = self.plan(
             &index.boot,
@@ -140,7 +157,14 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         )?;
         let root_active = self.tree_of_running(trees.root.salt())?;
         let root = self.plan(&index.root, trees.root, Area::Root(target), &root_active)?;
+        let ahead = Cost {
+            fetch: ahead,
+            ..Cost::default()
+        };
+        let cost = ahead + boot.plan.cost + root.plan.cost;
+        self.within_budget(cost.fetch)?;
         Ok(Prepared {
+            cost,
             release,
             layout,
             index,
@@ -148,6 +172,14 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             boot,
             root,
         })
+    }
+
+    fn within_budget(&self, fetch: u64) -> Result<(), InstallError> {
+        let cost = Cost {
+            fetch,
+            ..Cost::default()
+        };
+        Ok(self.budget.map_or(Ok(()), |allowed| cost.within(allowed))?)
     }
 
     fn plan(
@@ -194,9 +226,16 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Hashes of the first blocks of an area; fewer when it is shorter.
     fn hashed(&self, area: Area, blocks: u64, salt: &Salt) -> Result<Vec<BlockHash>, InstallError> {
         let blocks = blocks.min(self.disk.bytes(area) / BLOCK_BYTES as u64);
-        let mut hashes = Vec::new();
-        self.each_block(area, blocks, Reading::Cached, |_, block| {
-            hashes.push(hash_block(salt, block));
+        let count = usize::try_from(blocks).unwrap_or_default();
+        // No block has this hash: one that can't be read is where nothing is looked for.
+        let mut hashes = vec![[0; HASH_BYTES]; count];
+        self.each_block(area, blocks, Reading::Hint, |number, block| {
+            let place = usize::try_from(number)
+                .ok()
+                .and_then(|number| hashes.get_mut(number));
+            if let Some(place) = place {
+                *place = hash_block(salt, block);
+            }
             Ok(())
         })?;
         Ok(hashes)
@@ -207,8 +246,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     fn tree_of_running(&self, salt: &Salt) -> Result<ActiveBlocks, InstallError> {
         let area = Area::Verity(self.running);
         let mut first = [0; BLOCK_BYTES];
-        self.disk.read(area, 0, &mut first)?;
-        let Ok(superblock) = Superblock::parse(&first) else {
+        let read = self.disk.read(area, 0, &mut first).ok();
+        let Some(superblock) = read.and_then(|()| Superblock::parse(&first).ok()) else {
             return Ok(ActiveBlocks::default());
         };
         let geometry = superblock.geometry;
@@ -217,22 +256,22 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         if superblock.salt != *salt || !is_there {
             return Ok(ActiveBlocks::default());
         }
-        let mut error = None;
         let first_block = geometry.leaves_offset() / BLOCK_BYTES as u64;
         let last_block = geometry.partition_bytes() / BLOCK_BYTES as u64;
-        let mut block = [0; BLOCK_BYTES];
         let leaves = (first_block..last_block).flat_map(|number| {
-            if error.is_none() {
-                error = self
-                    .disk
-                    .read(area, number * BLOCK_BYTES as u64, &mut block)
-                    .err();
+            let mut block = [0; BLOCK_BYTES];
+            if self
+                .disk
+                .read(area, number * BLOCK_BYTES as u64, &mut block)
+                .is_err()
+            {
+                block = [0; BLOCK_BYTES]; // what can't be read is where nothing is looked for
             }
             block.as_chunks::<HASH_BYTES>().0.to_vec()
         });
         let count = usize::try_from(geometry.data_blocks()).unwrap_or(usize::MAX);
-        let active = ActiveBlocks::new(leaves.take(count));
-        error.map_or(Ok(active), |error| Err(error.into()))
+        self.watch.checkpoint()?;
+        Ok(ActiveBlocks::new(leaves.take(count)))
     }
 
     /// Writes the release to the slot that doesn't run. Afterwards the boot record says that it is there; arming its trial is
@@ -242,11 +281,13 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Whatever fails; the boot record then says that the slot is empty, and running it again goes on.
     pub fn carry_out(&mut self, prepared: &Prepared<'_>) -> Result<(), InstallError> {
         let target = self.running.other();
-        let mut record = record::load(self.disk)?;
-        if record.slot(target).state != SlotState::Empty || record.trial.is_some() {
-            record.begin_install(target, self.running)?;
-            record = record::store(self.disk, &record)?;
+        let mut record = record::load(self.disk, self.running)?;
+        if record.trial.is_some_and(|trial| trial.slot == target) {
+            return Err(InstallError::TrialArmed);
         }
+        record.begin_install(target, self.running)?;
+        // Also when it says so already: an earlier run may have written that and never flushed it.
+        record::store(self.disk, &record)?;
         self.clear_superblock(target)?;
         let parts = [
             Part {
@@ -279,8 +320,11 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         for part in &parts {
             self.check_part(part)?;
         }
+        self.check_rest(Area::Boot(target), prepared.index.boot.totals().0)?;
         self.check_tree(prepared.trees.root, Area::Verity(target))?;
         self.write_superblock(prepared.trees.root, target)?;
+        // Others may have written to the record meanwhile: only this slot's part is ours.
+        let mut record = record::load(self.disk, self.running)?;
         record.installed(target, prepared.release.digest(), Payload::default())?;
         record::store(self.disk, &record)?;
         Ok(())
@@ -288,30 +332,26 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
 
     /// Before anything else of the slot changes: a half-written twin of the running release must not be taken for it.
     fn clear_superblock(&mut self, slot: Slot) -> Result<(), InstallError> {
-        let area = Area::Verity(slot);
-        let mut block = [0; BLOCK_BYTES];
-        self.disk.read(area, 0, &mut block)?;
-        if block != [0; BLOCK_BYTES] {
-            self.disk.write(area, 0, &[0; BLOCK_BYTES])?;
-        }
-        // Also when it was zero already: an earlier run may have written that and never flushed it.
-        self.disk.flush(area)?;
-        Ok(())
+        self.write_proven(Area::Verity(slot), &[0; BLOCK_BYTES])
     }
 
-    /// Writes the superblock, which makes the slot's root whole.
-    fn write_superblock(&mut self, tree: Tree, slot: Slot) -> Result<(), InstallError> {
-        let area = Area::Verity(slot);
-        let block = tree.block(self.scratch, 0)?;
-        self.disk.write(area, 0, &block)?;
+    /// Writes the first block of an area, and reads it back from the medium.
+    fn write_proven(&mut self, area: Area, block: &[u8; BLOCK_BYTES]) -> Result<(), InstallError> {
+        self.disk.write(area, 0, block)?;
         self.disk.flush(area)?;
         let mut found = [0; BLOCK_BYTES];
         self.disk.read_medium(area, 0, &mut found)?;
-        if found == block {
+        if found == *block {
             Ok(())
         } else {
             Err(InstallError::Medium { area, block: 0 })
         }
+    }
+
+    /// Writes the superblock, which makes the slot's root whole.
+    fn write_superblock(&mut self, tree: Tree, slot: Slot) -> Result<(), InstallError> {
+        let block = tree.block(self.scratch, 0)?;
+        self.write_proven(Area::Verity(slot), &block)
     }
 
     fn write_part(&mut self, part: &Part<'_>) -> Result<(), InstallError> {
@@ -392,31 +432,42 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
 
     /// Writes the blocks of the tree that differ, but for the superblock.
     fn write_tree(&mut self, tree: Tree, area: Area) -> Result<(), InstallError> {
-        for number in 1..tree.blocks() {
+        let same = self.same(area, 1..tree.blocks(), |number| tree.block(self.scratch, number))?;
+        for number in (1..tree.blocks()).filter(|number| !same.contains(number)) {
             self.watch.checkpoint()?;
             let block = tree.block(self.scratch, number)?;
-            let at = number * BLOCK_BYTES as u64;
-            let mut there = [0; BLOCK_BYTES];
-            let same = self.disk.read(area, at, &mut there).is_ok() && there == block;
-            if !same {
-                self.disk.write(area, at, &block)?;
-            }
+            self.disk.write(area, number * BLOCK_BYTES as u64, &block)?;
         }
         Ok(())
     }
 
     /// Writes zeros behind the boot payload where there are none: what a longer one left.
     fn clear_rest(&mut self, area: Area, blocks: u64) -> Result<(), InstallError> {
-        for number in blocks..self.disk.bytes(area) / BLOCK_BYTES as u64 {
+        let all = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
+        let same = self.same(area, all.clone(), |_| Ok([0; BLOCK_BYTES]))?;
+        for number in all.filter(|number| !same.contains(number)) {
             self.watch.checkpoint()?;
-            let at = number * BLOCK_BYTES as u64;
-            let mut there = [0; BLOCK_BYTES];
-            let zero = self.disk.read(area, at, &mut there).is_ok() && there == [0; BLOCK_BYTES];
-            if !zero {
-                self.disk.write(area, at, &[0; BLOCK_BYTES])?;
-            }
+            self.disk
+                .write(area, number * BLOCK_BYTES as u64, &[0; BLOCK_BYTES])?;
         }
         Ok(())
+    }
+
+    /// Which blocks of an area are on the medium as they shall be.
+    fn same(
+        &self,
+        area: Area,
+        all: Range<u64>,
+        wanted: impl Fn(u64) -> Result<[u8; BLOCK_BYTES], InstallError>,
+    ) -> Result<BTreeSet<u64>, InstallError> {
+        let mut same = BTreeSet::new();
+        self.each_block(area, all.end, Reading::Lenient, |number, block| {
+            if all.contains(&number) && *block == wanted(number)? {
+                same.insert(number);
+            }
+            Ok(())
+        })?;
+        Ok(same)
     }
 
     /// Reads a payload back from the medium and compares every block with the tree.
@@ -433,9 +484,24 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         })
     }
 
+    /// Proves the tree on the medium from the root hash down: what was kept meanwhile isn't believed.
     fn check_tree(&self, tree: Tree, area: Area) -> Result<(), InstallError> {
+        let mut verifier = tree.verifier();
+        let superblock = tree.block(self.scratch, 0)?;
         self.each_block(area, tree.blocks(), Reading::Medium, |number, block| {
-            if number == 0 || *block == tree.block(self.scratch, number)? {
+            let block = if number == 0 { &superblock } else { block };
+            let proven = verifier.push(block);
+            proven
+                .map(drop)
+                .map_err(|_| InstallError::Medium { area, block: number })
+        })
+    }
+
+    /// What is behind the boot payload is zero.
+    fn check_rest(&self, area: Area, blocks: u64) -> Result<(), InstallError> {
+        let all = self.disk.bytes(area) / BLOCK_BYTES as u64;
+        self.each_block(area, all, Reading::Medium, |number, block| {
+            if number < blocks || *block == [0; BLOCK_BYTES] {
                 Ok(())
             } else {
                 Err(InstallError::Medium { area, block: number })
@@ -460,8 +526,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             let read = reading.read(self.disk, area, first * BLOCK_BYTES as u64, piece);
             match (read, reading) {
                 (Ok(()), _) => {}
-                (Err(_), Reading::Lenient) => {
-                    self.each_readable(area, first..first + count, &mut take)?;
+                (Err(_), Reading::Lenient | Reading::Hint) => {
+                    self.each_readable(area, first..first + count, reading, &mut take)?;
                     continue;
                 }
                 (Err(error), _) => return Err(error.into()),
@@ -476,16 +542,14 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     fn each_readable(
         &self,
         area: Area,
-        numbers: std::ops::Range<u64>,
+        numbers: Range<u64>,
+        reading: Reading,
         take: &mut impl FnMut(u64, &[u8; BLOCK_BYTES]) -> Result<(), InstallError>,
     ) -> Result<(), InstallError> {
         for number in numbers {
             let mut block = [0; BLOCK_BYTES];
-            if self
-                .disk
-                .read(area, number * BLOCK_BYTES as u64, &mut block)
-                .is_ok()
-            {
+            let at = number * BLOCK_BYTES as u64;
+            if reading.read(self.disk, area, at, &mut block).is_ok() {
                 take(number, &block)?;
             }
         }
@@ -496,9 +560,9 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
 /// Which bytes are asked for.
 #[derive(Debug, Clone, Copy)]
 enum Reading {
-    /// Those that the kernel has.
-    Cached,
-    /// The same; a block that can't be read is left out: it will be written, which is how worn flash heals.
+    /// Those that the kernel has; a block that can't be read is left out, for it is only a hint.
+    Hint,
+    /// Those that the medium has; a block that can't be read is left out: it will be written, which is how worn flash heals.
     Lenient,
     /// Those that the medium has.
     Medium,
@@ -507,8 +571,8 @@ enum Reading {
 impl Reading {
     fn read(self, disk: &impl Disk, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
         match self {
-            Self::Cached | Self::Lenient => disk.read(area, at, buffer),
-            Self::Medium => disk.read_medium(area, at, buffer),
+            Self::Hint => disk.read(area, at, buffer),
+            Self::Lenient | Self::Medium => disk.read_medium(area, at, buffer),
         }
     }
 }

@@ -73,6 +73,21 @@ pub enum InstallError {
     /// Tree and frames don't belong together.
     #[error("plan the installation")]
     Plan(#[from] PlanError),
+    /// A slot has less space than the payload needs.
+    #[error("{area} has {space} bytes, the release needs {needed}")]
+    Space {
+        /// Where.
+        area: Area,
+        /// What it has.
+        space: u64,
+        /// What is needed.
+        needed: u64,
+    },
+    /// The firmware was told to start the other slot next.
+    #[error(
+        "a trial of the other slot is armed: restart the device, or roll back, before another release is installed"
+    )]
+    TrialArmed,
     /// Too much would be fetched.
     #[error(transparent)]
     Budget(#[from] OverBudget),

@@ -96,25 +96,30 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
             && let Some(gap) = at.checked_sub(open.at)
             && (gap <= SKIP_BYTES || self.ignores_ranges)
         {
-            skip(&mut open.body, gap)?;
+            self.skip(&mut open.body, gap)?;
             return Ok(Open { at, ..open });
         }
         let answer = self
             .server
             .get(at, (!self.ignores_ranges).then_some(end))
             .map_err(|error| Failure::Passing(error.to_string()))?;
-        self.check_version(answer.version)?;
+        if matches!(answer.status, 200 | 206) {
+            self.check_version(answer.version)?; // an error page has a version of its own
+        }
         let mut body = answer.body;
         match answer.status {
             206 => match content_range(answer.range.as_deref()) {
-                Some((start, until)) if start == at => Ok(Open { body, at, until }),
+                Some((start, until)) if start == at => {
+                    self.ignores_ranges = false;
+                    Ok(Open { body, at, until })
+                }
                 _ => Err(Failure::Passing(
                     "the server gave another range than it was asked for".to_owned(),
                 )),
             },
             200 => {
                 self.ignores_ranges = true;
-                skip(&mut body, at)?;
+                self.skip(&mut body, at)?;
                 let until = u64::MAX;
                 Ok(Open { body, at, until })
             }
@@ -123,6 +128,20 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
             }
             status => Err(Failure::Lasting(SourceError::Status(status))),
         }
+    }
+
+    /// Reads and drops `count` bytes; may be stopped meanwhile.
+    fn skip(&self, body: &mut dyn Read, mut count: u64) -> Result<(), Failure> {
+        while count > 0 {
+            self.pause.pause(Duration::ZERO).map_err(Failure::Lasting)?;
+            let piece = count.min(SKIP_BYTES);
+            match io::copy(&mut body.take(piece), &mut io::sink()) {
+                Ok(skipped) if skipped == piece => count -= piece,
+                Ok(_) => return Err(Failure::Passing("the server ended its answer early".to_owned())),
+                Err(error) => return Err(Failure::Passing(error.to_string())),
+            }
+        }
+        Ok(())
     }
 
     /// Every answer must be of the same version of the file.
@@ -197,15 +216,6 @@ fn wait(fruitless: u32) -> Duration {
     FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
 }
 
-/// Reads and drops `count` bytes.
-fn skip(body: &mut dyn Read, count: u64) -> Result<(), Failure> {
-    match io::copy(&mut body.take(count), &mut io::sink()) {
-        Ok(skipped) if skipped == count => Ok(()),
-        Ok(_) => Err(Failure::Passing("the server ended its answer early".to_owned())),
-        Err(error) => Err(Failure::Passing(error.to_string())),
-    }
-}
-
 /// First byte of a `Content-Range`, and the one behind its last: `bytes 100-199/200`. Source: RFC 9110, section 14.4.
 fn content_range(text: Option<&str>) -> Option<(u64, u64)> {
     let (range, _) = text?.trim().strip_prefix("bytes ")?.split_once('/')?;
@@ -263,7 +273,10 @@ mod tests {
             Ok(match what {
                 Misbehaviour::None => answer(206, Some(start), &self.file[from..until]),
                 Misbehaviour::NoAnswer => return Err(io::ErrorKind::ConnectionRefused.into()),
-                Misbehaviour::Status(status) => answer(status, None, b"<html>"),
+                Misbehaviour::Status(status) => Answer {
+                    version: Some("\"of the error page\"".to_owned()),
+                    ..answer(status, None, b"<html>")
+                },
                 Misbehaviour::Whole => answer(200, None, &self.file),
                 Misbehaviour::Cut(count) => answer(206, Some(start), &self.file[from..from + count]),
                 Misbehaviour::Elsewhere => answer(206, Some(start + 1), &self.file[from + 1..until]),
@@ -331,6 +344,7 @@ mod tests {
             &[Cut(10), Cut(0), Cut(200_000), None, Cut(1)],
             &[Elsewhere, Elsewhere, None],
             &[Long, Long],
+            &[Status(503), None, Status(429)],
         ] {
             let (read, _) = read(answers, &ranges);
             assert!(read.unwrap() == parts(&ranges));

@@ -4,7 +4,7 @@ use std::{fs::File, io, os::unix::fs::FileExt as _};
 
 use outcrop_release::{
     bundle::{MemberName, Place},
-    digest::{FileDigest, FileHasher},
+    digest::{FileDigest, FileHasher, RootHash},
     manifest::{Manifest, Target},
     plan::ByteRange,
     verity::{BLOCK_BYTES, BlockHash, Geometry, HASH_BYTES, HASHES_PER_BLOCK, Salt, TreeVerifier},
@@ -43,6 +43,7 @@ pub(super) struct Tree {
     /// Where it begins in the scratch.
     start: u64,
     geometry: Geometry,
+    root: RootHash,
     salt: Salt,
 }
 
@@ -96,24 +97,26 @@ pub(super) fn fetch<S: Source, C: Scratch>(
     })?;
     let (found, expected) = (hash.finish(), manifest.members.verity.sha256);
     check_digest(MemberName::Verity, expected, found)?;
-    let tree = |(payload, verifier): &(MemberName, TreeVerifier), geometry: Geometry, start: u64| {
-        let superblock = verifier.superblock().filter(|_| verifier.is_complete());
-        superblock
-            .map(|superblock| Tree {
-                start,
-                geometry,
-                salt: superblock.salt,
-            })
-            .ok_or(InstallError::Member {
-                member: *payload,
-                expected,
-                found,
-            })
-    };
+    let tree =
+        |(payload, verifier): &(MemberName, TreeVerifier), geometry: Geometry, start: u64, root: RootHash| {
+            let superblock = verifier.superblock().filter(|_| verifier.is_complete());
+            superblock
+                .map(|superblock| Tree {
+                    start,
+                    geometry,
+                    root,
+                    salt: superblock.salt,
+                })
+                .ok_or(InstallError::Member {
+                    member: *payload,
+                    expected,
+                    found,
+                })
+        };
     let [first, second] = &verifiers;
     Ok(Trees {
-        boot: tree(first, boot, 0)?,
-        root: tree(second, root, boot.partition_bytes())?,
+        boot: tree(first, boot, 0, manifest.boot.root_hash)?,
+        root: tree(second, root, boot.partition_bytes(), manifest.root.root_hash)?,
     })
 }
 
@@ -194,6 +197,11 @@ impl Tree {
     /// Blocks of the tree with its superblock's.
     pub(super) fn blocks(&self) -> u64 {
         self.geometry.partition_bytes() / BLOCK_BYTES as u64
+    }
+
+    /// A verifier of the same tree, for a copy of it.
+    pub(super) fn verifier(&self) -> TreeVerifier {
+        TreeVerifier::new(self.geometry, self.root)
     }
 
     /// A block of the tree; 0 is the superblock's.

@@ -35,6 +35,7 @@ fn install(disk: &mut SimDisk, bundle: &Bundle) -> Result<Cost, InstallError> {
         disk,
         scratch: &mut Memory::default(),
         running: Slot::A,
+        budget: None,
         watch: &Unwatched,
     };
     let prepared = installation.prepare(&head, &release)?;
@@ -52,10 +53,12 @@ fn a_release_is_installed_whole_and_the_running_slot_is_untouched() {
     let bundle = Bundle::of(&new);
     let cost = install(&mut disk, &bundle).unwrap();
     disk.assert_holds(Slot::B, &new);
+    let members = &bundle.manifest.members;
+    assert!(cost.fetch > members.index.bytes + members.verity.bytes);
     for area in [Area::Boot(Slot::A), Area::Root(Slot::A), Area::Verity(Slot::A)] {
         assert!(disk.content(area) == before.content(area), "{area}");
     }
-    let record = record::load(&disk).unwrap();
+    let record = record::load(&disk, Slot::A).unwrap();
     assert_eq!(record.slot(Slot::B).state, SlotState::Written);
     assert_eq!(record.slot(Slot::B).release, verified(&bundle).1.digest());
     assert_eq!((record.default, record.trial), (Slot::A, None));
@@ -73,9 +76,11 @@ fn what_is_in_place_is_neither_fetched_nor_written_again() {
     install(&mut disk, &Bundle::of(&second)).unwrap();
     disk.forget_log();
     let cost = install(&mut disk, &Bundle::of(&second)).unwrap();
+    let members = &Bundle::of(&second).manifest.members;
+    let ahead = members.index.bytes + members.verity.bytes;
     assert_eq!(
         (cost.fetch, cost.copy, cost.write, cost.keep),
-        (0, 0, 0, second.bytes())
+        (ahead, 0, 0, second.bytes())
     );
     let written = disk.written(|area| matches!(area, Area::Root(_) | Area::Boot(_)));
     assert_eq!(written, 0);
@@ -128,4 +133,60 @@ fn a_block_of_the_inactive_slot_that_can_t_be_read_is_written_again() {
     install(&mut disk, &Bundle::of(&new)).unwrap();
     assert!(disk.unreadable.is_empty(), "writing heals it");
     disk.assert_holds(Slot::B, &new);
+}
+
+#[test]
+fn more_than_the_budget_is_refused_before_the_trees_and_before_the_disk() {
+    let old = Release::new(1);
+    let bundle = Bundle::of(&old.changed(2));
+    let members = &bundle.manifest.members;
+    let ahead = members.index.bytes + members.verity.bytes;
+    for (budget, asked) in [(ahead - 1, false), (ahead, true)] {
+        let mut disk = SimDisk::flashed(&old);
+        let (head, release) = verified(&bundle);
+        let mut scratch = Memory::default();
+        let mut installation = Installation {
+            source: &mut MemorySource(bundle.bytes.clone()),
+            disk: &mut disk,
+            scratch: &mut scratch,
+            running: Slot::A,
+            budget: Some(budget),
+            watch: &Unwatched,
+        };
+        let error = installation.prepare(&head, &release).map(drop).unwrap_err();
+        assert!(matches!(error, InstallError::Budget(_)), "{error:?}");
+        assert!(disk.log.is_empty() && scratch.is_empty() != asked);
+    }
+}
+
+#[test]
+fn while_a_trial_of_the_other_slot_is_armed_nothing_is_installed() {
+    let old = Release::new(1);
+    let mut disk = SimDisk::flashed(&old);
+    let second = old.changed(2);
+    install(&mut disk, &Bundle::of(&second)).unwrap();
+    let mut armed = record::load(&disk, Slot::A).unwrap();
+    armed.begin_arming(Slot::B, Slot::A).unwrap();
+    record::store(&mut disk, &armed).unwrap();
+    let error = install(&mut disk, &Bundle::of(&old.changed(3))).unwrap_err();
+    assert!(matches!(error, InstallError::TrialArmed), "{error:?}");
+    disk.assert_holds(Slot::B, &second);
+}
+
+#[test]
+fn a_record_whose_copies_are_lost_says_that_what_runs_is_good_and_the_default() {
+    let mut disk = SimDisk::flashed(&Release::new(1));
+    for running in Slot::ALL {
+        let record = record::load(&disk, running).unwrap();
+        assert_eq!(record.default, running);
+        assert_eq!(record.slot(running).state, SlotState::Good);
+        assert_eq!(record.slot(running.other()).state, SlotState::Empty);
+    }
+    // One copy that can't be read counts as damaged, and is healed by the next write.
+    let record = record::load(&disk, Slot::A).unwrap();
+    let stored = record::store(&mut disk, &record).unwrap();
+    disk.unreadable.insert((Area::BootRecord, 1024));
+    assert_eq!(record::load(&disk, Slot::A).unwrap(), stored);
+    record::store(&mut disk, &stored).unwrap();
+    assert!(disk.unreadable.is_empty());
 }

@@ -14,6 +14,7 @@ use super::{
 use crate::disk::{Area, Disk, DiskError};
 
 const SECTOR: usize = 512;
+const SECOND_RECORD: usize = 4 << 20;
 
 /// Something that happened to the disk.
 #[derive(Debug, Clone)]
@@ -24,12 +25,17 @@ pub(super) enum Event {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct SimDisk {
+    /// What the kernel has.
     areas: BTreeMap<Area, Vec<u8>>,
+    /// What the disk has: what was flushed, whether it is durable or in the disk's own memory.
+    medium: BTreeMap<Area, Vec<u8>>,
     pub(super) log: Vec<Event>,
     /// Blocks that can't be read until they are written.
     pub(super) unreadable: BTreeSet<(Area, u64)>,
-    /// The flush of this number is forgotten: a program without it.
+    /// The flush of this number reaches the disk's memory only: a program without it.
     pub(super) lost_flush: Option<usize>,
+    /// The flush of this number fails. The kernel keeps the bytes and forgets that they aren't on the disk.
+    pub(super) failing_flush: Option<usize>,
     /// Writes of this number and later ones fail.
     pub(super) failing_write: Option<usize>,
     /// The medium keeps another byte than was written there.
@@ -41,7 +47,7 @@ pub(super) struct SimDisk {
 impl SimDisk {
     /// A disk that runs `release` from slot A, as it was flashed.
     pub(super) fn flashed(release: &Release) -> Self {
-        let mut areas = BTreeMap::from([(Area::BootRecord, vec![0; (4 << 20) + SECTOR])]);
+        let mut areas = BTreeMap::from([(Area::BootRecord, vec![0; 2 * SECTOR])]);
         for slot in Slot::ALL {
             areas.insert(Area::Boot(slot), vec![0; 12 * BLOCK_BYTES]);
             areas.insert(Area::Root(slot), vec![0; 48 * BLOCK_BYTES]);
@@ -59,6 +65,7 @@ impl SimDisk {
         ] {
             disk.areas.get_mut(&area).unwrap()[..bytes.len()].copy_from_slice(bytes);
         }
+        disk.medium.clone_from(&disk.areas);
         disk
     }
 
@@ -67,7 +74,9 @@ impl SimDisk {
     }
 
     pub(super) fn flip(&mut self, area: Area, at: u64) {
-        self.areas.get_mut(&area).unwrap()[usize::try_from(at).unwrap()] ^= 1;
+        for content in [&mut self.areas, &mut self.medium] {
+            content.get_mut(&area).unwrap()[usize::try_from(at).unwrap()] ^= 1;
+        }
     }
 
     pub(super) fn forget_log(&mut self) {
@@ -83,10 +92,20 @@ impl SimDisk {
         self.log.iter().map(bytes).sum()
     }
 
+    /// How often it was written to.
+    pub(super) const fn writes(&self) -> usize {
+        self.writes
+    }
+
+    /// How often it was flushed.
+    pub(super) const fn flushes(&self) -> usize {
+        self.flushes
+    }
+
     /// Whether a slot holds all of a release.
     pub(super) fn holds(&self, slot: Slot, release: &Release) -> bool {
         let tree = release.root_tree().to_bytes();
-        let begins = |area: Area, bytes: &[u8]| self.areas[&area].starts_with(bytes);
+        let begins = |area: Area, bytes: &[u8]| self.medium[&area].starts_with(bytes);
         begins(Area::Boot(slot), &release.boot)
             && begins(Area::Root(slot), &release.root)
             && begins(Area::Verity(slot), &tree)
@@ -109,7 +128,7 @@ impl SimDisk {
         mut survives: impl FnMut() -> bool,
     ) -> Self {
         let mut disk = Self {
-            areas: before.areas.clone(),
+            areas: before.medium.clone(),
             ..Self::default()
         };
         let happened = &log[..count];
@@ -127,7 +146,36 @@ impl SimDisk {
                 }
             }
         }
+        disk.medium.clone_from(&disk.areas);
         disk
+    }
+
+    fn read_from(
+        &self,
+        areas: &BTreeMap<Area, Vec<u8>>,
+        area: Area,
+        at: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), DiskError> {
+        let blocks = at / BLOCK_BYTES as u64..=(at + buffer.len() as u64 - 1) / BLOCK_BYTES as u64;
+        if blocks
+            .into_iter()
+            .any(|block| self.unreadable.contains(&(area, block)))
+        {
+            return Err(error("read", area, at));
+        }
+        let start = place(area, at);
+        buffer.copy_from_slice(&areas[&area][start..start + buffer.len()]);
+        Ok(())
+    }
+}
+
+/// Where a byte lies in an area's content. Of the boot record's partition only the two sectors are kept.
+fn place(area: Area, at: u64) -> usize {
+    let at = usize::try_from(at).unwrap();
+    match area {
+        Area::BootRecord => at.checked_sub(SECOND_RECORD).map_or(at, |rest| SECTOR + rest),
+        _ => at,
     }
 }
 
@@ -146,20 +194,11 @@ impl Disk for SimDisk {
     }
 
     fn read(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        let blocks = at / BLOCK_BYTES as u64..=(at + buffer.len() as u64 - 1) / BLOCK_BYTES as u64;
-        if blocks
-            .into_iter()
-            .any(|block| self.unreadable.contains(&(area, block)))
-        {
-            return Err(error("read", area, at));
-        }
-        let start = usize::try_from(at).unwrap();
-        buffer.copy_from_slice(&self.areas[&area][start..start + buffer.len()]);
-        Ok(())
+        self.read_from(&self.areas, area, at, buffer)
     }
 
     fn read_medium(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        self.read(area, at, buffer)?;
+        self.read_from(&self.medium, area, at, buffer)?;
         if let Some((rotten, place)) = self.rotten
             && rotten == area
             && let Some(offset) = place.checked_sub(usize::try_from(at).unwrap())
@@ -175,7 +214,7 @@ impl Disk for SimDisk {
             return Err(error("write", area, at));
         }
         self.writes += 1;
-        let start = usize::try_from(at).unwrap();
+        let start = place(area, at);
         self.areas.get_mut(&area).unwrap()[start..start + bytes.len()].copy_from_slice(bytes);
         for block in at / BLOCK_BYTES as u64..(at + bytes.len() as u64).div_ceil(BLOCK_BYTES as u64) {
             self.unreadable.remove(&(area, block));
@@ -189,10 +228,16 @@ impl Disk for SimDisk {
     }
 
     fn flush(&mut self, area: Area) -> Result<(), DiskError> {
-        if self.lost_flush != Some(self.flushes) {
+        let number = self.flushes;
+        self.flushes += 1;
+        if self.failing_flush == Some(number) {
+            return Err(error("flush", area, 0));
+        }
+        let content = self.areas[&area].clone();
+        self.medium.insert(area, content);
+        if self.lost_flush != Some(number) {
             self.log.push(Event::Flush(area));
         }
-        self.flushes += 1;
         Ok(())
     }
 }
@@ -202,6 +247,12 @@ impl Disk for SimDisk {
 pub(super) struct Memory {
     bytes: Vec<u8>,
     pub(super) full: bool,
+}
+
+impl Memory {
+    pub(super) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
 }
 
 impl Scratch for Memory {
