@@ -62,7 +62,9 @@ pub enum SignedImageError {
     },
     /// It isn't trusted.
     #[error("{} isn't trusted", image.display())]
-    #[diagnostic(help("don't use an image that somebody else has signed or changed"))]
+    #[diagnostic(help(
+        "don't use an image that somebody else has signed or changed; an image carries the signatures of its build alone"
+    ))]
     Untrusted {
         /// The image.
         image: PathBuf,
@@ -153,8 +155,13 @@ pub fn sign(
 /// What is known of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
-    /// These trusted keys have signed it.
-    Signed(Vec<String>),
+    /// Trusted keys have signed it.
+    Signed {
+        /// What they have signed it as: its file may be called anything.
+        release: String,
+        /// Their names.
+        signers: Vec<String>,
+    },
     /// It is what the manifest beside it says; nobody said whom to trust.
     Whole,
     /// There is no manifest, and nobody asked for one.
@@ -196,8 +203,11 @@ pub fn check(
                     image: image.to_owned(),
                     source,
                 })?;
-            let signers = verified.signers().to_vec();
-            (verified.manifest().clone(), Checked::Signed(signers))
+            let checked = Checked::Signed {
+                release: verified.manifest().release.to_string(),
+                signers: verified.signers().to_vec(),
+            };
+            (verified.manifest().clone(), checked)
         }
     };
     compare(image, &manifest, progress)?;
@@ -298,7 +308,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let image = signed(folder.path());
         let checked = check(&image, Some(&trust(1)), &Silent).unwrap();
-        assert_eq!(checked, Checked::Signed(vec!["release".to_owned()]));
+        let expected = Checked::Signed {
+            release: "x-1.0.0-aarch64-efi".to_owned(),
+            signers: vec!["release".to_owned()],
+        };
+        assert_eq!(checked, expected);
         assert_eq!(check(&image, None, &Silent).unwrap(), Checked::Whole);
     }
 

@@ -92,6 +92,17 @@ pub enum BundleError {
         /// The member's.
         found: FileDigest,
     },
+    /// A member is longer or shorter than the manifest says.
+    #[error("the bundle's {member} has {found} bytes, the manifest says {expected}")]
+    #[diagnostic(help("fetch or build it again"))]
+    MemberLength {
+        /// The member.
+        member: MemberName,
+        /// What the manifest says.
+        expected: u64,
+        /// What the archive says.
+        found: u64,
+    },
     /// The frame table can't be read.
     #[error("the bundle's index")]
     #[diagnostic(help("fetch or build it again"))]
@@ -179,6 +190,7 @@ impl BundleError {
             | Self::Signatures(_)
             | Self::Untrusted(_)
             | Self::Member { .. }
+            | Self::MemberLength { .. }
             | Self::Index(_)
             | Self::Tree { .. }
             | Self::TreeLength { .. }

@@ -19,7 +19,6 @@ use crate::sha256::Sha256;
 use crate::{progress::Phase, read_at::ReadAt};
 
 /// Blocks in a frame: 128 KiB. Smaller ones compress worse, larger ones make a device fetch more for one changed block.
-/// docs/performance.md has what was measured.
 const FRAME_BLOCKS: u32 = 32;
 const _: () = assert!(FRAME_BLOCKS <= MAX_FRAME_BLOCKS);
 /// zstd's level.
@@ -48,6 +47,7 @@ pub(super) fn compress(
     payload: &dyn ReadAt,
     salt: &Salt,
     out: &mut dyn Write,
+    unwritten: &dyn Fn(io::Error) -> BundleError,
     phase: &dyn Phase,
 ) -> Result<Compressed, BundleError> {
     let failed = |source| BundleError::Compress {
@@ -71,7 +71,7 @@ pub(super) fn compress(
             })
             .collect();
         for (frame, bytes, hashes) in packed.map_err(failed)? {
-            out.write_all(&bytes).map_err(failed)?;
+            out.write_all(&bytes).map_err(unwritten)?;
             hash.update(&bytes);
             phase.advance(u64::from(frame.blocks) * BLOCK_BYTES as u64);
             frames.push(frame);

@@ -75,9 +75,26 @@ impl Bundle {
         };
         let manifest_bytes = small(MemberName::Manifest, MAX_MANIFEST_BYTES)?;
         let signatures_bytes = small(MemberName::Signatures, MAX_SIGNATURES_BYTES)?;
+        let manifest = Manifest::parse(&manifest_bytes)?;
+        // A device finds the members by these lengths alone.
+        for (member, expected) in [
+            (MemberName::Index, manifest.members.index.bytes),
+            (MemberName::Verity, manifest.members.verity.bytes),
+            (MemberName::Boot, manifest.members.boot.bytes),
+            (MemberName::Root, manifest.members.root.bytes),
+        ] {
+            let found = find(&places, member).1.bytes;
+            if found != expected {
+                return Err(BundleError::MemberLength {
+                    member,
+                    expected,
+                    found,
+                });
+            }
+        }
         Ok(Self {
             path: path.to_owned(),
-            manifest: Manifest::parse(&manifest_bytes)?,
+            manifest,
             signatures: Signatures::parse(&signatures_bytes)?,
             source: Arc::new(source),
             places,
@@ -198,7 +215,16 @@ impl Bundle {
             .and_then(|at| bytes.split_at_checked(at))
             .ok_or(BundleError::TreeLength { expected, found })?;
         let parse = |payload, bytes, target: &Target| {
-            HashTree::parse(bytes, &target.root_hash).map_err(|source| BundleError::Tree { payload, source })
+            let tree = HashTree::parse(bytes, &target.root_hash)
+                .map_err(|source| BundleError::Tree { payload, source })?;
+            // The root hash doesn't cover the number of blocks.
+            if tree.superblock().geometry.data_bytes() != target.bytes {
+                return Err(BundleError::TreeLength {
+                    expected: target.bytes,
+                    found: tree.superblock().geometry.data_bytes(),
+                });
+            }
+            Ok(tree)
         };
         Ok((
             parse(MemberName::Boot, boot, &self.manifest.boot)?,

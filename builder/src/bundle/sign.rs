@@ -4,7 +4,7 @@ use std::io;
 
 use outcrop_release::{
     bundle::MemberName,
-    trust::{Purpose, SignatureError},
+    trust::{MAX_SIGNATURES_BYTES, Purpose, SignatureError},
 };
 
 use super::{Bundle, BundleError, write::Archive};
@@ -27,6 +27,10 @@ pub fn add_signatures(bundle: &Bundle, keys: &[PrivateKey]) -> Result<(), Bundle
                 other => other.into(),
             })?;
     }
+    let signed = signatures.to_bytes();
+    if signed.len() > MAX_SIGNATURES_BYTES {
+        return Err(SignatureError::TooLong(signed.len()).into());
+    }
     let failed = |source: io::Error| BundleError::Io {
         doing: "write the signed bundle",
         path: bundle.path().to_owned(),
@@ -36,7 +40,7 @@ pub fn add_signatures(bundle: &Bundle, keys: &[PrivateKey]) -> Result<(), Bundle
     let mut archive = Archive::new(pending.file());
     for name in MemberName::ALL {
         if name == MemberName::Signatures {
-            archive.member(name, &signatures.to_bytes()).map_err(failed)?;
+            archive.member(name, &signed).map_err(failed)?;
         } else {
             let member = bundle.member(name)?;
             let mut reader = Sequential {

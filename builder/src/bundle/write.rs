@@ -98,8 +98,9 @@ pub fn write(
     let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut kept = tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
     let mut frames = BufWriter::new(&mut kept);
-    let boot = compress(MemberName::Boot, &contents.boot, &mut frames, phase.as_ref())?;
-    let root = compress(MemberName::Root, &contents.root, &mut frames, phase.as_ref())?;
+    let mut compress = |name, payload| compress(name, payload, &mut frames, &failed, phase.as_ref());
+    let boot = compress(MemberName::Boot, &contents.boot)?;
+    let root = compress(MemberName::Root, &contents.root)?;
     frames.flush().map_err(failed)?;
     drop(frames);
     let verity = [contents.boot.tree.to_bytes(), contents.root.tree.to_bytes()].concat();
@@ -149,10 +150,11 @@ fn compress(
     name: MemberName,
     payload: &Payload<'_>,
     out: &mut dyn Write,
+    unwritten: &dyn Fn(io::Error) -> BundleError,
     phase: &dyn crate::progress::Phase,
 ) -> Result<Compressed, BundleError> {
     let superblock = payload.tree.superblock();
-    let compressed = frames::compress(name, payload.bytes, &superblock.salt, out, phase)?;
+    let compressed = frames::compress(name, payload.bytes, &superblock.salt, out, unwritten, phase)?;
     // What was read must be what the tree was made of: the device will believe the tree alone.
     let mut again = TreeBuilder::new(superblock.uuid, superblock.salt);
     let found = again

@@ -15,7 +15,7 @@ use super::Context;
 use crate::{
     error::Error,
     keys::{KeyName, KeysError, NamedKey, PASSPHRASE_VARIABLE, Passphrase, PrivateKey},
-    output,
+    output::PendingFile,
 };
 
 /// How a private key's file is protected.
@@ -61,10 +61,14 @@ pub fn generate(options: &Generate, context: &Context) -> Result<(), Error> {
     };
     let pem = key.to_pem(passphrase.as_ref())?;
     write_private(&private, pem.as_bytes())?;
-    output::replace_file(&public, named.to_string().as_bytes()).map_err(|source| KeysError::File {
-        doing: "write the public key",
-        path: public.clone(),
-        source,
+    write_public(&public, &named).map_err(|source| {
+        // A private key whose public half nobody has is of no use.
+        let _removed = fs::remove_file(&private);
+        KeysError::File {
+            doing: "write the public key",
+            path: public.clone(),
+            source,
+        }
     })?;
     let (private, public) = (private.display(), public.display());
     context.summarize(format_args!(
@@ -93,6 +97,12 @@ fn strong(passphrase: Passphrase) -> Result<Passphrase, KeysError> {
         return Err(KeysError::BadPassphrase("the passphrase is empty"));
     }
     Ok(passphrase)
+}
+
+fn write_public(path: &Path, key: &NamedKey) -> io::Result<()> {
+    let file = PendingFile::create(path)?;
+    file.file().write_all(key.to_string().as_bytes())?;
+    file.publish_new()
 }
 
 /// Writes a file that nobody but its owner could read at any time.

@@ -24,7 +24,7 @@ use crate::{
         overlay,
         watch::{Verdict, watch},
     },
-    signed_image,
+    signed_image::{self, Checked},
 };
 
 /// `outcrop run`'s arguments.
@@ -88,7 +88,12 @@ impl RunFailure {
 pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let trust = options.trust.as_deref().map(read_trust).transpose()?;
     let image = DiskImage::open(&options.image).map_err(RunFailure::from)?;
-    signed_image::check(&options.image, trust.as_ref(), context.progress.as_ref())?;
+    if let Checked::Signed { release, signers } =
+        signed_image::check(&options.image, trust.as_ref(), context.progress.as_ref())?
+    {
+        let line = format!("{release}, signed by {}", signers.join(", "));
+        context.progress.note(&line);
+    }
     let folder = tempfile::tempdir().map_err(|source| {
         RunFailure::from(RunError::Prepare {
             path: std::env::temp_dir(),

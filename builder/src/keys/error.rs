@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use miette::Diagnostic;
-use outcrop_release::trust::{KeyError, TrustError};
+use outcrop_release::trust::{KeyError, PublicKey, TrustError};
 
 use crate::failure::FailureClass;
 
@@ -106,6 +106,10 @@ pub enum KeysError {
         /// Why.
         source: TrustError,
     },
+    /// One key several times.
+    #[error("{0} is named twice")]
+    #[diagnostic(help("name each key once"))]
+    Twice(PublicKey),
     /// The keys make no trust file.
     #[error("make a trust file of these keys")]
     #[diagnostic(help("name each key once; --threshold is how many of them must sign a release"))]
@@ -129,6 +133,7 @@ impl KeysError {
             | Self::Command { .. }
             | Self::NotPublic { .. }
             | Self::NotTrust { .. }
+            | Self::Twice(_)
             | Self::Trust(_) => FailureClass::Input,
         }
     }

@@ -3,6 +3,12 @@
 //! A private key is encrypted with a passphrase unless its owner insists otherwise: PBES2 (RFC 8018) with scrypt and
 //! AES-256-CBC. It is wiped from memory with the value that holds it.
 
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
 mod error;
 mod private;
 mod public;
@@ -10,7 +16,23 @@ mod source;
 mod trust;
 
 pub use error::KeysError;
-pub use private::{Passphrase, PrivateKey};
+pub use private::{Passphrase, PrivateKey, public_halves};
 pub use public::{KeyName, NamedKey};
 pub use source::{AskPassphrase, KeySource, PASSPHRASE_VARIABLE, read};
 pub use trust::read_trust;
+
+/// No key and no trust file is longer, in bytes.
+const MAX_TEXT_BYTES: u64 = 256 << 10;
+
+/// Reads a text that nobody vouches for.
+pub(crate) fn read_text(path: &Path) -> io::Result<String> {
+    // As much as is needed at once: a growing text would leave pieces of a key in memory.
+    let file = File::open(path)?;
+    let len = file.metadata()?.len().min(MAX_TEXT_BYTES);
+    let mut text = String::with_capacity(usize::try_from(len).unwrap_or_default() + 1);
+    file.take(MAX_TEXT_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_TEXT_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(text)
+}

@@ -7,10 +7,16 @@ use outcrop_release::trust::{PublicKey, Purpose, Signature, signed_message};
 use pkcs8::{
     DecodePrivateKey as _, EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument,
     der::pem::PemLabel as _,
+    pkcs5::{EncryptionScheme, pbes2::Kdf},
 };
 use zeroize::Zeroizing;
 
 use super::KeysError;
+
+/// Most memory that opening a key may take: the default takes 16 MiB.
+const MAX_SCRYPT_BYTES: u64 = 1 << 30;
+/// Most rounds that opening a key may take: some seconds.
+const MAX_ITERATIONS: u32 = 10_000_000;
 
 /// What opens a private key. Wiped from memory when it is dropped.
 pub type Passphrase = Zeroizing<String>;
@@ -81,6 +87,9 @@ impl PrivateKey {
             return Ok(Self(key));
         }
         let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(not_private)?;
+        if !is_reasonable(&encrypted.encryption_algorithm) {
+            return Err(not_private(pkcs8::Error::ParametersMalformed));
+        }
         let passphrase = passphrase()?;
         let opened = encrypted
             .decrypt(passphrase.as_bytes())
@@ -118,11 +127,86 @@ impl PrivateKey {
     }
 }
 
+/// The public halves of `keys`, in their order.
+///
+/// # Errors
+/// When a key is named twice.
+pub fn public_halves(keys: &[PrivateKey]) -> Result<Vec<PublicKey>, KeysError> {
+    let mut halves = Vec::with_capacity(keys.len());
+    for key in keys {
+        let half = key.public()?;
+        if halves.contains(&half) {
+            return Err(KeysError::Twice(half));
+        }
+        halves.push(half);
+    }
+    Ok(halves)
+}
+
+/// Whether deriving a key takes an effort that somebody may have meant: a file must not say how much memory is asked for.
+fn is_reasonable(scheme: &EncryptionScheme) -> bool {
+    match scheme.pbes2().map(|parameters| &parameters.kdf) {
+        Some(Kdf::Scrypt(scrypt)) => {
+            let (cost, block) = (scrypt.cost_parameter, u64::from(scrypt.block_size));
+            let memory = cost
+                .checked_mul(block)
+                .and_then(|product| product.checked_mul(128));
+            cost.is_power_of_two()
+                && cost > 1
+                && block > 0
+                && (1..=16).contains(&scrypt.parallelization)
+                && memory.is_some_and(|memory| memory <= MAX_SCRYPT_BYTES)
+        }
+        Some(Kdf::Pbkdf2(pbkdf2)) => pbkdf2.iteration_count <= MAX_ITERATIONS,
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use outcrop_release::trust::{Signatures, Trust, verify};
 
     use super::*;
+
+    #[test]
+    fn a_key_that_is_named_twice_is_refused() {
+        let keys = |seeds: &[u8]| -> Vec<PrivateKey> {
+            seeds
+                .iter()
+                .map(|seed| PrivateKey::from_seed(&[*seed; 32]))
+                .collect()
+        };
+        assert_eq!(public_halves(&keys(&[1, 2])).unwrap().len(), 2);
+        assert!(matches!(
+            public_halves(&keys(&[1, 2, 1])),
+            Err(KeysError::Twice(_))
+        ));
+    }
+
+    #[test]
+    fn a_file_that_asks_for_absurd_efforts_is_refused_before_anybody_is_asked() {
+        let sealed = PrivateKey::from_seed(&[1; 32])
+            .to_pem(Some(&passphrase("x")))
+            .unwrap();
+        let (_, document) = SecretDocument::from_pem(&sealed).unwrap();
+        let bytes = document.as_bytes().to_vec();
+        // DER integers of scrypt's cost: as written, and 0, 1, 3, and more than any memory.
+        let cost = bytes.windows(2).position(|pair| pair == [2, 2] || pair == [2, 3]);
+        let at = cost.unwrap();
+        let len = usize::from(bytes[at + 1]);
+        for value in [0_u8, 1, 3, 0x7f] {
+            let mut changed = bytes.clone();
+            changed[at + 2..at + 2 + len].fill(0);
+            changed[at + 2] = if value == 0x7f { 0x7f } else { 0 };
+            changed[at + 1 + len] = value;
+            let pem = SecretDocument::try_from(changed)
+                .unwrap()
+                .to_pem(EncryptedPrivateKeyInfoRef::PEM_LABEL, LineEnding::LF)
+                .unwrap();
+            let error = PrivateKey::parse(&pem, "x.key", nobody_asked).unwrap_err();
+            assert_eq!(error.to_string(), "x.key holds no Ed25519 private key", "{value}");
+        }
+    }
 
     fn nobody_asked() -> Result<Passphrase, KeysError> {
         panic!("a key in the clear needs no passphrase")

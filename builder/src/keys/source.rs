@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    env, fmt, fs,
+    env, fmt,
     path::PathBuf,
     process::{Command, Stdio},
     str::FromStr,
@@ -10,7 +10,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
-use super::{KeysError, Passphrase, PrivateKey};
+use super::{KeysError, Passphrase, PrivateKey, read_text};
 
 /// The variable that holds the passphrase of private keys where nobody can be asked.
 pub const PASSPHRASE_VARIABLE: &str = "OUTCROP_KEY_PASSPHRASE";
@@ -54,7 +54,7 @@ impl fmt::Display for KeySource {
 impl KeySource {
     fn text(&self) -> Result<Zeroizing<String>, KeysError> {
         match self {
-            Self::File(path) => match fs::read_to_string(path) {
+            Self::File(path) => match read_text(path) {
                 Ok(text) => Ok(Zeroizing::new(text)),
                 Err(source) => Err(KeysError::File {
                     doing: "read the private key",
@@ -106,6 +106,8 @@ pub fn read(source: &KeySource, ask: AskPassphrase<'_>) -> Result<PrivateKey, Ke
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

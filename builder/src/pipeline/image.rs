@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     io::Write as _,
     panic::resume_unwind,
     path::{Path, PathBuf},
@@ -120,6 +120,7 @@ impl ImageJob<'_> {
             .map_err(|error| in_recipe(self.loaded, error))?;
         progress.checkpoint()?;
         let bundle = self.bundle(&finished, &layout, &tree, &payload)?;
+        self.remove_signed()?;
         let facts = finished.publish()?;
         let sbom = self.write_sbom(&facts)?;
         let mut written = self.written(&facts, sbom, &plan, &layout, payload);
@@ -136,6 +137,24 @@ impl ImageJob<'_> {
             bundle.publish().map_err(PipelineError::file("write", path))?;
         }
         Ok(written)
+    }
+
+    /// Removes what was signed of an earlier image of the same name: a build without keys, or one that ends early, must leave an
+    /// unsigned image and no bundle rather than those of another one.
+    fn remove_signed(&self) -> Result<(), Error> {
+        let named = |extension: &str| self.folder.join(format!("{}.{extension}", self.release));
+        let [manifest, signatures] = signed_image::paths(&named("img"));
+        for path in [manifest, signatures, named("outcrop")] {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(PipelineError::file("remove the old", &path)(error).into());
+                }
+                _ => {}
+            }
+        }
+        let synced = fs::File::open(self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(PipelineError::file("sync", self.folder))?;
+        Ok(())
     }
 
     /// Writes the image's manifest and its signatures; their names and digests.
@@ -161,8 +180,8 @@ impl ImageJob<'_> {
             .collect())
     }
 
-    /// The release's bundle, when there are keys to sign it, and the file that it will be. Its blocks are read back from the
-    /// image: what a device installs is what a flashed disk holds.
+    /// The release's bundle, when there are keys to sign it, and the file that it will be. The root's blocks are read back from
+    /// the image: what a device installs is what a flashed disk holds.
     fn bundle(
         &self,
         image: &FinishedImage,
@@ -181,7 +200,10 @@ impl ImageJob<'_> {
             .try_clone()
             .and_then(FileSource::new)
             .and_then(|source| Window::new(source, start, geometry.data_bytes()))
-            .map_err(PipelineError::file("read", &target))?;
+            .map_err(PipelineError::file(
+                "read",
+                self.folder.join(format!("{}.img", self.release)),
+            ))?;
         let mut boot = payload.uki.clone();
         boot.resize(boot.len().next_multiple_of(BLOCK_BYTES), 0);
         let superblock = tree.superblock();
@@ -344,9 +366,9 @@ fn write_root(plan: &Plan, mut writer: RootWriter, progress: &dyn Progress) -> R
     Ok(writer.finish()?)
 }
 
-fn text_file(tree: &Tree, path: &str) -> std::io::Result<String> {
+fn text_file(tree: &Tree, path: &str) -> io::Result<String> {
     match tree.get(path).map(|entry| &entry.node) {
-        Some(Node::File(content, _)) => String::from_utf8(content.read()?).map_err(std::io::Error::other),
-        _ => Err(std::io::ErrorKind::NotFound.into()),
+        Some(Node::File(content, _)) => String::from_utf8(content.read()?).map_err(io::Error::other),
+        _ => Err(io::ErrorKind::NotFound.into()),
     }
 }

@@ -42,7 +42,7 @@ use crate::{
     disk,
     error::Error,
     fetch::{Effort, Fetcher, Http, Mirrors, Mode, Shelf, Snapshot, Sources, SystemClock, Timeouts},
-    keys::PrivateKey,
+    keys::{self, PrivateKey},
     lock::{self, Lock, format::LockedPackage},
     progress::Progress,
     recipe::{self, LoadedRecipe, digest},
@@ -136,7 +136,7 @@ impl<'a> Session<'a> {
         fs::create_dir_all(&request.output).map_err(PipelineError::file("create folder", &request.output))?;
         let output = request.output.canonicalize();
         let output = output.map_err(PipelineError::file("open folder", &request.output))?;
-        let signers = keys.iter().map(PrivateKey::public).collect::<Result<_, _>>()?;
+        let signers = keys::public_halves(keys)?;
         Ok(Self {
             request,
             keys,

@@ -1,6 +1,6 @@
 //! `[health]` and `[update]`.
 
-use std::fs::{self, Metadata};
+use std::fs::Metadata;
 
 use outcrop_release::{manifest::RollbackIndex, trust::Trust};
 
@@ -14,6 +14,7 @@ use super::{
     files::existing,
     reader::{Reader, Section},
 };
+use crate::keys::read_text;
 
 pub(super) fn health(reader: &mut Reader<'_>, top: Section<'_>) -> Health {
     let section = reader.section(top, "health");
@@ -32,7 +33,7 @@ pub(super) fn update(reader: &mut Reader<'_>, top: Section<'_>) -> Update {
 fn trust(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Trust> {
     let (name, place) = section.text("trust")?;
     let path = existing(reader, name, place, Metadata::is_file, "file")?;
-    let why = match fs::read_to_string(&path) {
+    let why = match read_text(&path) {
         Ok(text) => match Trust::parse(&text) {
             Ok(trust) => return Some(trust),
             Err(error) => causes(&error),
