@@ -1,7 +1,8 @@
 //! SHA-256 of what is large: packages, objects, images.
 //!
-//! `ring` (here for HTTPS anyway) hashes 1.4 GB/s on a processor with SHA instructions where the `sha2` crate hashes 0.9; the digest of
-//! a whole image, holes included, is the longest thing in a build that can't be spread over processors.
+//! `ring` (here for HTTPS anyway) has the assembly that OpenSSL has, which hashes 1.4 GB/s (`openssl speed sha256`) on a processor with
+//! SHA instructions; the `sha2` crate needed 3.0 s for the 2.7 GB of an image, which is 0.9 GB/s. The digest of a whole image, holes
+//! included, is the longest thing in a build that can't be spread over processors.
 
 use std::fmt;
 

@@ -152,6 +152,31 @@ pub fn sign(
     ])
 }
 
+/// Removes what was signed of an earlier image of the same name, and its bundle. Called before the new image takes its name: a build without
+/// keys, or one that ends early, then leaves an unsigned image and no bundle rather than another one's.
+///
+/// # Errors
+/// When a file can't be removed, or the folder not be synced.
+pub fn forget(image: &Path, bundle: &Path) -> Result<(), SignedImageError> {
+    let [manifest, signatures] = paths(image);
+    let failed = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| SignedImageError::Io { doing, path, source }
+    };
+    for path in [&manifest, &signatures, bundle] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(failed("remove", path)(error));
+            }
+            _ => {}
+        }
+    }
+    let folder = image.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(failed("sync the folder", folder))
+}
+
 /// What is known of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Checked {
@@ -314,6 +339,18 @@ mod tests {
         };
         assert_eq!(checked, expected);
         assert_eq!(check(&image, None, &Silent).unwrap(), Checked::Whole);
+    }
+
+    #[test]
+    fn what_was_signed_of_an_earlier_image_is_forgotten_and_the_image_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = signed(folder.path());
+        let bundle = folder.path().join("x.outcrop");
+        fs::write(&bundle, b"bundle").unwrap();
+        forget(&image, &bundle).unwrap();
+        assert!(image.exists() && folder.path().read_dir().unwrap().count() == 1);
+        forget(&image, &bundle).unwrap();
+        assert_eq!(check(&image, None, &Silent).unwrap(), Checked::Unknown);
     }
 
     #[test]

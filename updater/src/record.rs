@@ -25,9 +25,9 @@ pub enum StoreError {
 /// disk that was flashed and never updated, and nothing else can be said of one that has lost both.
 ///
 /// # Errors
-/// When a newer Outcrop wrote the record.
+/// When a newer Outcrop wrote the record, or neither copy can be read: that says nothing about what they hold.
 pub fn load(disk: &impl Disk, running: Slot) -> Result<BootRecord, StoreError> {
-    let copies = copies(disk);
+    let copies = copies(disk)?;
     copies.next_copy().map_err(StoreError::Newer)?;
     Ok(copies
         .newest()
@@ -45,15 +45,19 @@ fn unknown(running: Slot) -> BootRecord {
     record
 }
 
-/// A copy that can't be read counts as damaged: a torn sector may stay unreadable until it is written again.
-fn copies(disk: &impl Disk) -> Copies {
-    let mut sectors = [[0; RECORD_BYTES]; 2];
-    for (sector, at) in sectors.iter_mut().zip(COPY_OFFSETS) {
-        if disk.read_medium(Area::BootRecord, at, sector).is_err() {
-            *sector = [0; RECORD_BYTES];
-        }
-    }
-    Copies::read([&sectors[0], &sectors[1]])
+/// One copy that can't be read counts as damaged: a torn sector may stay unreadable until it is written again.
+fn copies(disk: &impl Disk) -> Result<Copies, DiskError> {
+    let sector = |at: u64| {
+        let mut sector = [0; RECORD_BYTES];
+        disk.read_medium(Area::BootRecord, at, &mut sector)
+            .map(|()| sector)
+    };
+    let unreadable = |_: DiskError| [0; RECORD_BYTES];
+    let sectors = match COPY_OFFSETS.map(sector) {
+        [Err(error), Err(_)] => return Err(error),
+        sectors => sectors.map(|sector| sector.unwrap_or_else(unreadable)),
+    };
+    Ok(Copies::read([&sectors[0], &sectors[1]]))
 }
 
 /// Writes the record over the copy that doesn't count, flushes it, and reads it back from the medium.
@@ -63,7 +67,7 @@ fn copies(disk: &impl Disk) -> Copies {
 pub fn store(disk: &mut impl Disk, record: &BootRecord) -> Result<BootRecord, StoreError> {
     // A write that somebody else left in the caches must not decide which copy counts.
     disk.flush(Area::BootRecord)?;
-    let copies = copies(disk);
+    let copies = copies(disk)?;
     let copy = copies.next_copy().map_err(StoreError::Newer)?;
     let last = copies.newest().map(|found| found.record.sequence);
     let mut record = *record;

@@ -120,7 +120,8 @@ impl ImageJob<'_> {
             .map_err(|error| in_recipe(self.loaded, error))?;
         progress.checkpoint()?;
         let bundle = self.bundle(&finished, &layout, &tree, &payload)?;
-        self.remove_signed()?;
+        let named = |extension: &str| self.folder.join(format!("{}.{extension}", self.release));
+        signed_image::forget(&named("img"), &named("outcrop"))?;
         let facts = finished.publish()?;
         let sbom = self.write_sbom(&facts)?;
         let mut written = self.written(&facts, sbom, &plan, &layout, payload);
@@ -137,24 +138,6 @@ impl ImageJob<'_> {
             bundle.publish().map_err(PipelineError::file("write", path))?;
         }
         Ok(written)
-    }
-
-    /// Removes what was signed of an earlier image of the same name: a build without keys, or one that ends early, must leave an
-    /// unsigned image and no bundle rather than those of another one.
-    fn remove_signed(&self) -> Result<(), Error> {
-        let named = |extension: &str| self.folder.join(format!("{}.{extension}", self.release));
-        let [manifest, signatures] = signed_image::paths(&named("img"));
-        for path in [manifest, signatures, named("outcrop")] {
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(PipelineError::file("remove the old", &path)(error).into());
-                }
-                _ => {}
-            }
-        }
-        let synced = fs::File::open(self.folder).and_then(|folder| folder.sync_all());
-        synced.map_err(PipelineError::file("sync", self.folder))?;
-        Ok(())
     }
 
     /// Writes the image's manifest and its signatures; their names and digests.

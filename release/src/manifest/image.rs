@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     FORMAT, ManifestError, Member,
-    json::{FormatOnly, JsonMember, text},
+    json::{JsonMember, read, release, signed_form, text},
     sizes,
 };
 use crate::name::ReleaseName;
@@ -52,10 +52,7 @@ impl ImageManifest {
             image: self.image.into(),
             block_map: self.block_map.into(),
         };
-        // Texts, numbers and structs of them: nothing here can fail to be JSON.
-        let mut bytes = serde_json::to_vec_pretty(&json).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+        signed_form(&json)
     }
 
     /// Reads a manifest. That says nothing about who made it.
@@ -63,21 +60,9 @@ impl ImageManifest {
     /// # Errors
     /// See [`ManifestError`].
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
-        if bytes.len() > sizes::MAX_MANIFEST_BYTES {
-            return Err(ManifestError::TooLong { found: bytes.len() });
-        }
-        let FormatOnly { format } = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
-        if format != FORMAT {
-            return Err(ManifestError::Format(format));
-        }
-        let json: Json = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+        let json: Json = read(bytes)?;
         Ok(Self {
-            release: ReleaseName {
-                image: text("name", &json.name)?,
-                version: json.version,
-                architecture: text("architecture", &json.architecture)?,
-                board: text("board", &json.board)?,
-            },
+            release: release(&json.name, json.version, &json.architecture, &json.board)?,
             image: file("image", &json.image)?,
             block_map: file("block map", &json.block_map)?,
         })

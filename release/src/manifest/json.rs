@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use semver::Version;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::{FORMAT, Manifest, Member, Members, RollbackIndex, Target, sizes};
 use crate::name::ReleaseName;
@@ -49,8 +49,8 @@ pub enum ManifestError {
 
 /// Read before anything else, so that a newer format is called so whatever else it holds.
 #[derive(Deserialize)]
-pub(super) struct FormatOnly {
-    pub(super) format: u32,
+struct FormatOnly {
+    format: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -112,13 +112,11 @@ pub(super) fn write(manifest: &Manifest) -> Vec<u8> {
         boot: manifest.boot.into(),
         members: manifest.members.into(),
     };
-    // Texts, numbers and structs of them: nothing here can fail to be JSON.
-    let mut bytes = serde_json::to_vec_pretty(&json).unwrap_or_default();
-    bytes.push(b'\n');
-    bytes
+    signed_form(&json)
 }
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+/// Reads a manifest's JSON: none that is too long, none of another format.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError> {
     if bytes.len() > sizes::MAX_MANIFEST_BYTES {
         return Err(ManifestError::TooLong { found: bytes.len() });
     }
@@ -126,7 +124,34 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     if format != FORMAT {
         return Err(ManifestError::Format(format));
     }
-    let json: Json = serde_json::from_slice(bytes).map_err(ManifestError::Json)?;
+    serde_json::from_slice(bytes).map_err(ManifestError::Json)
+}
+
+/// A manifest's JSON as it is signed: one field a line, a line break at the end.
+pub(super) fn signed_form(json: &impl Serialize) -> Vec<u8> {
+    // Texts, numbers and structs of them: nothing here can fail to be JSON.
+    let mut bytes = serde_json::to_vec_pretty(json).unwrap_or_default();
+    bytes.push(b'\n');
+    bytes
+}
+
+/// The release that four fields name.
+pub(super) fn release(
+    name: &str,
+    version: Version,
+    architecture: &str,
+    board: &str,
+) -> Result<ReleaseName, ManifestError> {
+    Ok(ReleaseName {
+        image: text("name", name)?,
+        version,
+        architecture: text("architecture", architecture)?,
+        board: text("board", board)?,
+    })
+}
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
+    let json: Json = read(bytes)?;
     let deadline = Duration::from_secs(json.health_deadline_seconds);
     if deadline.is_zero() || deadline > MAX_DEADLINE {
         let value = json.health_deadline_seconds.to_string();
@@ -134,12 +159,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         return Err(ManifestError::Value { field, value });
     }
     Ok(Manifest {
-        release: ReleaseName {
-            image: text("name", &json.name)?,
-            version: json.version,
-            architecture: text("architecture", &json.architecture)?,
-            board: text("board", &json.board)?,
-        },
+        release: release(&json.name, json.version, &json.architecture, &json.board)?,
         rollback_index: RollbackIndex(json.rollback_index),
         minimum_updater: json.minimum_updater,
         health_deadline: deadline,

@@ -1,37 +1,29 @@
 //! The installation itself: prepare (read, prove, plan), then carry out (write, read back, say so in the boot record).
 
-use std::{cell::RefCell, collections::BTreeSet, ops::Range};
-
 use outcrop_release::{
     bootrec::Payload,
     bundle::{FrameTable, Index, MemberName, Place},
-    plan::{
-        ActiveBlocks, BlockSet, ByteRange, Cost, FrameStep, PayloadFacts, PayloadPlan, Source as Origin,
-        coalesce,
-    },
+    digest::FileDigest,
+    manifest::Manifest,
+    plan::{ActiveBlocks, BlockSet, ByteRange, Cost, PayloadPlan},
     slot::Slot,
     trust::VerifiedRelease,
-    verity::{BLOCK_BYTES, BlockHash, Geometry, HASH_BYTES, Salt, Superblock, hash_block},
+    verity::{BLOCK_BYTES, Geometry},
 };
 
 use super::{
     error::InstallError,
-    frames::{Cutter, Unpacker},
     head::{Head, Layout},
     source::{Source, fetch},
     trees::{self, Scratch, Tree, Trees, check_digest},
 };
 use crate::{
-    disk::{Area, Disk, DiskError},
+    disk::{Area, Disk},
     record,
 };
 
 /// A frame table is read into memory: it may have a frame of 40 bytes for every 8 blocks of the payloads, and this many more.
 const MAX_INDEX_BYTES: u64 = 64 << 10;
-/// Bytes between two wanted frames that are fetched rather than asked for separately.
-const GAP_BYTES: u64 = 64 * 1024;
-/// Blocks that are read at a time.
-const READ_BLOCKS: usize = 32;
 
 /// What an installation is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,20 +75,20 @@ pub struct Prepared<'a> {
     root: PlannedPayload,
 }
 
-struct PlannedPayload {
-    plan: PayloadPlan,
-    in_place: BlockSet,
+pub(super) struct PlannedPayload {
+    pub(super) plan: PayloadPlan,
+    pub(super) in_place: BlockSet,
 }
 
 /// One payload of the release, where it comes from and where it goes.
-struct Part<'a> {
-    name: MemberName,
-    table: &'a FrameTable,
-    place: Place,
-    tree: Tree,
-    planned: &'a PlannedPayload,
-    to: Area,
-    from: Area,
+pub(super) struct Part<'a> {
+    pub(super) name: MemberName,
+    pub(super) table: &'a FrameTable,
+    pub(super) place: Place,
+    pub(super) tree: Tree,
+    pub(super) planned: &'a PlannedPayload,
+    pub(super) to: Area,
+    pub(super) from: Area,
 }
 
 impl Prepared<'_> {
@@ -120,21 +112,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let manifest = release.manifest();
         let layout = head.layout(&manifest.members);
         let target = self.running.other();
-        let tree = Geometry::new(manifest.root.bytes / BLOCK_BYTES as u64)?;
-        for (area, needed) in [
-            (Area::Boot(target), manifest.boot.bytes),
-            (Area::Root(target), manifest.root.bytes),
-            (Area::Verity(target), tree.partition_bytes()),
-        ] {
-            let space = self.disk.bytes(area);
-            if needed > space {
-                return Err(InstallError::Space { area, space, needed });
-            }
-        }
-        let blocks = (manifest.boot.bytes + manifest.root.bytes) / BLOCK_BYTES as u64;
-        if layout.index.bytes > MAX_INDEX_BYTES + blocks / 8 * 40 {
-            return Err(InstallError::IndexLength(layout.index.bytes));
-        }
+        self.check_space(manifest, &layout)?;
         let ahead = layout.index.bytes + layout.verity.bytes;
         self.within_budget(ahead)?;
         let range = ByteRange {
@@ -142,7 +120,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             end: layout.index.start + layout.index.bytes,
         };
         let bytes = fetch::<InstallError>(self.source, range)?;
-        let found = outcrop_release::digest::FileDigest::of(&bytes);
+        let found = FileDigest::of(&bytes);
         check_digest(MemberName::Index, manifest.members.index.sha256, found)?;
         let index = Index::decode(&bytes, manifest)?;
         drop(bytes);
@@ -174,104 +152,33 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         })
     }
 
+    /// Refuses what doesn't fit, and a frame table that would take too much memory.
+    fn check_space(&self, manifest: &Manifest, layout: &Layout) -> Result<(), InstallError> {
+        let target = self.running.other();
+        let tree = Geometry::new(manifest.root.bytes / BLOCK_BYTES as u64)?;
+        for (area, needed) in [
+            (Area::Boot(target), manifest.boot.bytes),
+            (Area::Root(target), manifest.root.bytes),
+            (Area::Verity(target), tree.partition_bytes()),
+        ] {
+            let space = self.disk.bytes(area);
+            if needed > space {
+                return Err(InstallError::Space { area, space, needed });
+            }
+        }
+        let blocks = (manifest.boot.bytes + manifest.root.bytes) / BLOCK_BYTES as u64;
+        if layout.index.bytes > MAX_INDEX_BYTES + blocks / 8 * 40 {
+            return Err(InstallError::IndexLength(layout.index.bytes));
+        }
+        Ok(())
+    }
+
     fn within_budget(&self, fetch: u64) -> Result<(), InstallError> {
         let cost = Cost {
             fetch,
             ..Cost::default()
         };
         Ok(self.budget.map_or(Ok(()), |allowed| cost.within(allowed))?)
-    }
-
-    fn plan(
-        &self,
-        table: &FrameTable,
-        tree: Tree,
-        target: Area,
-        active: &ActiveBlocks,
-    ) -> Result<PlannedPayload, InstallError> {
-        let mut leaves = tree.leaves(self.scratch);
-        let mut in_place = BlockSet::new();
-        self.each_block(target, leaves.count(), Reading::Lenient, |number, block| {
-            self.watch.advance(Stage::Compare, BLOCK_BYTES as u64);
-            if hash_block(tree.salt(), block) == leaves.get(number)? {
-                // Numbers of blocks have 32 bits, or there would be no plan.
-                in_place.insert(u32::try_from(number).unwrap_or(u32::MAX));
-            }
-            Ok(())
-        })?;
-        let failed = RefCell::new(None);
-        let mut leaves = tree.leaves(self.scratch);
-        let hashes = (0..leaves.count()).map_while(|number| match leaves.get(number) {
-            Ok(leaf) => Some(leaf),
-            Err(error) => {
-                *failed.borrow_mut() = Some(error);
-                None
-            }
-        });
-        let facts = PayloadFacts {
-            frames: table,
-            in_place: &in_place,
-            active,
-        };
-        let plan = PayloadPlan::new(&facts, hashes);
-        match failed.into_inner() {
-            Some(error) => Err(error),
-            None => Ok(PlannedPayload {
-                plan: plan?,
-                in_place,
-            }),
-        }
-    }
-
-    /// Hashes of the first blocks of an area; fewer when it is shorter.
-    fn hashed(&self, area: Area, blocks: u64, salt: &Salt) -> Result<Vec<BlockHash>, InstallError> {
-        let blocks = blocks.min(self.disk.bytes(area) / BLOCK_BYTES as u64);
-        let count = usize::try_from(blocks).unwrap_or_default();
-        // No block has this hash: one that can't be read is where nothing is looked for.
-        let mut hashes = vec![[0; HASH_BYTES]; count];
-        self.each_block(area, blocks, Reading::Hint, |number, block| {
-            let place = usize::try_from(number)
-                .ok()
-                .and_then(|number| hashes.get_mut(number));
-            if let Some(place) = place {
-                *place = hash_block(salt, block);
-            }
-            Ok(())
-        })?;
-        Ok(hashes)
-    }
-
-    /// What the running slot's root has, by its tree. That is a hint: what is copied is compared with the new tree. A tree of
-    /// another salt says nothing.
-    fn tree_of_running(&self, salt: &Salt) -> Result<ActiveBlocks, InstallError> {
-        let area = Area::Verity(self.running);
-        let mut first = [0; BLOCK_BYTES];
-        let read = self.disk.read(area, 0, &mut first).ok();
-        let Some(superblock) = read.and_then(|()| Superblock::parse(&first).ok()) else {
-            return Ok(ActiveBlocks::default());
-        };
-        let geometry = superblock.geometry;
-        let is_there = geometry.partition_bytes() <= self.disk.bytes(area)
-            && geometry.data_bytes() <= self.disk.bytes(Area::Root(self.running));
-        if superblock.salt != *salt || !is_there {
-            return Ok(ActiveBlocks::default());
-        }
-        let first_block = geometry.leaves_offset() / BLOCK_BYTES as u64;
-        let last_block = geometry.partition_bytes() / BLOCK_BYTES as u64;
-        let leaves = (first_block..last_block).flat_map(|number| {
-            let mut block = [0; BLOCK_BYTES];
-            if self
-                .disk
-                .read(area, number * BLOCK_BYTES as u64, &mut block)
-                .is_err()
-            {
-                block = [0; BLOCK_BYTES]; // what can't be read is where nothing is looked for
-            }
-            block.as_chunks::<HASH_BYTES>().0.to_vec()
-        });
-        let count = usize::try_from(geometry.data_blocks()).unwrap_or(usize::MAX);
-        self.watch.checkpoint()?;
-        Ok(ActiveBlocks::new(leaves.take(count)))
     }
 
     /// Writes the release to the slot that doesn't run. Afterwards the boot record says that it is there; arming its trial is
@@ -352,281 +259,5 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     fn write_superblock(&mut self, tree: Tree, slot: Slot) -> Result<(), InstallError> {
         let block = tree.block(self.scratch, 0)?;
         self.write_proven(Area::Verity(slot), &block)
-    }
-
-    fn write_part(&mut self, part: &Part<'_>) -> Result<(), InstallError> {
-        let mut fetched: Vec<usize> = Vec::new();
-        for step in &part.planned.plan.steps {
-            self.watch.checkpoint()?;
-            let copied = match &step.source {
-                Origin::InPlace => true,
-                Origin::Active(_) => self.copy(part, step)?,
-                Origin::Bundle => false,
-            };
-            if !copied {
-                fetched.push(step.frame);
-            }
-        }
-        let mut unpacker = Unpacker::new(part.name)?;
-        let ranges = coalesce(part.table, fetched.iter().copied(), GAP_BYTES);
-        let mut frames = fetched.into_iter().peekable();
-        for range in ranges {
-            let Some(&first) = frames.peek() else { break };
-            let (disk, scratch, watch) = (&mut *self.disk, &*self.scratch, self.watch);
-            let mut cutter = Cutter::new(part.table, first);
-            let mut leaves = part.tree.leaves(scratch);
-            let member = ByteRange {
-                start: part.place.start + range.start,
-                end: part.place.start + range.end,
-            };
-            self.source.read::<InstallError>(member, &mut |piece| {
-                watch.checkpoint()?;
-                cutter.push(piece, &mut |number, frame, bytes| {
-                    if frames.next_if_eq(&number).is_none() {
-                        return Ok(()); // it lies between two that are wanted
-                    }
-                    let blocks = unpacker.unpack(number, frame, bytes)?;
-                    let (first, _) = part.table.start(number).unwrap_or_default();
-                    let mut out = Writer::new(part);
-                    for (block, at) in blocks.iter().zip(first..) {
-                        if hash_block(part.tree.salt(), block) != leaves.get(at)? {
-                            return Err(InstallError::Frame {
-                                payload: part.name,
-                                frame: number,
-                                why: "a block doesn't match the hash tree",
-                            });
-                        }
-                        out.put(disk, at, block)?;
-                    }
-                    watch.advance(Stage::Write, out.finish(disk)?);
-                    Ok(())
-                })
-            })?;
-        }
-        Ok(())
-    }
-
-    /// Copies a frame's blocks from the running slot. False when one of them isn't what its tree said: then the whole
-    /// frame has to be fetched.
-    fn copy(&mut self, part: &Part<'_>, step: &FrameStep) -> Result<bool, InstallError> {
-        let Origin::Active(runs) = &step.source else {
-            return Ok(false);
-        };
-        let mut leaves = part.tree.leaves(self.scratch);
-        let mut out = Writer::new(part);
-        for run in runs {
-            for offset in 0..run.blocks {
-                let (to, from) = (u64::from(run.to + offset), u64::from(run.from + offset));
-                let mut block = [0; BLOCK_BYTES];
-                // A running slot with a block that can't be read is no reason to give up: the bundle has it.
-                let read = self.disk.read(part.from, from * BLOCK_BYTES as u64, &mut block);
-                if read.is_err() || hash_block(part.tree.salt(), &block) != leaves.get(to)? {
-                    return Ok(false);
-                }
-                out.put(self.disk, to, &block)?;
-            }
-        }
-        self.watch.advance(Stage::Write, out.finish(self.disk)?);
-        Ok(true)
-    }
-
-    /// Writes the blocks of the tree that differ, but for the superblock.
-    fn write_tree(&mut self, tree: Tree, area: Area) -> Result<(), InstallError> {
-        let same = self.same(area, 1..tree.blocks(), |number| tree.block(self.scratch, number))?;
-        for number in (1..tree.blocks()).filter(|number| !same.contains(number)) {
-            self.watch.checkpoint()?;
-            let block = tree.block(self.scratch, number)?;
-            self.disk.write(area, number * BLOCK_BYTES as u64, &block)?;
-        }
-        Ok(())
-    }
-
-    /// Writes zeros behind the boot payload where there are none: what a longer one left.
-    fn clear_rest(&mut self, area: Area, blocks: u64) -> Result<(), InstallError> {
-        let all = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
-        let same = self.same(area, all.clone(), |_| Ok([0; BLOCK_BYTES]))?;
-        for number in all.filter(|number| !same.contains(number)) {
-            self.watch.checkpoint()?;
-            self.disk
-                .write(area, number * BLOCK_BYTES as u64, &[0; BLOCK_BYTES])?;
-        }
-        Ok(())
-    }
-
-    /// Which blocks of an area are on the medium as they shall be.
-    fn same(
-        &self,
-        area: Area,
-        all: Range<u64>,
-        wanted: impl Fn(u64) -> Result<[u8; BLOCK_BYTES], InstallError>,
-    ) -> Result<BTreeSet<u64>, InstallError> {
-        let mut same = BTreeSet::new();
-        self.each_block(area, all.end, Reading::Lenient, |number, block| {
-            if all.contains(&number) && *block == wanted(number)? {
-                same.insert(number);
-            }
-            Ok(())
-        })?;
-        Ok(same)
-    }
-
-    /// Reads a payload back from the medium and compares every block with the tree.
-    fn check_part(&self, part: &Part<'_>) -> Result<(), InstallError> {
-        let mut leaves = part.tree.leaves(self.scratch);
-        let area = part.to;
-        self.each_block(area, leaves.count(), Reading::Medium, |number, block| {
-            self.watch.advance(Stage::Check, BLOCK_BYTES as u64);
-            if hash_block(part.tree.salt(), block) == leaves.get(number)? {
-                Ok(())
-            } else {
-                Err(InstallError::Medium { area, block: number })
-            }
-        })
-    }
-
-    /// Proves the tree on the medium from the root hash down: what was kept meanwhile isn't believed.
-    fn check_tree(&self, tree: Tree, area: Area) -> Result<(), InstallError> {
-        let mut verifier = tree.verifier();
-        let superblock = tree.block(self.scratch, 0)?;
-        self.each_block(area, tree.blocks(), Reading::Medium, |number, block| {
-            let block = if number == 0 { &superblock } else { block };
-            let proven = verifier.push(block);
-            proven
-                .map(drop)
-                .map_err(|_| InstallError::Medium { area, block: number })
-        })
-    }
-
-    /// What is behind the boot payload is zero.
-    fn check_rest(&self, area: Area, blocks: u64) -> Result<(), InstallError> {
-        let all = self.disk.bytes(area) / BLOCK_BYTES as u64;
-        self.each_block(area, all, Reading::Medium, |number, block| {
-            if number < blocks || *block == [0; BLOCK_BYTES] {
-                Ok(())
-            } else {
-                Err(InstallError::Medium { area, block: number })
-            }
-        })
-    }
-
-    /// Reads the first `blocks` blocks of an area and hands over each.
-    fn each_block(
-        &self,
-        area: Area,
-        blocks: u64,
-        reading: Reading,
-        mut take: impl FnMut(u64, &[u8; BLOCK_BYTES]) -> Result<(), InstallError>,
-    ) -> Result<(), InstallError> {
-        let mut buffer = vec![0; READ_BLOCKS * BLOCK_BYTES];
-        for first in (0..blocks).step_by(READ_BLOCKS) {
-            self.watch.checkpoint()?;
-            let count = (blocks - first).min(READ_BLOCKS as u64);
-            let len = usize::try_from(count).unwrap_or_default() * BLOCK_BYTES;
-            let piece = buffer.get_mut(..len).unwrap_or_default();
-            let read = reading.read(self.disk, area, first * BLOCK_BYTES as u64, piece);
-            match (read, reading) {
-                (Ok(()), _) => {}
-                (Err(_), Reading::Lenient | Reading::Hint) => {
-                    self.each_readable(area, first..first + count, reading, &mut take)?;
-                    continue;
-                }
-                (Err(error), _) => return Err(error.into()),
-            }
-            for (block, number) in piece.as_chunks().0.iter().zip(first..) {
-                take(number, block)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn each_readable(
-        &self,
-        area: Area,
-        numbers: Range<u64>,
-        reading: Reading,
-        take: &mut impl FnMut(u64, &[u8; BLOCK_BYTES]) -> Result<(), InstallError>,
-    ) -> Result<(), InstallError> {
-        for number in numbers {
-            let mut block = [0; BLOCK_BYTES];
-            let at = number * BLOCK_BYTES as u64;
-            if reading.read(self.disk, area, at, &mut block).is_ok() {
-                take(number, &block)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Which bytes are asked for.
-#[derive(Debug, Clone, Copy)]
-enum Reading {
-    /// Those that the kernel has; a block that can't be read is left out, for it is only a hint.
-    Hint,
-    /// Those that the medium has; a block that can't be read is left out: it will be written, which is how worn flash heals.
-    Lenient,
-    /// Those that the medium has.
-    Medium,
-}
-
-impl Reading {
-    fn read(self, disk: &impl Disk, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        match self {
-            Self::Hint => disk.read(area, at, buffer),
-            Self::Lenient | Self::Medium => disk.read_medium(area, at, buffer),
-        }
-    }
-}
-
-/// Puts neighbouring blocks together, so that they are written at once; those in place are left out.
-struct Writer<'a> {
-    area: Area,
-    in_place: &'a BlockSet,
-    start: u64,
-    bytes: Vec<u8>,
-    written: u64,
-}
-
-impl<'a> Writer<'a> {
-    const fn new(part: &Part<'a>) -> Self {
-        Self {
-            area: part.to,
-            in_place: &part.planned.in_place,
-            start: 0,
-            bytes: Vec::new(),
-            written: 0,
-        }
-    }
-
-    fn put(
-        &mut self,
-        disk: &mut impl Disk,
-        number: u64,
-        block: &[u8; BLOCK_BYTES],
-    ) -> Result<(), InstallError> {
-        if u32::try_from(number).is_ok_and(|number| self.in_place.contains(number)) {
-            return Ok(());
-        }
-        let at = number * BLOCK_BYTES as u64;
-        if self.start + self.bytes.len() as u64 != at {
-            self.flush(disk)?;
-            self.start = at;
-        }
-        self.bytes.extend_from_slice(block);
-        Ok(())
-    }
-
-    fn flush(&mut self, disk: &mut impl Disk) -> Result<(), InstallError> {
-        if !self.bytes.is_empty() {
-            disk.write(self.area, self.start, &self.bytes)?;
-            self.written += self.bytes.len() as u64;
-            self.bytes.clear();
-        }
-        Ok(())
-    }
-
-    /// Writes what is left; how many bytes were written.
-    fn finish(mut self, disk: &mut impl Disk) -> Result<u64, InstallError> {
-        self.flush(disk)?;
-        Ok(self.written)
     }
 }

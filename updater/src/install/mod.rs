@@ -12,15 +12,19 @@
 //! Memory: the frame table, 16 bytes for each block of the running slot, one frame.
 
 mod admit;
+mod check;
+mod compare;
 mod engine;
 mod error;
 mod frames;
 mod head;
 mod http;
+mod reading;
 mod source;
 #[cfg(test)]
 mod tests;
 mod trees;
+mod write;
 
 pub use admit::{Allowed, Device, Refusal, Space, admit};
 pub use engine::{Installation, Prepared, Stage, Watch};

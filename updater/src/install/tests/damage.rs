@@ -151,7 +151,7 @@ fn a_signed_frame_of_other_blocks_or_of_more_is_refused_before_it_is_written() {
 }
 
 #[test]
-fn a_disk_that_fails_at_any_write_leaves_the_running_slot_and_an_empty_other_one() {
+fn a_disk_that_fails_at_any_write_never_has_half_a_release_that_may_be_started() {
     let (disk, new, bundle) = ready();
     let mut whole = disk.clone();
     install(&mut whole, &bundle).unwrap();

@@ -174,7 +174,7 @@ fn while_a_trial_of_the_other_slot_is_armed_nothing_is_installed() {
 }
 
 #[test]
-fn a_record_whose_copies_are_lost_says_that_what_runs_is_good_and_the_default() {
+fn without_a_whole_record_what_runs_is_good_and_the_default_and_an_unreadable_one_is_an_error() {
     let mut disk = SimDisk::flashed(&Release::new(1));
     for running in Slot::ALL {
         let record = record::load(&disk, running).unwrap();
@@ -189,4 +189,8 @@ fn a_record_whose_copies_are_lost_says_that_what_runs_is_good_and_the_default() 
     assert_eq!(record::load(&disk, Slot::A).unwrap(), stored);
     record::store(&mut disk, &stored).unwrap();
     assert!(disk.unreadable.is_empty());
+    // What can't be read at all isn't guessed.
+    disk.unreadable
+        .extend([(Area::BootRecord, 0), (Area::BootRecord, 1024)]);
+    assert!(record::load(&disk, Slot::A).is_err());
 }

@@ -1,0 +1,53 @@
+//! Reading a written slot back from the medium, and proving all of it.
+
+use outcrop_release::verity::{BLOCK_BYTES, hash_block};
+
+use super::{
+    engine::{Installation, Part, Stage},
+    error::InstallError,
+    reading::Reading,
+    source::Source,
+    trees::{Scratch, Tree},
+};
+use crate::disk::{Area, Disk};
+
+impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
+    /// Reads a payload back from the medium and compares every block with the tree.
+    pub(super) fn check_part(&self, part: &Part<'_>) -> Result<(), InstallError> {
+        let mut leaves = part.tree.leaves(self.scratch);
+        let area = part.to;
+        self.each_block(area, leaves.count(), Reading::Medium, |number, block| {
+            self.watch.advance(Stage::Check, BLOCK_BYTES as u64);
+            if hash_block(part.tree.salt(), block) == leaves.get(number)? {
+                Ok(())
+            } else {
+                Err(InstallError::Medium { area, block: number })
+            }
+        })
+    }
+
+    /// Proves the tree on the medium from the root hash down: what was kept meanwhile isn't believed.
+    pub(super) fn check_tree(&self, tree: Tree, area: Area) -> Result<(), InstallError> {
+        let mut verifier = tree.verifier();
+        let superblock = tree.block(self.scratch, 0)?;
+        self.each_block(area, tree.blocks(), Reading::Medium, |number, block| {
+            let block = if number == 0 { &superblock } else { block };
+            let proven = verifier.push(block);
+            proven
+                .map(drop)
+                .map_err(|_| InstallError::Medium { area, block: number })
+        })
+    }
+
+    /// What is behind the boot payload is zero.
+    pub(super) fn check_rest(&self, area: Area, blocks: u64) -> Result<(), InstallError> {
+        let all = self.disk.bytes(area) / BLOCK_BYTES as u64;
+        self.each_block(area, all, Reading::Medium, |number, block| {
+            if number < blocks || *block == [0; BLOCK_BYTES] {
+                Ok(())
+            } else {
+                Err(InstallError::Medium { area, block: number })
+            }
+        })
+    }
+}

@@ -1,0 +1,194 @@
+//! Writing a slot: what isn't in place, from the running slot or from the bundle, each block proven before.
+
+use std::{collections::BTreeSet, ops::Range};
+
+use outcrop_release::{
+    plan::{BlockSet, ByteRange, FrameStep, Source as Origin, coalesce},
+    verity::{BLOCK_BYTES, hash_block},
+};
+
+use super::{
+    engine::{Installation, Part, Stage},
+    error::InstallError,
+    frames::{Cutter, Unpacker},
+    reading::Reading,
+    source::Source,
+    trees::{Scratch, Tree},
+};
+use crate::disk::{Area, Disk};
+
+/// Bytes between two wanted frames that are fetched rather than asked for separately.
+const GAP_BYTES: u64 = 64 * 1024;
+
+impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
+    /// Writes a payload's blocks that aren't in place.
+    pub(super) fn write_part(&mut self, part: &Part<'_>) -> Result<(), InstallError> {
+        let mut fetched: Vec<usize> = Vec::new();
+        for step in &part.planned.plan.steps {
+            self.watch.checkpoint()?;
+            let copied = match &step.source {
+                Origin::InPlace => true,
+                Origin::Active(_) => self.copy(part, step)?,
+                Origin::Bundle => false,
+            };
+            if !copied {
+                fetched.push(step.frame);
+            }
+        }
+        let mut unpacker = Unpacker::new(part.name)?;
+        let ranges = coalesce(part.table, fetched.iter().copied(), GAP_BYTES);
+        let mut frames = fetched.into_iter().peekable();
+        for range in ranges {
+            let Some(&first) = frames.peek() else { break };
+            let (disk, scratch, watch) = (&mut *self.disk, &*self.scratch, self.watch);
+            let mut cutter = Cutter::new(part.table, first);
+            let mut leaves = part.tree.leaves(scratch);
+            let member = ByteRange {
+                start: part.place.start + range.start,
+                end: part.place.start + range.end,
+            };
+            self.source.read::<InstallError>(member, &mut |piece| {
+                watch.checkpoint()?;
+                cutter.push(piece, &mut |number, frame, bytes| {
+                    if frames.next_if_eq(&number).is_none() {
+                        return Ok(()); // it lies between two that are wanted
+                    }
+                    let blocks = unpacker.unpack(number, frame, bytes)?;
+                    let (first, _) = part.table.start(number).unwrap_or_default();
+                    let mut out = Writer::new(part);
+                    for (block, at) in blocks.iter().zip(first..) {
+                        if hash_block(part.tree.salt(), block) != leaves.get(at)? {
+                            return Err(InstallError::Frame {
+                                payload: part.name,
+                                frame: number,
+                                why: "a block doesn't match the hash tree",
+                            });
+                        }
+                        out.put(disk, at, block)?;
+                    }
+                    watch.advance(Stage::Write, out.finish(disk)?);
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Copies a frame's blocks from the running slot. False when one of them isn't what its tree said: then the whole
+    /// frame has to be fetched.
+    fn copy(&mut self, part: &Part<'_>, step: &FrameStep) -> Result<bool, InstallError> {
+        let Origin::Active(runs) = &step.source else {
+            return Ok(false);
+        };
+        let mut leaves = part.tree.leaves(self.scratch);
+        let mut out = Writer::new(part);
+        for run in runs {
+            for offset in 0..run.blocks {
+                let (to, from) = (u64::from(run.to + offset), u64::from(run.from + offset));
+                let mut block = [0; BLOCK_BYTES];
+                // A running slot with a block that can't be read is no reason to give up: the bundle has it.
+                let read = self.disk.read(part.from, from * BLOCK_BYTES as u64, &mut block);
+                if read.is_err() || hash_block(part.tree.salt(), &block) != leaves.get(to)? {
+                    return Ok(false);
+                }
+                out.put(self.disk, to, &block)?;
+            }
+        }
+        self.watch.advance(Stage::Write, out.finish(self.disk)?);
+        Ok(true)
+    }
+
+    /// Writes the blocks of the tree that differ, but for the superblock.
+    pub(super) fn write_tree(&mut self, tree: Tree, area: Area) -> Result<(), InstallError> {
+        let same = self.same(area, 1..tree.blocks(), |number| tree.block(self.scratch, number))?;
+        for number in (1..tree.blocks()).filter(|number| !same.contains(number)) {
+            self.watch.checkpoint()?;
+            let block = tree.block(self.scratch, number)?;
+            self.disk.write(area, number * BLOCK_BYTES as u64, &block)?;
+        }
+        Ok(())
+    }
+
+    /// Writes zeros behind the boot payload where there are none: what a longer one left.
+    pub(super) fn clear_rest(&mut self, area: Area, blocks: u64) -> Result<(), InstallError> {
+        let all = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
+        let same = self.same(area, all.clone(), |_| Ok([0; BLOCK_BYTES]))?;
+        for number in all.filter(|number| !same.contains(number)) {
+            self.watch.checkpoint()?;
+            self.disk
+                .write(area, number * BLOCK_BYTES as u64, &[0; BLOCK_BYTES])?;
+        }
+        Ok(())
+    }
+
+    /// Which blocks of an area are on the medium as they shall be.
+    fn same(
+        &self,
+        area: Area,
+        all: Range<u64>,
+        wanted: impl Fn(u64) -> Result<[u8; BLOCK_BYTES], InstallError>,
+    ) -> Result<BTreeSet<u64>, InstallError> {
+        let mut same = BTreeSet::new();
+        self.each_block(area, all.end, Reading::Lenient, |number, block| {
+            if all.contains(&number) && *block == wanted(number)? {
+                same.insert(number);
+            }
+            Ok(())
+        })?;
+        Ok(same)
+    }
+}
+
+/// Puts neighbouring blocks together, so that they are written at once; those in place are left out.
+struct Writer<'a> {
+    area: Area,
+    in_place: &'a BlockSet,
+    start: u64,
+    bytes: Vec<u8>,
+    written: u64,
+}
+
+impl<'a> Writer<'a> {
+    const fn new(part: &Part<'a>) -> Self {
+        Self {
+            area: part.to,
+            in_place: &part.planned.in_place,
+            start: 0,
+            bytes: Vec::new(),
+            written: 0,
+        }
+    }
+
+    fn put(
+        &mut self,
+        disk: &mut impl Disk,
+        number: u64,
+        block: &[u8; BLOCK_BYTES],
+    ) -> Result<(), InstallError> {
+        if u32::try_from(number).is_ok_and(|number| self.in_place.contains(number)) {
+            return Ok(());
+        }
+        let at = number * BLOCK_BYTES as u64;
+        if self.start + self.bytes.len() as u64 != at {
+            self.flush(disk)?;
+            self.start = at;
+        }
+        self.bytes.extend_from_slice(block);
+        Ok(())
+    }
+
+    fn flush(&mut self, disk: &mut impl Disk) -> Result<(), InstallError> {
+        if !self.bytes.is_empty() {
+            disk.write(self.area, self.start, &self.bytes)?;
+            self.written += self.bytes.len() as u64;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+
+    /// Writes what is left; how many bytes were written.
+    fn finish(mut self, disk: &mut impl Disk) -> Result<u64, InstallError> {
+        self.flush(disk)?;
+        Ok(self.written)
+    }
+}
