@@ -27,7 +27,9 @@ fuzz_target!(|bytes: &[u8]| {
                 assert_eq!(index.root.frame_of(blocks), None);
                 return;
             }
-            Err(IndexError::Sum { payload, unit, found, .. }) => {
+            Err(IndexError::Sum {
+                payload, unit, found, ..
+            }) => {
                 let boot = payload == "boot payload";
                 let (target, member) = if boot {
                     (&mut manifest.boot, &mut manifest.members.boot)

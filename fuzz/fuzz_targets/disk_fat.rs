@@ -23,7 +23,10 @@ impl ReadAt for Volume<'_> {
             let index = usize::try_from(at - start).ok().filter(|index| *index < len)?;
             self.0.get(from.checked_add(index)?).copied()
         };
-        buffer.iter_mut().zip(offset..).for_each(|(place, at)| *place = byte(at).unwrap_or(0));
+        buffer
+            .iter_mut()
+            .zip(offset..)
+            .for_each(|(place, at)| *place = byte(at).unwrap_or(0));
         Ok(())
     }
 }

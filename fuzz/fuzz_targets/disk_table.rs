@@ -17,9 +17,15 @@ impl ReadAt for Disk {
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        let rest = usize::try_from(offset).ok().and_then(|start| self.0.get(start..)).unwrap_or_default();
+        let rest = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.0.get(start..))
+            .unwrap_or_default();
         buffer.fill(0);
-        buffer.iter_mut().zip(rest).for_each(|(place, byte)| *place = *byte);
+        buffer
+            .iter_mut()
+            .zip(rest)
+            .for_each(|(place, byte)| *place = *byte);
         Ok(())
     }
 }

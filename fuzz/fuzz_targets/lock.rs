@@ -10,7 +10,10 @@ use outcrop_release::digest::FileDigest;
 fuzz_target!(|body: &str| {
     let _any = text::parse(body.as_bytes());
     let body = format!("{body}\n# end of lock\n");
-    let sealed = format!("format = 1\ndigest = \"{}\"\n{body}", FileDigest::of(body.as_bytes()));
+    let sealed = format!(
+        "format = 1\ndigest = \"{}\"\n{body}",
+        FileDigest::of(body.as_bytes())
+    );
     if let Ok(lock) = text::parse(sealed.as_bytes()) {
         let written = text::write(&lock).expect("numbers that were read fit");
         let again = text::parse(written.as_bytes()).expect("what was written can be read");

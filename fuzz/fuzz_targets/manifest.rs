@@ -10,15 +10,27 @@ use outcrop_release::{
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(manifest) = Manifest::parse(bytes) {
-        assert_eq!(Manifest::parse(&manifest.to_bytes()).expect("it was written"), manifest);
+        assert_eq!(
+            Manifest::parse(&manifest.to_bytes()).expect("it was written"),
+            manifest
+        );
     }
     if let Ok(manifest) = ImageManifest::parse(bytes) {
-        assert_eq!(ImageManifest::parse(&manifest.to_bytes()).expect("it was written"), manifest);
+        assert_eq!(
+            ImageManifest::parse(&manifest.to_bytes()).expect("it was written"),
+            manifest
+        );
     }
     if let Ok(signatures) = Signatures::parse(bytes) {
-        assert_eq!(Signatures::parse(&signatures.to_bytes()).expect("it was written"), signatures);
+        assert_eq!(
+            Signatures::parse(&signatures.to_bytes()).expect("it was written"),
+            signatures
+        );
     }
-    if let Ok(trust) = std::str::from_utf8(bytes).map_err(drop).and_then(|text| Trust::parse(text).map_err(drop)) {
+    if let Ok(trust) = std::str::from_utf8(bytes)
+        .map_err(drop)
+        .and_then(|text| Trust::parse(text).map_err(drop))
+    {
         assert_eq!(Trust::parse(&trust.to_toml()).expect("it was written"), trust);
     }
 });

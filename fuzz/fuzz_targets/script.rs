@@ -21,11 +21,19 @@ fuzz_target!(|body: &str| {
             init_only: &["frob".to_owned()],
         });
         if analysis.unreadable.is_some() {
-            assert!(analysis.residue.is_some(), "a script that can't be followed is all residue");
+            assert!(
+                analysis.residue.is_some(),
+                "a script that can't be followed is all residue"
+            );
         }
         if let Some(residue) = analysis.residue {
             let lines = text.lines().count();
-            assert!(residue.lines.iter().all(|(number, _)| (1..=lines).contains(number)));
+            assert!(
+                residue
+                    .lines
+                    .iter()
+                    .all(|(number, _)| (1..=lines).contains(number))
+            );
         }
     }
 });

@@ -64,15 +64,14 @@ fn targets() -> Result<Vec<String>, Error> {
 }
 
 /// Compiles every target and returns the folder of the programs.
+///
+/// Into the folder of every other build: only the project's own crates are compiled anew, with coverage.
 fn compile() -> Result<PathBuf, Error> {
-    let built = project::target().join("fuzz");
-    // In the folder: its own cargo configuration has the compiler flags.
     let mut cargo = project::cargo();
-    cargo.current_dir(folder()).env("CARGO_TARGET_DIR", &built);
-    cargo.args(["build", "--locked", "--release", "--bins"]);
+    cargo.env("RUSTC_WORKSPACE_WRAPPER", folder().join("rustc-with-coverage"));
+    cargo.args(["build", "--locked", "--package", "outcrop-fuzz", "--bins"]);
     shell::run(&mut cargo)?;
-    let host = shell::output(Command::new("rustc").args(["--print", "host-tuple"]))?;
-    Ok(built.join(host.trim()).join("release"))
+    Ok(project::target().join("debug"))
 }
 
 /// Runs one target from its seeds and what earlier runs found.

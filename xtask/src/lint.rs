@@ -24,7 +24,7 @@ pub(crate) enum Advisories {
 
 /// Checks form, lints, licences, duplicates and sources.
 pub(crate) fn run(install: Install, advisories: Advisories) -> Result<(), Error> {
-    packages::ensure(Needs::Build, install)?;
+    packages::ensure(Needs::Fuzz, install)?; // clippy compiles libFuzzer too
     shell::run(project::cargo().args(["fmt", "--all", "--", "--check"]))?;
     let clippy = [
         "clippy",

@@ -48,7 +48,9 @@ pub(crate) fn run(install: Install, filter: &[String]) -> Result<(), Error> {
 pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
     packages::ensure(Needs::Test, install)?;
     device::build(install)?;
-    let outcrop = images::builder(Profile::Dev)?;
+    // With the tests, as they start the builder too: built alone, without their features, it would be compiled twice.
+    shell::run(runner().arg("--no-run"))?;
+    let outcrop = project::target().join("debug").join("outcrop");
     for recipe in RECIPES {
         images::build(&outcrop, recipe, &Arch::ALL)?;
     }
@@ -57,21 +59,25 @@ pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
 
 fn tests(install: Install, filter: &[String]) -> Result<(), Error> {
     let prepared = prepare(install)?;
-    shell::run(prepared.describe_to(&mut runner(filter)))
+    let mut runner = runner();
+    if !has_nextest() {
+        runner.args(["--", "--test-threads", "2"]);
+    }
+    shell::run(prepared.describe_to(runner.args(filter)))
 }
 
 /// nextest where it is installed, else cargo's own runner.
-fn runner(filter: &[String]) -> Command {
+fn runner() -> Command {
     let mut cargo = project::cargo();
-    if shell::succeeds(project::cargo().args(["nextest", "--version"])) {
-        cargo
-            .args(["nextest", "run", "--locked", "--workspace"])
-            .args(filter);
+    if has_nextest() {
+        cargo.args(["nextest", "run"]);
     } else {
-        cargo
-            .args(["test", "--locked", "--workspace", "--"])
-            .args(["--test-threads", "2"])
-            .args(filter);
+        cargo.arg("test");
     }
+    cargo.args(["--locked", "--workspace"]);
     cargo
+}
+
+fn has_nextest() -> bool {
+    shell::succeeds(project::cargo().args(["nextest", "--version"]))
 }
