@@ -81,15 +81,13 @@ const FUZZ: &[&str] = &["g++"];
 /// A task's needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Compiling the builder.
-    Build,
     /// Compiling the device's programs.
     Device,
     /// Building and booting them.
     Demo,
     /// All tests, and the fuzz targets.
     Test,
-    /// The fuzz targets alone.
+    /// Compiling everything, the fuzz targets too.
     Fuzz,
     /// The benches.
     Bench,
@@ -98,7 +96,6 @@ pub(crate) enum Needs {
 impl Needs {
     fn packages(self) -> Vec<String> {
         let groups: &[&[&str]] = match self {
-            Self::Build => &[BUILD],
             Self::Device => &[BUILD, CROSS],
             Self::Demo => &[BUILD, CROSS, QEMU],
             Self::Test => &[BUILD, CROSS, QEMU, CHECKERS, FUZZ],

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     fuzz,
     host::Arch,
-    images::{self, Profile},
+    images,
     lint,
     packages::{self, Install, Needs},
     project, shell,
