@@ -7,8 +7,7 @@ use crate::{
     error::Error,
     fuzz,
     host::Arch,
-    images,
-    lint,
+    images, lint,
     packages::{self, Install, Needs},
     project, shell,
 };
