@@ -5,7 +5,7 @@
 use std::io;
 
 use libfuzzer_sys::fuzz_target;
-use outcrop_builder::{disk::fat::FatReader, read_at::ReadAt};
+use outcrop_release::{fat::FatReader, read_at::ReadAt};
 
 /// Where the parts of the input lie on the volume: boot sector, start of the table, start of the clusters. The rest is zero.
 const PLACES: [(u64, usize, usize); 3] = [(0, 0, 512), (4096, 512, 512), (528 * 512, 1024, usize::MAX)];

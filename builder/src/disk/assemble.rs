@@ -7,7 +7,9 @@ use std::{
 };
 
 use outcrop_release::{
+    bootrec::{BootRecord, COPY_OFFSETS, SlotRecord, SlotState},
     digest::{FileDigest, RootHash},
+    fat::{FatPlan, FileSpec, Volume},
     loader::{LOADER_CONF_PATH, loader_conf},
     partition::Partition,
     slot::Slot,
@@ -17,7 +19,6 @@ use outcrop_release::{
 use super::{
     error::DiskError,
     ext4::{DataFileSystem, Part},
-    fat::{FatPlan, FileSpec, Volume},
     gpt::{BACKUP_BYTES, Gpt},
     identity::Identity,
     image::{BLOCK_BYTES, BlockMap, ImageStream, Written},
@@ -226,7 +227,7 @@ impl BootStage {
     pub fn finish(self, boot: &BootFiles<'_>, data: DataFileSystem) -> Result<FinishedImage, DiskError> {
         let Self { mut parts, tree } = self;
         let boot_slots = parts.write_esp(boot)?;
-        parts.stream.zeros(parts.layout.extent(Partition::BootRecord))?;
+        parts.write_boot_record()?;
         parts.write_data(data)?;
         let backup = Gpt::new(&parts.layout, &parts.identity).backup();
         let end = parts.layout.image_bytes();
@@ -276,6 +277,19 @@ impl Parts {
             len: EMPTY_SLOT_BYTES.min(extents[1].len),
         })?;
         Ok(extents)
+    }
+
+    /// Writes both copies of a record that says: slot A holds a good release, slot B none.
+    fn write_boot_record(&mut self) -> Result<(), DiskError> {
+        let extent = self.layout.extent(Partition::BootRecord);
+        let record = BootRecord::fresh(SlotRecord {
+            state: SlotState::Good,
+            ..SlotRecord::EMPTY
+        });
+        for offset in COPY_OFFSETS {
+            self.write_after_zeros(extent.start, extent.start + offset, record.encode().to_vec())?;
+        }
+        self.zeros_to(extent.end())
     }
 
     /// Places the files of partition 1. Only the loader's length is open: the rest was laid out.

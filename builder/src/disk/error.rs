@@ -3,9 +3,9 @@
 use std::{io, path::PathBuf};
 
 use miette::Diagnostic;
-use outcrop_release::verity::TreeError;
+use outcrop_release::{fat::FatError, verity::TreeError};
 
-use super::{fat::FatError, units::Mib};
+use super::units::Mib;
 use crate::failure::FailureClass;
 
 /// A disk image can't be made.

@@ -3,7 +3,6 @@
 pub mod assemble;
 pub mod error;
 pub mod ext4;
-pub mod fat;
 pub mod gpt;
 pub mod identity;
 pub mod image;

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use include_dir::{Dir, include_dir};
-use outcrop_release::arch::Architecture;
+use outcrop_release::{arch::Architecture, manifest::RunningManifest, name::ReleaseName};
 
 use super::programs::DevicePrograms;
 use crate::{
@@ -116,6 +116,21 @@ impl RootInputs<'_> {
         names
     }
 
+    /// What the updater on the device knows of the release that it runs from.
+    fn running_manifest(&self) -> RunningManifest {
+        let image = &self.recipe.image;
+        RunningManifest {
+            release: ReleaseName {
+                image: image.name.clone(),
+                version: image.version.clone(),
+                architecture: self.architecture,
+                board: image.board,
+            },
+            rollback_index: self.recipe.update.rollback_index,
+            health_deadline: self.recipe.health.deadline,
+        }
+    }
+
     fn layers(&self) -> Result<Vec<Layer>, Error> {
         let mut layers = vec![Layer::embedded("images/base", &BASE)?];
         if self.recipe.access.serial_root_shell {
@@ -129,6 +144,13 @@ impl RootInputs<'_> {
                 (path(UPDATER)?, Entry::file(0o755, self.programs.updater.clone())),
                 (path(link)?, Entry::symlink(target)),
             ],
+        });
+        layers.push(Layer {
+            origin: "what the release says of itself".to_owned(),
+            entries: vec![(
+                path(RunningManifest::PATH)?,
+                Entry::file(0o644, self.running_manifest().to_bytes()),
+            )],
         });
         if let Some(trust) = &self.recipe.update.trust {
             let text = trust.to_toml().into_bytes();

@@ -152,17 +152,11 @@ pub(super) fn release(
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
     let json: Json = read(bytes)?;
-    let deadline = Duration::from_secs(json.health_deadline_seconds);
-    if deadline.is_zero() || deadline > MAX_DEADLINE {
-        let value = json.health_deadline_seconds.to_string();
-        let field = "health deadline in seconds";
-        return Err(ManifestError::Value { field, value });
-    }
     Ok(Manifest {
         release: release(&json.name, json.version, &json.architecture, &json.board)?,
         rollback_index: RollbackIndex(json.rollback_index),
         minimum_updater: json.minimum_updater,
-        health_deadline: deadline,
+        health_deadline: deadline(json.health_deadline_seconds)?,
         root: target("root", &json.root)?,
         boot: target("boot payload", &json.boot)?,
         members: Members {
@@ -172,6 +166,16 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
             root: member("root member", &json.members.root)?,
         },
     })
+}
+
+pub(super) fn deadline(seconds: u64) -> Result<Duration, ManifestError> {
+    let deadline = Duration::from_secs(seconds);
+    if deadline.is_zero() || deadline > MAX_DEADLINE {
+        let value = seconds.to_string();
+        let field = "health deadline in seconds";
+        return Err(ManifestError::Value { field, value });
+    }
+    Ok(deadline)
 }
 
 pub(super) fn text<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, ManifestError> {

@@ -4,6 +4,7 @@
 
 mod image;
 mod json;
+mod running;
 mod sizes;
 #[cfg(test)]
 pub(crate) use json::tests;
@@ -14,6 +15,7 @@ use semver::Version;
 
 pub use image::ImageManifest;
 pub use json::{MAX_DEADLINE, ManifestError};
+pub use running::RunningManifest;
 pub use sizes::{MAX_MANIFEST_BYTES, MAX_MEMBER_BYTES, MAX_TARGET_BYTES};
 
 use crate::{

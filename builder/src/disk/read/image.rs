@@ -8,14 +8,17 @@ use std::{
 };
 
 use miette::Diagnostic;
-use outcrop_release::{arch::Architecture, partition::Partition, slot::Slot, verity::SuperblockError};
+use outcrop_release::{
+    arch::Architecture,
+    fat::{FatError, FatReader},
+    partition::Partition,
+    slot::Slot,
+    verity::SuperblockError,
+};
 
 use crate::{
     boot::uki::UkiReadError,
-    disk::{
-        fat::{FatError, FatReader},
-        gpt::{Entry, Gpt, GptError},
-    },
+    disk::gpt::{Entry, Gpt, GptError},
     failure::FailureClass,
     read_at::{FileSource, ReadAt, Window},
 };

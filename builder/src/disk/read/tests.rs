@@ -7,14 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use outcrop_release::{arch::Architecture, board::Board, cmdline, partition::Partition, slot::Slot};
+use outcrop_release::{
+    arch::Architecture, board::Board, cmdline, fat::FatError, partition::Partition, slot::Slot,
+};
 
 use super::{DiskImage, DiskReadError};
 use crate::{
     boot::uki::{Uki, fixture},
     disk::{
         assemble::{BootFiles, RootWriter},
-        fat::FatError,
         identity::tests::identity,
         layout::Layout,
         units::MIB,

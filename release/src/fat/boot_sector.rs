@@ -1,7 +1,7 @@
 //! The boot sector and the FSInfo sector.
 
 use super::{error::FatError, geometry::Geometry};
-use crate::disk::units::SECTOR;
+use crate::units::SECTOR;
 
 /// Length of the volume label, in bytes.
 pub(super) const LABEL_BYTES: usize = 11;

@@ -7,8 +7,8 @@ use super::{
     geometry::Geometry,
 };
 use crate::{
-    disk::units::Extent,
     read_at::{ReadAt, Window},
+    units::Extent,
 };
 
 /// Longest folder that is read, in bytes: the format's own limit is twice that.
@@ -205,7 +205,7 @@ mod tests {
         super::{FatPlan, FileSpec, Volume},
         *,
     };
-    use crate::disk::units::MIB;
+    use crate::units::MIB;
 
     const FILES: [FileSpec<'_>; 5] = [
         FileSpec {

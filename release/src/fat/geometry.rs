@@ -1,7 +1,7 @@
 //! Where tables and clusters of a FAT32 lie.
 
 use super::error::FatError;
-use crate::disk::units::{Extent, MIB, SECTOR};
+use crate::units::{Extent, MIB, SECTOR};
 
 /// Length of a cluster of the file systems that Outcrop writes, in bytes.
 pub const CLUSTER_BYTES: u64 = 4096;

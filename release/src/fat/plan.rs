@@ -9,7 +9,7 @@ use super::{
     geometry::{CLUSTER_BYTES, Geometry},
     name::{ShortName, is_good, short_name},
 };
-use crate::disk::units::{Extent, MIB, SECTOR};
+use crate::units::{Extent, MIB, SECTOR};
 
 /// Marks the last cluster of a file.
 const END: u32 = 0x0fff_ffff;
