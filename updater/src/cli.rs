@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::{HealthOptions, InstallOptions};
+
 /// Looks after the releases on this device.
 #[derive(Debug, Parser)]
 #[command(name = "outcrop-updater", version, disable_help_subcommand = true)]
@@ -14,16 +16,39 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand, PartialEq, Eq)]
 pub enum Command {
-    /// Waits until the system has started, then says on the console in one line how that went.
-    BootReport,
-    /// Makes the data partition reach the end of the disk.
-    GrowData,
-    /// Says which release runs, from where, and what is wrong.
+    /// Says which releases there are, which one runs, and how the last one fared.
     Status {
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Writes a release to the slot that doesn't run, and has it tried at the next restart.
+    Install(InstallOptions),
+    /// Looks at all health checks once.
+    Health(HealthOptions),
+    /// Makes what runs the default. The system does that by itself once all health checks hold.
+    Commit,
+    /// Goes back: takes back an armed trial, gives up a running one, or returns to the release in the other slot.
+    Rollback {
+        /// Restarts into it.
+        #[arg(long)]
+        reboot: bool,
+    },
+    /// Waits until the system has started, then says on the console in one line how that went.
+    #[command(hide = true)]
+    BootReport,
+    /// Makes the data partition reach the end of the disk.
+    #[command(hide = true)]
+    GrowData,
+    /// Gives up a trial that can't be committed.
+    #[command(hide = true)]
+    TrialFailed,
+    /// Gives up a trial that isn't committed when its deadline passes.
+    #[command(hide = true)]
+    TrialDeadline,
+    /// Notes that the system goes down on purpose.
+    #[command(hide = true)]
+    ShuttingDown,
 }
 
 #[cfg(test)]
@@ -44,6 +69,21 @@ mod tests {
         assert_eq!(
             command(&["outcrop-updater", "status", "--json"]),
             Command::Status { json: true }
+        );
+        let install = command(&[
+            "outcrop-updater",
+            "install",
+            "a.outcrop",
+            "--max-download",
+            "5",
+            "--reboot",
+        ]);
+        let Command::Install(options) = install else {
+            panic!("{install:?}")
+        };
+        assert_eq!(
+            (options.max_download, options.reboot, options.dry_run),
+            (Some(5), true, false)
         );
     }
 }

@@ -9,6 +9,8 @@ use outcrop_release::slot::Slot;
 pub enum Area {
     /// Both copies of the boot record.
     BootRecord,
+    /// The boot loader's configuration, one sector: which slot it starts by itself.
+    LoaderConfig,
     /// A slot's boot payload: a preallocated file on partition 1, or a partition.
     Boot(Slot),
     /// A slot's root file system.
@@ -21,6 +23,7 @@ impl fmt::Display for Area {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BootRecord => f.write_str("the boot record"),
+            Self::LoaderConfig => f.write_str("the boot loader's configuration"),
             Self::Boot(slot) => write!(f, "the boot payload of slot {slot}"),
             Self::Root(slot) => write!(f, "the root file system of slot {slot}"),
             Self::Verity(slot) => write!(f, "the hash tree of slot {slot}"),
@@ -55,7 +58,7 @@ pub trait Disk {
     fn read(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError>;
 
     /// Fills `buffer` from the medium itself, past every cache. Both `at` and the length are multiples of 4096, or a
-    /// sector's for the boot record.
+    /// sector's for the boot record and the boot loader's configuration.
     ///
     /// # Errors
     /// When the disk can't be read there.

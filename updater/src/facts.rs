@@ -2,6 +2,7 @@
 //!
 //! * `boot.env`: `KEY=value` lines, fit for systemd's `EnvironmentFile=`. No value has spaces or quotes.
 //! * `degraded`: only when something is wrong: one reason a line.
+//! * `trial`: empty, only when what runs is on trial.
 //! * `grow-data`: empty, only when the disk goes on after the data partition.
 
 use std::{fs, io, path::Path};
@@ -16,6 +17,11 @@ pub const BOOT_FILE: &str = "boot.env";
 pub const DEGRADED_FILE: &str = "degraded";
 /// Name of the file whose presence asks for the data partition to be grown.
 pub const GROW_FILE: &str = "grow-data";
+
+/// Name of the file whose presence says that this boot is a trial.
+pub const TRIAL_FILE: &str = "trial";
+/// The file that says that the last boot ended on purpose, below the root.
+pub const ORDERLY: &str = "var/lib/outcrop/shut-down-in-order";
 
 /// How this boot came about.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,14 +1,23 @@
 //! Outcrop's programs on the device: `outcrop-init`, PID 1 of the initramfs, and `outcrop-updater`.
 
+pub mod block_disk;
+pub mod boot_control;
 pub mod boot_report;
 pub mod chain;
 pub mod cli;
+pub mod commands;
+pub mod device;
 pub mod disk;
+pub mod durable;
 pub mod facts;
 pub mod gpt;
 pub mod grow;
+pub mod health;
+pub mod history;
 pub mod init;
 pub mod install;
+pub mod lifecycle;
 pub mod os_release;
 pub mod record;
 pub mod status;
+pub mod web;

@@ -13,6 +13,7 @@ use outcrop_updater::{
     boot_report::{Systemctl, announce, report},
     chain,
     cli::{Cli, Command},
+    commands::{self, CommandError},
     grow::grow_data,
     status::read_status,
 };
@@ -27,36 +28,38 @@ fn main() -> ExitCode {
                 "outcrop-updater: {}",
                 chain::describe(error.as_ref())
             );
-            ExitCode::FAILURE
+            let code = error.downcast_ref::<CommandError>().map(CommandError::exit_code);
+            code.map_or(ExitCode::FAILURE, ExitCode::from)
         }
     }
 }
 
 fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
-    let status = || read_status(Path::new("/"));
+    let root = Path::new("/");
+    let judged = |good| {
+        Ok(if good {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
+    };
     match command {
-        Command::GrowData => grow_data().map(|()| ExitCode::SUCCESS).map_err(Into::into),
+        Command::Install(options) => commands::install(root, options)?,
+        Command::Health(options) => return judged(commands::health(root, options)?),
+        Command::Commit => commands::commit(root)?,
+        Command::Rollback { reboot } => commands::rollback(root, *reboot)?,
+        Command::TrialFailed => commands::trial_vetoed(root)?,
+        Command::TrialDeadline => commands::trial_deadline(root)?,
+        Command::ShuttingDown => commands::shutting_down(root)?,
+        Command::GrowData => grow_data()?,
         Command::BootReport => {
-            let status = status()?;
-            let report = report(&status, &Systemctl, &uptime)?;
+            let report = report(&read_status(root)?, &Systemctl, &uptime)?;
             announce(&report, Path::new("/dev/kmsg"))?;
-            Ok(if report.healthy {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::FAILURE
-            })
+            return judged(report.healthy);
         }
-        Command::Status { json } => {
-            let status = status()?;
-            let text = if *json {
-                serde_json::to_string_pretty(&status)? + "\n"
-            } else {
-                status.to_text()
-            };
-            io::stdout().write_all(text.as_bytes())?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Status { json } => commands::status(root, *json)?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Time since the kernel's start, on the clock of its log.

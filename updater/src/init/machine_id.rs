@@ -2,10 +2,11 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File},
-    io::{self, Write as _},
+    fs, io,
     path::{Path, PathBuf},
 };
+
+use crate::durable::{self, DurableError};
 
 /// Name of the file in `/var/lib/outcrop`.
 pub const FILE_NAME: &str = "machine-id";
@@ -80,6 +81,13 @@ pub struct MachineIdError {
     source: io::Error,
 }
 
+impl From<DurableError> for MachineIdError {
+    fn from(DurableError { doing, path, source }: DurableError) -> Self {
+        let what = doing;
+        Self { what, path, source }
+    }
+}
+
 /// The id in `folder`, which is made if it is missing. A damaged one is set aside. When this returns, the id survives a
 /// power cut.
 ///
@@ -96,7 +104,7 @@ pub fn load_or_make(folder: &Path, random: [u8; 16]) -> Result<(MachineId, Origi
         Err(source) => return Err(failed("read", &path, source)),
     };
     let id = MachineId::from_random(random);
-    write_durably(folder, &path, &format!("{id}\n"))?;
+    durable::replace(&path, format!("{id}\n").as_bytes())?;
     Ok((id, origin))
 }
 
@@ -104,28 +112,6 @@ fn set_aside(path: &Path) -> Result<PathBuf, MachineIdError> {
     let aside = path.with_extension("damaged");
     fs::rename(path, &aside).map_err(|source| failed("set aside", path, source))?;
     Ok(aside)
-}
-
-/// Bytes, then name, then folder: each is on the disk before the next depends on it.
-fn write_durably(folder: &Path, path: &Path, text: &str) -> Result<(), MachineIdError> {
-    let step =
-        |what, path: &Path, result: io::Result<()>| result.map_err(|source| failed(what, path, source));
-    step("make folder", folder, fs::create_dir_all(folder))?;
-    let new = path.with_extension("new");
-    let written = File::create(&new).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    step("write", &new, written)?;
-    step("rename to", path, fs::rename(&new, path))?;
-    for folder in [Some(folder), folder.parent()].into_iter().flatten() {
-        step(
-            "flush folder",
-            folder,
-            File::open(folder).and_then(|folder| folder.sync_all()),
-        )?;
-    }
-    Ok(())
 }
 
 fn failed(what: &'static str, path: &Path, source: io::Error) -> MachineIdError {

@@ -11,6 +11,7 @@ pub mod dm;
 pub mod efi;
 pub mod hardware;
 pub mod kmod;
+pub mod last_end;
 pub mod machine_id;
 pub mod mounts;
 pub mod slot;

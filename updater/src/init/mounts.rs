@@ -172,6 +172,23 @@ pub fn mount_efi_variables(at: &Path) -> Result<(), MountError> {
     .make()
 }
 
+/// Mounts the kernel's persistent store: logs of panics.
+///
+/// # Errors
+/// The kernel's answer.
+pub fn mount_pstore(at: &Path) -> Result<(), MountError> {
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let kind = "pstore";
+    Mount {
+        what: kind,
+        kind,
+        at,
+        flags,
+        options: c"",
+    }
+    .make()
+}
+
 /// Mounts the verified root, read-only. Device nodes in it don't count: `/dev` has them.
 ///
 /// # Errors

@@ -14,13 +14,14 @@ use outcrop_release::{
     cmdline::{CommandLine, ReadError},
     digest::RootHash,
     partition::Partition,
+    slot::Slot,
     verity,
 };
 use rustix::{
     fs::Mode,
     process::umask,
     rand::{GetRandomFlags, getrandom},
-    system::uname,
+    system::{RebootCommand, reboot, uname},
 };
 
 use super::{
@@ -32,6 +33,7 @@ use super::{
     efi::{EfiVariables, FirmwareFacts, read_firmware_facts},
     hardware::{DiskError, Search, SysModaliases},
     kmod::{ALWAYS, ModuleError, ModuleFolder, ModuleFolderError, Modules},
+    last_end::{Traces, has_panic, start_watchdog, was_watchdog},
     machine_id::{self, MachineId, MachineIdError, Origin},
     mounts::{self, MountError},
     slot::{ChosenSlot, NoSlot, choose_slot},
@@ -39,7 +41,14 @@ use super::{
     uevent::KernelUevents,
     uptime,
 };
-use crate::{chain, facts, facts::BootFacts, gpt};
+use crate::{
+    block_disk::{Access, BlockDisk},
+    boot_control::EfiBootControl,
+    chain, durable, facts,
+    facts::BootFacts,
+    gpt, history,
+    lifecycle::{Lifecycle, Next, Why},
+};
 
 /// Where the verified root is mounted before it becomes `/`.
 const NEW_ROOT: &str = "/sysroot";
@@ -47,6 +56,10 @@ const NEW_ROOT: &str = "/sysroot";
 const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
 /// Outcrop's own state on the data partition.
 const STATE: &str = "/var/lib/outcrop";
+/// Where the kernel's persistent store is.
+const PSTORE: &str = "/sys/fs/pstore";
+/// The first watchdog.
+const WATCHDOG: &str = "/dev/watchdog0";
 /// PID 1 of the system.
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
@@ -86,6 +99,8 @@ pub enum InitError {
     MachineId(#[from] MachineIdError),
     #[error("get random bytes for the machine's identity")]
     Random(#[source] io::Error),
+    #[error("restart the machine")]
+    Restart(#[source] io::Error),
     #[error("start {SYSTEMD}")]
     Exec(#[source] io::Error),
 }
@@ -106,6 +121,7 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
     enter_verified_root(&slot, &root_hash)?;
     mounts::mount_etc_overlay()?;
     let mut state = State::bring_up(console, &disk)?;
+    let next = judge_boot(console, &disk, slot.slot, &state)?;
     let id = state.machine_id(console)?;
     write("/etc/machine-id", &format!("{id}\n"))?;
     for reason in &state.degraded {
@@ -120,7 +136,7 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
         data: state.device,
         init_milliseconds: (milliseconds(begin), milliseconds(end)),
     };
-    leave_facts(&facts, &state.degraded, grow)?;
+    leave_facts(&facts, &state.degraded, grow, next == Next::Trial)?;
     console.info(&format!("end, {} ms after the begin", milliseconds(end - begin)));
     Err(InitError::Exec(Command::new(SYSTEMD).arg0("/sbin/init").exec()))
 }
@@ -152,6 +168,11 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
     let (disk, certainty) = found?;
     tell_disk(console, &disk, certainty);
     always.join().map_err(|_| InitError::Thread)??;
+    match start_watchdog(Path::new(WATCHDOG)) {
+        Ok(true) => console.info("watchdog started"),
+        Ok(false) => {}
+        Err(error) => console.warn(&format!("start the watchdog: {error}")),
+    }
     Ok((disk, firmware))
 }
 
@@ -170,6 +191,13 @@ fn firmware_facts(console: &mut Console, modules: &mut Modules<ModuleFolder>) ->
     }
     if let Err(error) = mounts::mount_efi_variables(Path::new(EFI_VARIABLES)) {
         console.warn(&chain::describe(&error));
+    }
+    // Keeps the log of a panic where the next boot finds it. Not every firmware has room for it, and not every kernel the module.
+    if let Err(error) = modules.require("efi-pstore") {
+        console.info(&format!(
+            "no log of a panic will be kept: {}",
+            chain::describe(&error)
+        ));
     }
     let facts = read_firmware_facts(&EfiVariables::new(EFI_VARIABLES));
     facts.complaints.iter().for_each(|text| console.warn(text));
@@ -218,6 +246,92 @@ fn enter_verified_root(slot: &ChosenSlot, root_hash: &RootHash) -> Result<(), In
     mounts::mount_root(&device_path(&root), new_root)?;
     mounts::move_kernel_file_systems(new_root)?;
     Ok(switch_root(new_root)?)
+}
+
+/// Records this boot, repairs what the last power cut left undone, and decides how to go on. A disk that can't be changed is told
+/// and stops nothing.
+fn judge_boot(
+    console: &mut Console,
+    disk: &OutcropDisk,
+    running: Slot,
+    state: &State,
+) -> Result<Next, InitError> {
+    if let Err(error) = mounts::mount_pstore(Path::new(PSTORE)) {
+        console.info(&chain::describe(&error));
+    }
+    let traces = Traces {
+        orderly: state.device.is_some() && ended_in_order(console),
+        panic: has_panic(Path::new(PSTORE)),
+        watchdog: was_watchdog(Path::new("/sys/class/watchdog")),
+        blind: state.device.is_none() || !Path::new(STATE).join(machine_id::FILE_NAME).exists(),
+    };
+    let device = device_path(&disk.disk.name);
+    let verdict = BlockDisk::open(Path::new(&device), Access::Write)
+        .map_err(|error| chain::describe(&error))
+        .and_then(|mut disk| {
+            let mut lifecycle = Lifecycle {
+                disk: &mut disk,
+                control: &mut EfiBootControl::new(EfiVariables::new(EFI_VARIABLES)),
+                running,
+            };
+            lifecycle
+                .after_boot(traces.last_end())
+                .map_err(|error| chain::describe(&error))
+        });
+    let verdict = match verdict {
+        Ok(verdict) => verdict,
+        Err(why) => {
+            console.warn(&format!("this boot can't be recorded: {why}"));
+            return Ok(Next::Start);
+        }
+    };
+    verdict.notes.iter().for_each(|note| console.warn(note));
+    if let Some((slot, reason)) = verdict.failed {
+        console.warn(&format!(
+            "the trial of slot {slot} failed: {}",
+            history::describe(reason)
+        ));
+    }
+    match verdict.next {
+        Next::Start => {}
+        Next::Trial => console.warn(&format!("slot {running} is on trial")),
+        Next::Reboot(why) => {
+            console.warn(&match why {
+                Why::TrialAgain(slot) => {
+                    format!("restart: the trial of slot {slot} ended without a verdict, once more")
+                }
+                Why::Switched(slot) => {
+                    format!("restart: slot {running} failed too often, slot {slot} is the default now")
+                }
+                Why::OtherDefault(slot) => format!("restart: slot {slot} is the default"),
+            });
+            restart(state)?;
+        }
+    }
+    Ok(verdict.next)
+}
+
+/// Whether the last boot ended on purpose. The file that says so is taken away: it is about that boot only.
+fn ended_in_order(console: &mut Console) -> bool {
+    match durable::remove(&Path::new("/").join(facts::ORDERLY)) {
+        Ok(was_there) => was_there,
+        Err(error) => {
+            console.warn(&chain::describe(&error));
+            false
+        }
+    }
+}
+
+/// Starts the machine again. The next boot shall not count this end against anybody.
+fn restart(state: &State) -> Result<(), InitError> {
+    if state.device.is_some() {
+        // Without it, the next boot takes this for lost power: no verdict, one attempt.
+        let _ = durable::replace(&Path::new("/").join(facts::ORDERLY), b"");
+    }
+    rustix::fs::sync();
+    // The journal of ext4 makes good what isn't unmounted.
+    let _ = rustix::mount::unmount("/var", rustix::mount::UnmountFlags::empty());
+    reboot(RebootCommand::Restart).map_err(|errno| InitError::Restart(errno.into()))
 }
 
 /// `/var`, and what is wrong with it.
@@ -305,7 +419,7 @@ impl DataSystem for Kernel {
     }
 }
 
-fn leave_facts(facts: &BootFacts, degraded: &[String], grow: bool) -> Result<(), InitError> {
+fn leave_facts(facts: &BootFacts, degraded: &[String], grow: bool, trial: bool) -> Result<(), InitError> {
     let folder = Path::new(facts::FOLDER);
     write(folder.join(facts::BOOT_FILE), &facts.to_env())?;
     if !degraded.is_empty() {
@@ -315,6 +429,9 @@ fn leave_facts(facts: &BootFacts, degraded: &[String], grow: bool) -> Result<(),
             path,
             source,
         })?;
+    }
+    if trial {
+        write(folder.join(facts::TRIAL_FILE), "")?;
     }
     if grow {
         write(folder.join(facts::GROW_FILE), "")?;

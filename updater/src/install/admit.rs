@@ -13,17 +13,17 @@ use outcrop_release::{
 };
 use semver::Version;
 
-/// What the device is.
+/// What the device runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
+pub struct Running {
     /// The running release.
     pub release: ReleaseName,
     /// Its rollback index.
     pub rollback_index: RollbackIndex,
     /// This updater's version.
     pub updater: Version,
-    /// The slot that runs.
-    pub running: Slot,
+    /// Its slot.
+    pub slot: Slot,
     /// Root hash of what runs.
     pub root_hash: RootHash,
 }
@@ -100,8 +100,8 @@ pub enum Refusal {
     /// It is what runs.
     #[error("the release {0} is what this device runs already")]
     Running(Version),
-    /// It is in the other slot already.
-    #[error("the release {0} is installed already: it waits for its trial, or can be returned to")]
+    /// It is in the other slot already, and its trial is armed.
+    #[error("the release {0} is installed already, and tried at the next restart")]
     Installed(Version),
     /// It has the running release's version, and isn't it.
     #[error(
@@ -158,7 +158,7 @@ impl Refusal {
 /// The first reason against it.
 pub fn admit(
     offered: &VerifiedRelease,
-    device: &Device,
+    device: &Running,
     record: &BootRecord,
     space: &Space,
     allowed: Allowed,
@@ -190,11 +190,10 @@ pub fn admit(
             ours: device.rollback_index.0,
         });
     }
-    if record.default != device.running {
+    if record.default != device.slot {
         return Err(Refusal::OnTrial);
     }
-    if record.slot(device.running).release == offered.digest() || manifest.root.root_hash == device.root_hash
-    {
+    if record.slot(device.slot).release == offered.digest() || manifest.root.root_hash == device.root_hash {
         return Err(Refusal::Running(new.version.clone()));
     }
     match new.version.cmp_precedence(&old.version) {
@@ -207,13 +206,15 @@ pub fn admit(
         Ordering::Equal if !allowed.downgrade => return Err(Refusal::SameVersion(new.version.clone())),
         _ => {}
     }
-    let there = record.slot(device.running.other());
+    let there = record.slot(device.slot.other());
     if there.release == offered.digest() {
         match there.state {
             SlotState::Bad(_) if !allowed.failed => return Err(Refusal::Failed(new.version.clone())),
             // Writing it again would forget how often its trial was started.
-            SlotState::Written | SlotState::Good => return Err(Refusal::Installed(new.version.clone())),
-            SlotState::Bad(_) | SlotState::Empty => {}
+            SlotState::Written if record.trial.is_some() => {
+                return Err(Refusal::Installed(new.version.clone()));
+            }
+            SlotState::Bad(_) | SlotState::Empty | SlotState::Written | SlotState::Good => {}
         }
     }
     fits(offered, space)

@@ -20,16 +20,18 @@ mod frames;
 mod head;
 mod http;
 mod reading;
+mod server;
 mod source;
 #[cfg(test)]
 mod tests;
 mod trees;
 mod write;
 
-pub use admit::{Allowed, Device, Refusal, Space, admit};
+pub use admit::{Allowed, Refusal, Running, Space, admit};
 pub use engine::{Installation, Prepared, Stage, Watch};
 pub use error::InstallError;
 pub use head::{Head, HeadError, Layout};
 pub use http::{Answer, HttpSource, Pause, Server};
+pub use server::WebServer;
 pub use source::{FileSource, Source, SourceError, Take};
 pub use trees::Scratch;

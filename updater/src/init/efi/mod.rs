@@ -7,5 +7,6 @@ mod variable;
 pub use boot_option::{BootOptionError, device_path_of_option};
 pub use device_path::{DevicePath, DevicePathError, Node};
 pub use variable::{
-    EfiVariables, FirmwareFacts, GLOBAL_VENDOR, LOADER_VENDOR, Variables, read_firmware_facts,
+    EfiVariables, FirmwareFacts, GLOBAL_VENDOR, LOADER_VENDOR, VariableStore, Variables, read_firmware_facts,
+    text_of, text_value,
 };

@@ -1,8 +1,13 @@
 //! EFI variables, and what they say about this boot.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
 use outcrop_release::slot::Slot;
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use uuid::Uuid;
 
 use super::{DevicePath, Node, device_path_of_option};
@@ -19,6 +24,21 @@ pub trait Variables {
     /// # Errors
     /// When it is there and can't be read.
     fn read(&self, vendor: &str, name: &str) -> io::Result<Option<Vec<u8>>>;
+}
+
+/// A place where EFI variables can be changed too.
+pub trait VariableStore: Variables {
+    /// Sets `name`, for boot services and for later boots.
+    ///
+    /// # Errors
+    /// When the firmware refuses, or the variables are there to read only.
+    fn write(&mut self, vendor: &str, name: &str, value: &[u8]) -> io::Result<()>;
+
+    /// Deletes `name`; it is no error if it isn't there.
+    ///
+    /// # Errors
+    /// When the firmware refuses.
+    fn delete(&mut self, vendor: &str, name: &str) -> io::Result<()>;
 }
 
 /// The kernel's file system of variables.
@@ -40,6 +60,77 @@ impl Variables for EfiVariables {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Kept over boots, and seen by boot loaders and by the system. Source: UEFI specification 2.10, section 8.2.
+const NON_VOLATILE_BOOT_AND_RUN_TIME: [u8; 4] = [7, 0, 0, 0];
+
+impl VariableStore for EfiVariables {
+    fn write(&mut self, vendor: &str, name: &str, value: &[u8]) -> io::Result<()> {
+        let path = self.0.join(format!("{name}-{vendor}"));
+        allow_changes(&path)?;
+        // The firmware takes a variable as one write.
+        let bytes = [NON_VOLATILE_BOOT_AND_RUN_TIME.as_slice(), value].concat();
+        let mut file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
+        let written = file.write(&bytes)?;
+        if written == bytes.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
+    }
+
+    fn delete(&mut self, vendor: &str, name: &str) -> io::Result<()> {
+        let path = self.0.join(format!("{name}-{vendor}"));
+        allow_changes(&path)?;
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The kernel guards most variables against an accidental `rm`. Source: Linux, `Documentation/filesystems/efivarfs.rst`.
+fn allow_changes(variable: &Path) -> io::Result<()> {
+    let file = match File::open(variable) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let flags = ioctl_getflags(&file)?;
+    if flags.contains(IFlags::IMMUTABLE) {
+        ioctl_setflags(&file, flags - IFlags::IMMUTABLE)?;
+    }
+    Ok(())
+}
+
+/// A text as boot loaders write it into a variable: UTF-16 with a zero at its end.
+#[must_use]
+pub fn text_value(text: &str) -> Vec<u8> {
+    text.encode_utf16()
+        .chain([0])
+        .flat_map(u16::to_le_bytes)
+        .collect()
+}
+
+/// The text in a variable of a boot loader, up to the first zero; what is no UTF-16 becomes a replacement character.
+#[must_use]
+pub fn text_of(value: &[u8]) -> String {
+    String::from_utf16_lossy(&units(value))
+}
+
+/// UTF-16 units up to the first zero.
+fn units(value: &[u8]) -> Vec<u16> {
+    let units = value
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|&unit| u16::from_le_bytes(unit));
+    units.take_while(|&unit| unit != 0).collect()
 }
 
 /// What the variables say about this boot. Each part may be missing.
@@ -106,14 +197,7 @@ fn firmware_path(variables: &dyn Variables, facts: &mut FirmwareFacts) -> Option
 /// The value of a variable of the boot loader that holds a text.
 fn text(variables: &dyn Variables, name: &str, facts: &mut FirmwareFacts) -> Option<String> {
     let value = bytes(variables, LOADER_VENDOR, name, facts)?;
-    let units: Vec<u16> = value
-        .as_chunks::<2>()
-        .0
-        .iter()
-        .map(|&unit| u16::from_le_bytes(unit))
-        .collect();
-    let text = units.split(|&unit| unit == 0).next().unwrap_or_default();
-    note(String::from_utf16(text), name, facts)
+    note(String::from_utf16(&units(&value)), name, facts)
 }
 
 fn bytes(variables: &dyn Variables, vendor: &str, name: &str, facts: &mut FirmwareFacts) -> Option<Vec<u8>> {

@@ -1,0 +1,186 @@
+//! systemd-boot on UEFI.
+//!
+//! * Once: the variable `LoaderEntryOneShot`, which the loader deletes when it reads it.
+//!   Source: systemd, "The Boot Loader Interface".
+//! * By itself: `default` in `loader/loader.conf`, one sector, overwritten in place.
+
+use outcrop_release::{
+    loader::{LOADER_CONF_BYTES, default_slot, loader_conf},
+    slot::Slot,
+};
+
+use super::{BootControl, ControlError};
+use crate::{
+    disk::{Area, Disk},
+    init::efi::{LOADER_VENDOR, VariableStore, text_of, text_value},
+};
+
+const ONE_SHOT: &str = "LoaderEntryOneShot";
+
+/// systemd-boot, told through `variables`.
+#[derive(Debug)]
+pub struct EfiBootControl<V> {
+    variables: V,
+}
+
+impl<V: VariableStore> EfiBootControl<V> {
+    /// Controls the boot loader of this machine.
+    pub const fn new(variables: V) -> Self {
+        Self { variables }
+    }
+
+    fn one_shot(&self) -> Result<Option<String>, ControlError> {
+        let value = self
+            .variables
+            .read(LOADER_VENDOR, ONE_SHOT)
+            .map_err(failed("read"))?;
+        Ok(value.map(|bytes| text_of(&bytes)))
+    }
+
+    /// Sets the variable and reads it back.
+    fn set(&mut self, entry: &str) -> Result<(), ControlError> {
+        self.variables
+            .write(LOADER_VENDOR, ONE_SHOT, &text_value(entry))
+            .map_err(failed("set"))?;
+        if self.one_shot()?.as_deref() == Some(entry) {
+            Ok(())
+        } else {
+            Err(ControlError::Forgotten(ONE_SHOT))
+        }
+    }
+}
+
+fn failed(doing: &'static str) -> impl FnOnce(std::io::Error) -> ControlError {
+    move |source| ControlError::Variable {
+        doing,
+        name: ONE_SHOT,
+        source,
+    }
+}
+
+impl<V: VariableStore> BootControl for EfiBootControl<V> {
+    fn probe(&mut self) -> Result<(), ControlError> {
+        // An entry that isn't there: were the power to go now, the loader would pass it over and start the default.
+        self.set("outcrop-probe.efi")?;
+        self.disarm()
+    }
+
+    fn armed(&self) -> Result<Option<Slot>, ControlError> {
+        let entry = self.one_shot()?;
+        let is_entry = |slot: &Slot| {
+            entry
+                .as_ref()
+                .is_some_and(|entry| entry.eq_ignore_ascii_case(slot.uki_file_name()))
+        };
+        Ok(Slot::ALL.into_iter().find(is_entry))
+    }
+
+    fn arm(&mut self, slot: Slot) -> Result<(), ControlError> {
+        self.set(slot.uki_file_name())
+    }
+
+    fn disarm(&mut self) -> Result<(), ControlError> {
+        self.variables
+            .delete(LOADER_VENDOR, ONE_SHOT)
+            .map_err(failed("delete"))?;
+        match self.one_shot()? {
+            None => Ok(()),
+            Some(_) => Err(ControlError::Forgotten(ONE_SHOT)),
+        }
+    }
+
+    fn default_slot(&self, disk: &impl Disk) -> Result<Option<Slot>, ControlError> {
+        let mut sector = [0; LOADER_CONF_BYTES];
+        disk.read_medium(Area::LoaderConfig, 0, &mut sector)?;
+        Ok(default_slot(&sector))
+    }
+
+    fn set_default(&mut self, disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
+        disk.write(Area::LoaderConfig, 0, &loader_conf(slot))?;
+        disk.flush(Area::LoaderConfig)?;
+        if self.default_slot(disk)? == Some(slot) {
+            Ok(())
+        } else {
+            Err(ControlError::Medium)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, io};
+
+    use super::*;
+    use crate::init::efi::Variables;
+
+    #[derive(Default)]
+    struct Firmware {
+        variables: BTreeMap<String, Vec<u8>>,
+        read_only: bool,
+        forgets: bool,
+    }
+
+    impl Variables for Firmware {
+        fn read(&self, _: &str, name: &str) -> io::Result<Option<Vec<u8>>> {
+            Ok(self.variables.get(name).cloned())
+        }
+    }
+
+    impl VariableStore for Firmware {
+        fn write(&mut self, _: &str, name: &str, value: &[u8]) -> io::Result<()> {
+            if self.read_only {
+                return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+            }
+            if !self.forgets {
+                self.variables.insert(name.to_owned(), value.to_vec());
+            }
+            Ok(())
+        }
+
+        fn delete(&mut self, _: &str, name: &str) -> io::Result<()> {
+            self.variables.remove(name);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_variable_names_the_slot_s_entry_in_utf_16_with_its_zero() {
+        let mut control = EfiBootControl::new(Firmware::default());
+        control.arm(Slot::B).unwrap();
+        let expected: Vec<u8> = "outcrop-b.efi\0"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        assert_eq!(control.variables.variables[ONE_SHOT], expected);
+        assert_eq!(control.armed().unwrap(), Some(Slot::B));
+        control.disarm().unwrap();
+        assert_eq!(control.armed().unwrap(), None);
+        control.disarm().unwrap();
+    }
+
+    #[test]
+    fn a_probe_leaves_nothing_behind() {
+        let mut control = EfiBootControl::new(Firmware::default());
+        control.probe().unwrap();
+        assert!(control.variables.variables.is_empty());
+    }
+
+    #[test]
+    fn firmware_that_refuses_or_forgets_variables_is_found_out() {
+        let read_only = Firmware {
+            read_only: true,
+            ..Firmware::default()
+        };
+        let error = EfiBootControl::new(read_only).probe().unwrap_err();
+        assert!(
+            matches!(error, ControlError::Variable { doing: "set", .. }),
+            "{error}"
+        );
+        let forgets = Firmware {
+            forgets: true,
+            ..Firmware::default()
+        };
+        let error = EfiBootControl::new(forgets).probe().unwrap_err();
+        assert!(matches!(error, ControlError::Forgotten(_)), "{error}");
+    }
+}

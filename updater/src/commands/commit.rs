@@ -1,0 +1,119 @@
+//! `outcrop-updater commit`, and what happens when a trial can't be committed.
+
+use std::{path::Path, thread, time::Duration};
+
+use outcrop_release::bootrec::BadReason;
+
+use super::{CommandError, OnlyOne, Opened, announce, on_trial, reboot, remember, say};
+use crate::{
+    block_disk::Access,
+    boot_report::{Systemctl, Systemd as _},
+    device::Device,
+    history,
+};
+
+/// What the health gate gets beyond the deadline, to say why.
+const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether the trial is over.
+const STEP: Duration = Duration::from_secs(20);
+
+/// Says that what runs is healthy: it is the default from now on.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn commit(root: &Path) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    // At most boots there is nothing to write, and a disk that is opened for writing wakes udev.
+    if Opened::open(&device, Access::Read)?
+        .lifecycle(&device)
+        .is_committed()?
+    {
+        say("healthy, and the default already");
+        return Ok(());
+    }
+    let mut opened = Opened::open(&device, Access::Write)?;
+    let is_new = opened.lifecycle(&device).commit()?;
+    if !is_new {
+        say("healthy, and the default already");
+        return Ok(());
+    }
+    let record = opened.lifecycle(&device).record()?;
+    let release = device.running_release(&record);
+    let index = device.release.rollback_index;
+    remember(&device, |history| {
+        history.committed(device.slot(), &release, index);
+    });
+    announce(&format!("committed: {}", device.title()));
+    Ok(())
+}
+
+/// Gives up the trial of what runs: a unit that `boot-complete.target` requires has failed. Nothing happens when what runs isn't
+/// on trial.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn trial_vetoed(root: &Path) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    if !on_trial(&device) {
+        return Ok(());
+    }
+    let why = format!("boot-complete.target wasn't reached: {}", failed_units());
+    give_up(&device, BadReason::CheckFailed, Some(&why))
+}
+
+/// Names of the units that have failed.
+fn failed_units() -> String {
+    match Systemctl.failed_units() {
+        Ok(units) if !units.is_empty() => format!("failed: {}", units.join(", ")),
+        _ => "a unit that it requires has failed".to_owned(),
+    }
+}
+
+/// Waits for the deadline of a trial, and gives it up when it isn't committed by then.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn trial_deadline(root: &Path) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    if !on_trial(&device) {
+        return Ok(());
+    }
+    // The health gate has the same deadline and the better reason: it goes first.
+    let limit = device.release.health_deadline + GRACE;
+    loop {
+        let left = limit.saturating_sub(super::uptime());
+        if left.is_zero() {
+            return give_up(&device, BadReason::Deadline, None);
+        }
+        thread::sleep(left.min(STEP));
+        if Opened::open(&device, Access::Read)?
+            .lifecycle(&device)
+            .record()?
+            .trial
+            .is_none()
+        {
+            return Ok(());
+        }
+    }
+}
+
+/// Records that the trial of what runs has failed, and restarts.
+pub(super) fn give_up(device: &Device, reason: BadReason, detail: Option<&str>) -> Result<(), CommandError> {
+    let _only_one = OnlyOne::new(device)?;
+    let mut opened = Opened::open(device, Access::Write)?;
+    let record = opened.lifecycle(device).record()?;
+    if record.trial.is_none() {
+        // Committed, or given up, a moment ago.
+        return Ok(());
+    }
+    let release = device.running_release(&record);
+    opened.lifecycle(device).fail(reason)?;
+    let why = detail.unwrap_or(history::describe(reason));
+    remember(device, |history| history.failed(device.slot(), release, why));
+    announce(&format!(
+        "trial failed: {}: {why}; restarting into the release before",
+        device.title()
+    ));
+    drop(opened);
+    reboot()
+}

@@ -1,0 +1,123 @@
+//! Why a command failed, and the exit code that tells it apart.
+
+use std::io;
+
+use outcrop_release::{manifest::ManifestError, trust::Untrusted};
+
+use crate::{
+    block_disk::OpenError,
+    boot_control::ControlError,
+    device::DeviceError,
+    durable::DurableError,
+    health::HealthError,
+    install::{HeadError, InstallError, Refusal, SourceError},
+    lifecycle::LifecycleError,
+    record::StoreError,
+    status::StatusError,
+};
+
+/// A command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The device isn't understood.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The state can't be told.
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    /// The disk can't be had.
+    #[error(transparent)]
+    Disk(#[from] OpenError),
+    /// The boot record.
+    #[error(transparent)]
+    Record(#[from] StoreError),
+    /// A step of a release's way.
+    #[error(transparent)]
+    Lifecycle(#[from] LifecycleError),
+    /// The firmware can't start a slot just once.
+    #[error("this device can't try a release; nothing was changed")]
+    NoTrial(#[source] ControlError),
+    /// The bundle can't be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The web client can't be made.
+    #[error("prepare to ask web servers")]
+    Web(#[source] io::Error),
+    /// The bundle's beginning.
+    #[error(transparent)]
+    Head(#[from] HeadError),
+    /// Nobody whom this device trusts has signed it.
+    #[error("the release isn't trusted; nothing was changed")]
+    Untrusted(#[from] Untrusted),
+    /// The device refuses the release.
+    #[error("refused, and nothing was changed: {0}")]
+    Refused(#[from] Refusal),
+    /// A check of the recipe says no.
+    #[error("refused, and nothing was changed: the check {0}")]
+    PreCheck(String),
+    /// The installation failed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// Health checks can't be read.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// A file can't be kept.
+    #[error(transparent)]
+    Durable(#[from] DurableError),
+    /// Somebody else changes the releases.
+    #[error("another installation, commit or rollback is at work on this device: wait until it has ended")]
+    Busy,
+    /// The system can't be restarted.
+    #[error("restart the device")]
+    Reboot(#[source] io::Error),
+    /// Signals can't be heard.
+    #[error("prepare to be stopped")]
+    Signals(#[source] io::Error),
+}
+
+impl CommandError {
+    /// The exit code. `docs/exit-codes-updater.md` lists them.
+    #[must_use]
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(refusal) => refusal.exit_code(),
+            Self::PreCheck(_) => 32,
+            Self::Untrusted(Untrusted::Manifest(ManifestError::Format(_))) => 34,
+            Self::Untrusted(_) | Self::Device(DeviceError::NoTrust) => 33,
+            Self::Install(InstallError::Budget(_)) => 35,
+            Self::Busy => 36,
+            Self::NoTrial(_) => 37,
+            Self::Install(InstallError::Source(_)) | Self::Source(_) | Self::Head(HeadError::Source(_)) => {
+                match self.interrupted() {
+                    true => 130,
+                    false => 38,
+                }
+            }
+            Self::Install(InstallError::Interrupted) => 130,
+            Self::Head(_)
+            | Self::Install(
+                InstallError::Head(_)
+                | InstallError::Member { .. }
+                | InstallError::Index(_)
+                | InstallError::IndexLength(_)
+                | InstallError::Tree { .. }
+                | InstallError::TreeLength { .. }
+                | InstallError::Plan(_)
+                | InstallError::Frame { .. },
+            ) => 39,
+            Self::Install(InstallError::Disk(_) | InstallError::Record(_) | InstallError::Medium { .. })
+            | Self::Disk(_)
+            | Self::Record(_) => 40,
+            _ => 1,
+        }
+    }
+
+    const fn interrupted(&self) -> bool {
+        matches!(
+            self,
+            Self::Source(SourceError::Interrupted)
+                | Self::Install(InstallError::Source(SourceError::Interrupted))
+                | Self::Head(HeadError::Source(SourceError::Interrupted))
+        )
+    }
+}

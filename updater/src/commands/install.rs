@@ -1,0 +1,332 @@
+//! `outcrop-updater install`
+
+use std::{
+    fs::{self, File},
+    path::Path,
+};
+
+use outcrop_release::{
+    bootrec::{BootRecord, SlotState},
+    plan::Cost,
+    slot::Slot,
+    trust::{VerifiedRelease, verify},
+};
+use serde_json::json;
+
+use super::{CommandError, OnlyOne, Opened, announce, progress::Listener, reboot, remember, warn};
+use super::{progress::Progress, signals::Stop};
+use crate::{
+    block_disk::Access,
+    boot_control::BootControl as _,
+    device::Device,
+    disk::{Area, Disk as _},
+    durable::DurableError,
+    health,
+    history::{History, KnownRelease},
+    install::{
+        Allowed, FileSource, Head, HttpSource, Installation, Refusal, Running, Source, Space, WebServer,
+        admit,
+    },
+};
+
+/// Folder of checks that are looked at before anything is changed, below the root.
+const PRE_CHECKS: &str = "usr/lib/outcrop/install-checks.d";
+
+/// What was typed.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct InstallOptions {
+    /// The bundle: a file, or an address that begins with http:// or https://.
+    #[arg(value_name = "FILE|URL")]
+    pub bundle: String,
+    /// Says what it would cost, and changes nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Refuses before the first byte when more would have to be fetched.
+    #[arg(long, value_name = "BYTES")]
+    pub max_download: Option<u64>,
+    /// Also a release that is older than what runs.
+    #[arg(long)]
+    pub allow_downgrade: bool,
+    /// Also a release that failed on this device.
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Restarts into the trial when everything is written.
+    #[arg(long)]
+    pub reboot: bool,
+    /// Tells everything as JSON lines.
+    #[arg(long)]
+    pub json: bool,
+    /// Tells nothing but failures.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Installs a release into the slot that doesn't run, and has it tried at the next boot.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn install(root: &Path, options: &InstallOptions) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    let _only_one = OnlyOne::new(&device)?;
+    let stop = Stop::on_signals().map_err(CommandError::Signals)?;
+    let progress = Progress::new(Listener::new(options.json, options.quiet), stop.clone());
+    let work = Work {
+        device: &device,
+        options,
+        progress: &progress,
+    };
+    if options.bundle.starts_with("http://") || options.bundle.starts_with("https://") {
+        let server = WebServer::new(&options.bundle).map_err(CommandError::Web)?;
+        work.install(&mut HttpSource::new(server, stop))
+    } else {
+        work.install(&mut FileSource::open(Path::new(&options.bundle))?)
+    }
+}
+
+struct Work<'a> {
+    device: &'a Device,
+    options: &'a InstallOptions,
+    progress: &'a Progress,
+}
+
+/// What an admitted release needs.
+enum Needed {
+    /// It is to be written.
+    Write,
+    /// It is there already, and only its trial is to be armed.
+    Arm,
+}
+
+impl Work<'_> {
+    fn install(&self, source: &mut impl Source) -> Result<(), CommandError> {
+        let trust = self.device.trust()?;
+        let head = Head::read(source)?;
+        let release = verify(&head.manifest, &head.signatures, &trust)?;
+        let access = if self.options.dry_run {
+            Access::Read
+        } else {
+            Access::Write
+        };
+        let mut opened = Opened::open(self.device, access)?;
+        let needed = self.admit(&mut opened, &release)?;
+        self.pre_checks()?;
+        if !self.options.dry_run {
+            opened.control.probe().map_err(CommandError::NoTrial)?;
+        }
+        if matches!(needed, Needed::Write) && !self.write(source, &head, &release, &mut opened)? {
+            return Ok(());
+        }
+        if self.options.dry_run {
+            self.progress.event(
+                &json!({"event": "plan", "fetch": 0, "copy": 0, "write": 0, "keep": 0}),
+                "the release is written already: only its trial would be armed",
+            );
+            return Ok(());
+        }
+        self.arm(&mut opened, &release)
+    }
+
+    /// Whether the release may be installed, and what there is to do.
+    fn admit(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<Needed, CommandError> {
+        let device = self.device;
+        let record = opened.lifecycle(device).record()?;
+        let history = self.history();
+        let target = device.slot().other();
+        let running = Running {
+            release: device.release.release.clone(),
+            rollback_index: device.release.rollback_index.max(history.rollback_index()),
+            updater: env!("CARGO_PKG_VERSION")
+                .parse()
+                .unwrap_or(semver::Version::new(0, 0, 0)),
+            slot: device.slot(),
+            root_hash: device.boot.root_hash,
+        };
+        let space = Space {
+            boot: opened.disk.bytes(Area::Boot(target)),
+            root: opened.disk.bytes(Area::Root(target)),
+            verity: opened.disk.bytes(Area::Verity(target)),
+        };
+        let allowed = Allowed {
+            downgrade: self.options.allow_downgrade,
+            failed: self.options.retry_failed,
+        };
+        admit(release, &running, &record, &space, allowed)?;
+        if !allowed.failed && history.failure(&release.digest()).is_some() {
+            let version = release.manifest().release.version.clone();
+            return Err(Refusal::Failed(version).into());
+        }
+        Ok(needed(&record, target, release))
+    }
+
+    fn history(&self) -> History {
+        match History::load(&self.device.state_folder()) {
+            Ok(loaded) => {
+                if let Some(path) = loaded.set_aside {
+                    warn(&format!(
+                        "what was known of earlier releases is damaged, and now in {}",
+                        path.display()
+                    ));
+                }
+                loaded.history
+            }
+            Err(error) => {
+                warn(&crate::chain::describe(&error));
+                History::default()
+            }
+        }
+    }
+
+    /// The recipe's own conditions: enough battery, no customer at the till.
+    fn pre_checks(&self) -> Result<(), CommandError> {
+        let checks = health::checks_in(&self.device.path(PRE_CHECKS))?;
+        let states = health::look_once(&checks);
+        match states.into_iter().find(|state| state.required && !state.holds) {
+            None => Ok(()),
+            Some(state) => {
+                let reason = state.reason.unwrap_or_default();
+                Err(CommandError::PreCheck(format!("{}: {reason}", state.name)))
+            }
+        }
+    }
+
+    /// Writes the release; false when that was only planned.
+    fn write(
+        &self,
+        source: &mut impl Source,
+        head: &Head,
+        release: &VerifiedRelease,
+        opened: &mut Opened,
+    ) -> Result<bool, CommandError> {
+        let mut scratch = self.scratch()?;
+        let mut installation = Installation {
+            source,
+            disk: &mut opened.disk,
+            scratch: &mut scratch,
+            running: self.device.slot(),
+            budget: self.options.max_download,
+            watch: self.progress,
+        };
+        let prepared = installation.prepare(head, release)?;
+        let cost = prepared.cost();
+        let manifest = release.manifest();
+        self.progress
+            .set_totals(cost.write, manifest.boot.bytes + manifest.root.bytes);
+        self.tell_plan(release, cost);
+        if self.options.dry_run {
+            return Ok(false);
+        }
+        installation.carry_out(&prepared)?;
+        let known = KnownRelease {
+            version: manifest.release.version.to_string(),
+            digest: release.digest().to_string(),
+        };
+        let running = self.device.slot();
+        let target = running.other();
+        let record = opened.lifecycle(self.device).record()?;
+        let runs = self.device.running_release(&record);
+        remember(self.device, |history| {
+            history.holds(running, runs);
+            history.installed(target, known);
+        });
+        let written = json!({"event": "written", "slot": target.to_string(), "fetched": cost.fetch, "written": cost.write});
+        self.progress.event(
+            &written,
+            &format!(
+                "written to slot {target} and read back: {} fetched, {} written",
+                mib(cost.fetch),
+                mib(cost.write)
+            ),
+        );
+        Ok(true)
+    }
+
+    /// Where the release's hash trees are kept meanwhile; gone when this process is.
+    fn scratch(&self) -> Result<File, CommandError> {
+        let folder = self.device.state_folder();
+        let path = folder.join("install-trees");
+        let make = || {
+            fs::create_dir_all(&folder)?;
+            let file = File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&path)?;
+            fs::remove_file(&path)?;
+            Ok(file)
+        };
+        make().map_err(|source| {
+            CommandError::Durable(DurableError {
+                doing: "keep the release's hash trees in",
+                path: path.clone(),
+                source,
+            })
+        })
+    }
+
+    fn tell_plan(&self, release: &VerifiedRelease, cost: Cost) {
+        let manifest = release.manifest();
+        let name = &manifest.release;
+        let event = json!({
+            "event": "plan",
+            "name": name.image.to_string(),
+            "version": name.version.to_string(),
+            "signers": release.signers(),
+            "fetch": cost.fetch,
+            "copy": cost.copy,
+            "write": cost.write,
+            "keep": cost.keep,
+        });
+        let text = format!(
+            "{} {}, signed by {}: {} to fetch, {} to write ({} of it from the running slot), {} in place",
+            name.image,
+            name.version,
+            release.signers().join(" and "),
+            mib(cost.fetch),
+            mib(cost.write),
+            mib(cost.copy),
+            mib(cost.keep)
+        );
+        self.progress.event(&event, &text);
+    }
+
+    fn arm(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
+        let target = self.device.slot().other();
+        opened.lifecycle(self.device).arm()?;
+        let name = &release.manifest().release;
+        let next = if self.options.reboot {
+            "restarting into its trial"
+        } else {
+            "its trial begins at the next restart"
+        };
+        let event =
+            json!({"event": "armed", "slot": target.to_string(), "version": name.version.to_string()});
+        let line = format!(
+            "installed: {} {} in slot {target}: {next}",
+            name.image, name.version
+        );
+        self.progress.event(&event, "the boot loader will start it once");
+        if !self.options.json {
+            announce(&line);
+        }
+        if self.options.reboot {
+            reboot()?;
+        }
+        Ok(())
+    }
+}
+
+/// A release that was written and read back need not be written again: a power cut before its trial was armed.
+fn needed(record: &BootRecord, target: Slot, release: &VerifiedRelease) -> Needed {
+    let there = record.slot(target);
+    if there.state == SlotState::Written && there.release == release.digest() {
+        Needed::Arm
+    } else {
+        Needed::Write
+    }
+}
+
+fn mib(bytes: u64) -> String {
+    let tenths = bytes.saturating_mul(10) >> 20;
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
+}

@@ -1,0 +1,167 @@
+//! What each command does. Here the decisions of the other modules meet the real device.
+
+mod commit;
+mod error;
+mod health;
+mod install;
+mod progress;
+mod rollback;
+mod signals;
+mod status;
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use rustix::{
+    fs::{FlockOperation, flock},
+    time::{ClockId, clock_gettime},
+};
+
+pub use commit::{commit, trial_deadline, trial_vetoed};
+pub use error::CommandError;
+pub use health::{HealthOptions, health};
+pub use install::{InstallOptions, install};
+pub use rollback::rollback;
+pub use status::status;
+
+use crate::{
+    block_disk::{Access, BlockDisk},
+    boot_control::EfiBootControl,
+    device::Device,
+    durable::DurableError,
+    history::History,
+    init::efi::EfiVariables,
+    lifecycle::Lifecycle,
+};
+
+/// Where EFI variables are.
+const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
+
+type Control = EfiBootControl<EfiVariables>;
+
+/// Disk and boot loader of this device, to be changed.
+struct Opened {
+    disk: BlockDisk,
+    control: Control,
+}
+
+impl Opened {
+    fn open(device: &Device, access: Access) -> Result<Self, CommandError> {
+        Ok(Self {
+            disk: BlockDisk::open(device.disk(), access)?,
+            control: EfiBootControl::new(EfiVariables::new(EFI_VARIABLES)),
+        })
+    }
+
+    const fn lifecycle(&mut self, device: &Device) -> Lifecycle<'_, BlockDisk, Control> {
+        Lifecycle {
+            disk: &mut self.disk,
+            control: &mut self.control,
+            running: device.slot(),
+        }
+    }
+}
+
+/// Held while the releases on the disk are changed. One at a time.
+struct OnlyOne {
+    _file: File,
+}
+
+impl OnlyOne {
+    fn new(device: &Device) -> Result<Self, CommandError> {
+        let path = device.run_folder().join("update.lock");
+        let failed = |source| {
+            CommandError::Durable(DurableError {
+                doing: "make",
+                path: path.clone(),
+                source,
+            })
+        };
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(failed)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(Self { _file: file }),
+            Err(rustix::io::Errno::WOULDBLOCK) => Err(CommandError::Busy),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+}
+
+/// What is remembered, changed and kept. That it can't be kept is told and stops nothing: the boot record decides.
+fn remember(device: &Device, change: impl FnOnce(&mut History)) {
+    let folder = device.state_folder();
+    let kept = History::load(&folder).and_then(|loaded| {
+        let mut history = loaded.history;
+        change(&mut history);
+        history.save(&folder)
+    });
+    if let Err(error) = kept {
+        warn(&format!(
+            "what happened can't be remembered: {}",
+            crate::chain::describe(&error)
+        ));
+    }
+}
+
+/// Says a line on the console and in the journal: what becomes of releases is for whoever stands before the device, too.
+fn announce(line: &str) {
+    // Where the kernel's log can't be written to, standard output has it.
+    let _ = File::options()
+        .append(true)
+        .open("/dev/kmsg")
+        .and_then(|mut log| log.write_all(format!("<4>outcrop: {line}\n").as_bytes()));
+    say(line);
+}
+
+/// A line for the person or the journal that listens.
+fn say(line: &str) {
+    // Where standard output is closed, nobody listens.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+fn warn(line: &str) {
+    let _ = writeln!(io::stderr(), "outcrop-updater: {line}");
+}
+
+/// Asks the system to restart. Returns at once; everything is stopped in order.
+fn reboot() -> Result<(), CommandError> {
+    let status = Command::new("/usr/bin/systemctl")
+        .arg("reboot")
+        .stdin(Stdio::null())
+        .status()
+        .map_err(CommandError::Reboot)?;
+    if status.success() {
+        Ok(())
+    } else {
+        let error = io::Error::other(format!("systemctl reboot ends with {status}"));
+        Err(CommandError::Reboot(error))
+    }
+}
+
+/// Says that the system goes down on purpose: the next boot counts nothing against what runs.
+///
+/// # Errors
+/// When the data partition can't be written.
+pub fn shutting_down(root: &Path) -> Result<(), CommandError> {
+    let path = root.join(crate::facts::ORDERLY);
+    Ok(crate::durable::replace(&path, b"")?)
+}
+
+/// Time since the kernel's start.
+fn uptime() -> Duration {
+    clock_gettime(ClockId::Boottime).try_into().unwrap_or_default()
+}
+
+/// Whether this boot is a trial.
+fn on_trial(device: &Device) -> bool {
+    fs::exists(device.run_folder().join(crate::facts::TRIAL_FILE)).unwrap_or(false)
+}

@@ -1,0 +1,52 @@
+//! `outcrop-updater rollback`
+
+use std::path::Path;
+
+use outcrop_release::bootrec::{BadReason, TrialStage};
+
+use super::{CommandError, OnlyOne, Opened, announce, commit::give_up, on_trial, reboot, remember, say};
+use crate::{block_disk::Access, device::Device};
+
+/// Goes back: takes back a trial that is armed, gives up one that runs, else returns to the release in the other slot.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    if on_trial(&device) {
+        return give_up(&device, BadReason::Operator, None);
+    }
+    let _only_one = OnlyOne::new(&device)?;
+    let mut opened = Opened::open(&device, Access::Write)?;
+    let mut lifecycle = opened.lifecycle(&device);
+    let record = lifecycle.record()?;
+    let armed = record
+        .trial
+        .filter(|trial| trial.slot != device.slot() && trial.stage != TrialStage::Running);
+    if let Some(trial) = armed {
+        lifecycle.disarm()?;
+        say(&format!(
+            "the trial of slot {} is taken back; slot {} goes on",
+            trial.slot,
+            device.slot()
+        ));
+        return Ok(());
+    }
+    let back = lifecycle.roll_back()?;
+    let version = device.release.release.version.to_string();
+    remember(&device, |history| history.rolled_back(device.slot(), &version));
+    let next = if restart {
+        "restarting into it"
+    } else {
+        "it starts at the next restart"
+    };
+    announce(&format!(
+        "rolled back: {}: slot {back} is the default, {next}",
+        device.title()
+    ));
+    drop(opened);
+    if restart {
+        reboot()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! `outcrop-updater status`
+
+use std::path::Path;
+
+use outcrop_release::{
+    bootrec::{BootRecord, SlotState, TrialStage},
+    slot::Slot,
+};
+use serde::Serialize;
+
+use super::{CommandError, Opened, say};
+use crate::{
+    block_disk::Access,
+    boot_control::BootControl as _,
+    chain,
+    device::Device,
+    history::{self, History, Outcome},
+    status::{Status, read_status},
+};
+
+/// Everything that is known. Its JSON form is what `status --json` prints.
+#[derive(Debug, Serialize)]
+struct Full {
+    #[serde(flatten)]
+    running: Status,
+    slots: Vec<SlotStatus>,
+    /// The slot that is started by itself.
+    default: Option<String>,
+    /// The trial, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trial: Option<TrialStatus>,
+    /// The last thing that happened to a release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last: Option<Outcome>,
+    /// What is wrong with the boot record, the loader or the history.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    trouble: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct SlotStatus {
+    slot: String,
+    /// Its release's version, if it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// `empty`, `written`, `good` or `bad`.
+    state: &'static str,
+    /// Why it is bad.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    running: bool,
+    default: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct TrialStatus {
+    slot: String,
+    /// `arming`, `armed` or `running`.
+    stage: &'static str,
+    /// How often it was started.
+    tries: u8,
+}
+
+/// Prints the state of the device.
+///
+/// # Errors
+/// See [`CommandError`].
+pub fn status(root: &Path, json: bool) -> Result<(), CommandError> {
+    let full = Full::read(root)?;
+    if json {
+        // Texts and numbers: nothing here can fail to be JSON.
+        say(&serde_json::to_string_pretty(&full).unwrap_or_default());
+    } else {
+        say(full.to_text().trim_end());
+    }
+    Ok(())
+}
+
+impl Full {
+    fn read(root: &Path) -> Result<Self, CommandError> {
+        let device = Device::read(root)?;
+        let mut full = Self {
+            running: read_status(root)?,
+            slots: Vec::new(),
+            default: None,
+            trial: None,
+            last: None,
+            trouble: Vec::new(),
+        };
+        let history = match History::load(&device.state_folder()) {
+            Ok(loaded) => loaded.history,
+            Err(error) => {
+                full.trouble.push(chain::describe(&error));
+                History::default()
+            }
+        };
+        full.last.clone_from(&history.last);
+        // Whatever is wrong with the disk: which release runs is told all the same.
+        let record = Opened::open(&device, Access::Read).and_then(|mut opened| {
+            let record = opened.lifecycle(&device).record()?;
+            let told = opened.control.default_slot(&opened.disk);
+            Ok((record, told))
+        });
+        match record {
+            Ok((record, told)) => {
+                full.fill(&device, &record, &history);
+                match told {
+                    Ok(Some(slot)) if slot == record.default => {}
+                    Ok(_) => full
+                        .trouble
+                        .push("the boot loader starts another slot than the boot record says".to_owned()),
+                    Err(error) => full.trouble.push(chain::describe(&error)),
+                }
+            }
+            Err(error) => full.trouble.push(chain::describe(&error)),
+        }
+        Ok(full)
+    }
+
+    fn fill(&mut self, device: &Device, record: &BootRecord, history: &History) {
+        self.default = Some(record.default.to_string());
+        self.trial = record.trial.map(|trial| TrialStatus {
+            slot: trial.slot.to_string(),
+            stage: match trial.stage {
+                TrialStage::Arming => "arming",
+                TrialStage::Armed => "armed",
+                TrialStage::Running => "running",
+            },
+            tries: trial.tries,
+        });
+        self.slots = Slot::ALL
+            .into_iter()
+            .map(|slot| slot_status(device, record, history, slot))
+            .collect();
+    }
+
+    fn to_text(&self) -> String {
+        let mut text = self.running.to_text();
+        for slot in &self.slots {
+            let version = slot.version.as_deref().unwrap_or("-");
+            let marks: String = [(slot.running, ", running"), (slot.default, ", default")]
+                .into_iter()
+                .filter_map(|(is_so, mark)| is_so.then_some(mark))
+                .collect();
+            let reason = slot
+                .reason
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            text += &format!(
+                "slot {}       {version}, {}{reason}{marks}\n",
+                slot.slot, slot.state
+            );
+        }
+        if let Some(trial) = &self.trial {
+            text += &format!(
+                "trial        slot {}, {}, started {} times\n",
+                trial.slot, trial.stage, trial.tries
+            );
+        }
+        if let Some(last) = &self.last {
+            let reason = last
+                .reason
+                .as_ref()
+                .map(|reason| format!(": {reason}"))
+                .unwrap_or_default();
+            text += &format!(
+                "last         {} {} in slot {}{reason}\n",
+                last.version, last.fate, last.slot
+            );
+        }
+        for trouble in &self.trouble {
+            text += &format!("trouble      {trouble}\n");
+        }
+        text
+    }
+}
+
+fn slot_status(device: &Device, record: &BootRecord, history: &History, slot: Slot) -> SlotStatus {
+    let state = record.slot(slot).state;
+    let version = if slot == device.slot() {
+        Some(device.release.release.version.to_string())
+    } else {
+        let known = history.release(slot, &record.slot(slot).release);
+        known.map(|known| known.version.clone())
+    };
+    SlotStatus {
+        slot: slot.to_string(),
+        version: version.filter(|_| state != SlotState::Empty),
+        state: match state {
+            SlotState::Empty => "empty",
+            SlotState::Written => "written",
+            SlotState::Good => "good",
+            SlotState::Bad(_) => "bad",
+        },
+        reason: match state {
+            SlotState::Bad(reason) => Some(history::describe(reason)),
+            _ => None,
+        },
+        running: slot == device.slot(),
+        default: slot == record.default,
+    }
+}

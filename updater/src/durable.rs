@@ -1,0 +1,116 @@
+//! Small files that survive a power cut: the old content or the new one, never half of it.
+
+use std::{
+    fs::{self, File},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// A file can't be kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing} {}", path.display())]
+pub struct DurableError {
+    /// What was being done.
+    pub doing: &'static str,
+    /// To what.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub source: io::Error,
+}
+
+impl DurableError {
+    fn new(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self {
+            doing,
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+/// Writes `bytes` to the file `path`, whose folder is made if it is missing. Bytes, then name, then folder: each is on the disk
+/// before the next depends on it.
+///
+/// # Errors
+/// When there is no room, or the file system fails. The old content is untouched then.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(DurableError::new("make folder", folder))?;
+    let new = path.with_extension("new");
+    let write = || {
+        let mut file = File::create(&new)?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    };
+    write().map_err(DurableError::new("write", &new))?;
+    fs::rename(&new, path).map_err(DurableError::new("rename to", path))?;
+    for folder in [Some(folder), folder.parent()].into_iter().flatten() {
+        flush_folder(folder)?;
+    }
+    Ok(())
+}
+
+/// Removes the file `path`; true when it was there. Afterwards it stays away.
+///
+/// # Errors
+/// When the file system fails.
+pub fn remove(path: &Path) -> Result<bool, DurableError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        result => result.map_err(DurableError::new("remove", path))?,
+    }
+    flush_folder(path.parent().unwrap_or(Path::new(".")))?;
+    Ok(true)
+}
+
+/// The content of the file `path`; none when it isn't there.
+///
+/// # Errors
+/// When it is there and can't be read.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, DurableError> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(DurableError::new("read", path)(error)),
+    }
+}
+
+fn flush_folder(folder: &Path) -> Result<(), DurableError> {
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(DurableError::new("flush folder", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("folder/result.json");
+        for text in ["one", "two"] {
+            replace(&path, text.as_bytes()).unwrap();
+            assert_eq!(read(&path).unwrap().as_deref(), Some(text.as_bytes()));
+        }
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+        assert!(remove(&path).unwrap() && !remove(&path).unwrap());
+        assert_eq!(read(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_that_can_t_be_written_is_named_and_the_old_one_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("result.json");
+        replace(&path, b"old").unwrap();
+        fs::create_dir(root.path().join("result.new")).unwrap();
+        let error = replace(&path, b"new").unwrap_err();
+        assert!(error.to_string().contains("result.new"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+    }
+}

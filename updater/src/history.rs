@@ -1,0 +1,305 @@
+//! What the device remembers of releases, beside the boot record: their names, which ones failed, and how the last one fared.
+//!
+//! `/var/lib/outcrop/releases.json`. The boot record decides; this only explains, and keeps a failed release from being tried
+//! again after its slot was written over. A damaged file is set aside.
+
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use outcrop_release::{bootrec::BadReason, digest::FileDigest, manifest::RollbackIndex, slot::Slot};
+use serde::{Deserialize, Serialize};
+
+use crate::durable::{self, DurableError};
+
+/// Name of the file.
+const FILE_NAME: &str = "releases.json";
+/// The form of the file.
+const FORMAT: u32 = 1;
+/// Failed releases that are remembered; the oldest are forgotten.
+const MOST_FAILED: usize = 64;
+
+/// A release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownRelease {
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its manifest, in hexadecimal digits.
+    pub digest: String,
+}
+
+/// What became of a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It was written to a slot.
+    Installed,
+    /// Its checks held; it is the default.
+    Committed,
+    /// Its trial failed.
+    Failed,
+    /// The operator went back from it.
+    RolledBack,
+}
+
+impl fmt::Display for Fate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Installed => "installed",
+            Self::Committed => "committed",
+            Self::Failed => "failed",
+            Self::RolledBack => "rolled back",
+        })
+    }
+}
+
+/// The last thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What.
+    pub fate: Fate,
+    /// To which release's version.
+    pub version: String,
+    /// In which slot.
+    pub slot: String,
+    /// Why, for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+}
+
+/// A release that failed here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The release.
+    #[serde(flatten)]
+    pub release: KnownRelease,
+    /// Why, for people.
+    pub reason: String,
+}
+
+/// What is remembered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct History {
+    format: u32,
+    slot_a: Option<KnownRelease>,
+    slot_b: Option<KnownRelease>,
+    failed: Vec<Failure>,
+    #[serde(default)]
+    rollback_index: u32,
+    /// The last thing that happened.
+    pub last: Option<Outcome>,
+}
+
+/// What was found, and what was wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Loaded {
+    /// What is remembered; nothing when the file was damaged.
+    pub history: History,
+    /// Where a damaged file lies now.
+    pub set_aside: Option<PathBuf>,
+}
+
+impl History {
+    /// Reads what is remembered in `folder`; nothing when there is no file.
+    ///
+    /// # Errors
+    /// When it is there and can't be read, or a damaged one can't be set aside.
+    pub fn load(folder: &Path) -> Result<Loaded, DurableError> {
+        let path = folder.join(FILE_NAME);
+        let Some(bytes) = durable::read(&path)? else {
+            return Ok(Loaded {
+                history: Self::default(),
+                set_aside: None,
+            });
+        };
+        if let Ok(history) = serde_json::from_slice::<Self>(&bytes)
+            && history.format == FORMAT
+        {
+            return Ok(Loaded {
+                history,
+                set_aside: None,
+            });
+        }
+        let aside = path.with_extension("damaged");
+        set_aside(&path, &aside).map_err(|source| DurableError {
+            doing: "set aside",
+            path,
+            source,
+        })?;
+        Ok(Loaded {
+            history: Self::default(),
+            set_aside: Some(aside),
+        })
+    }
+
+    /// Keeps it in `folder`. When this returns, it survives a power cut.
+    ///
+    /// # Errors
+    /// When there is no room, or the file system fails.
+    pub fn save(&mut self, folder: &Path) -> Result<(), DurableError> {
+        self.format = FORMAT;
+        // Texts and numbers: nothing here can fail to be JSON.
+        let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
+        bytes.push(b'\n');
+        durable::replace(&folder.join(FILE_NAME), &bytes)
+    }
+
+    /// The release in a slot whose record has `digest`.
+    #[must_use]
+    pub fn release(&self, slot: Slot, digest: &FileDigest) -> Option<&KnownRelease> {
+        let known = match slot {
+            Slot::A => &self.slot_a,
+            Slot::B => &self.slot_b,
+        };
+        known.as_ref().filter(|known| known.digest == digest.to_string())
+    }
+
+    /// A release was written to a slot.
+    pub fn installed(&mut self, slot: Slot, release: KnownRelease) {
+        self.note(slot, Fate::Installed, &release.version, None);
+        self.holds(slot, release);
+    }
+
+    /// A slot holds this release: one that was flashed was never installed.
+    pub fn holds(&mut self, slot: Slot, release: KnownRelease) {
+        *(match slot {
+            Slot::A => &mut self.slot_a,
+            Slot::B => &mut self.slot_b,
+        }) = Some(release);
+    }
+
+    /// A release's checks held.
+    pub fn committed(&mut self, slot: Slot, release: &KnownRelease, index: RollbackIndex) {
+        self.rollback_index = self.rollback_index.max(index.0);
+        self.failed
+            .retain(|failure| failure.release.digest != release.digest);
+        self.note(slot, Fate::Committed, &release.version, None);
+    }
+
+    /// A release's trial failed.
+    pub fn failed(&mut self, slot: Slot, release: KnownRelease, reason: &str) {
+        self.failed
+            .retain(|failure| failure.release.digest != release.digest);
+        self.note(slot, Fate::Failed, &release.version, Some(reason));
+        self.failed.push(Failure {
+            release,
+            reason: reason.to_owned(),
+        });
+        let surplus = self.failed.len().saturating_sub(MOST_FAILED);
+        self.failed.drain(..surplus);
+    }
+
+    /// The operator went back from a release.
+    pub fn rolled_back(&mut self, slot: Slot, version: &str) {
+        self.note(slot, Fate::RolledBack, version, None);
+    }
+
+    /// The highest rollback index that was ever committed here.
+    #[must_use]
+    pub const fn rollback_index(&self) -> RollbackIndex {
+        RollbackIndex(self.rollback_index)
+    }
+
+    /// How the release with `digest` failed here, if it did.
+    #[must_use]
+    pub fn failure(&self, digest: &FileDigest) -> Option<&Failure> {
+        let digest = digest.to_string();
+        self.failed
+            .iter()
+            .find(|failure| failure.release.digest == digest)
+    }
+
+    fn note(&mut self, slot: Slot, fate: Fate, version: &str, reason: Option<&str>) {
+        self.last = Some(Outcome {
+            fate,
+            version: version.to_owned(),
+            slot: slot.to_string(),
+            reason: reason.map(str::to_owned),
+        });
+    }
+}
+
+fn set_aside(path: &Path, aside: &Path) -> io::Result<()> {
+    fs::rename(path, aside)
+}
+
+/// What a reason in the boot record means, for people.
+#[must_use]
+pub const fn describe(reason: BadReason) -> &'static str {
+    match reason {
+        BadReason::CheckFailed => "a health check failed",
+        BadReason::Deadline => "its health checks didn't hold before the deadline",
+        BadReason::Panic => "its kernel panicked",
+        BadReason::Watchdog => "it hung, and the watchdog reset the device",
+        BadReason::TooManyTries => {
+            "its trial ended three times without a verdict: power lost, or it never started"
+        }
+        BadReason::TooManyAttempts => "it failed again and again after it had been committed",
+        BadReason::Damaged => "it is damaged on the disk",
+        BadReason::Operator => "the operator went back from it",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(version: &str) -> KnownRelease {
+        KnownRelease {
+            version: version.to_owned(),
+            digest: FileDigest::of(version.as_bytes()).to_string(),
+        }
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut history = History::load(folder.path()).unwrap().history;
+        assert_eq!(history, History::default());
+        history.installed(Slot::B, release("1.1.0"));
+        history.failed(Slot::B, release("1.1.0"), "no network");
+        history.save(folder.path()).unwrap();
+        let loaded = History::load(folder.path()).unwrap();
+        assert_eq!(loaded.history, history);
+        assert_eq!(loaded.set_aside, None);
+        let digest = FileDigest::of(b"1.1.0");
+        assert_eq!(loaded.history.failure(&digest).unwrap().reason, "no network");
+        assert_eq!(loaded.history.release(Slot::B, &digest), Some(&release("1.1.0")));
+        assert_eq!(loaded.history.release(Slot::B, &FileDigest::of(b"x")), None);
+        assert_eq!(loaded.history.release(Slot::A, &digest), None);
+    }
+
+    #[test]
+    fn a_release_that_is_committed_has_not_failed_any_more() {
+        let mut history = History::default();
+        history.failed(Slot::B, release("1.1.0"), "x");
+        history.committed(Slot::B, &release("1.1.0"), RollbackIndex(2));
+        assert_eq!(history.rollback_index(), RollbackIndex(2));
+        assert_eq!(history.failure(&FileDigest::of(b"1.1.0")), None);
+        assert_eq!(history.last.unwrap().fate, Fate::Committed);
+    }
+
+    #[test]
+    fn the_oldest_failures_are_forgotten() {
+        let mut history = History::default();
+        for number in 0..=MOST_FAILED {
+            history.failed(Slot::B, release(&number.to_string()), "x");
+        }
+        assert_eq!(history.failed.len(), MOST_FAILED);
+        assert_eq!(history.failure(&FileDigest::of(b"0")), None);
+    }
+
+    #[test]
+    fn a_damaged_file_is_set_aside_and_nothing_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE_NAME);
+        for text in ["", "{", "{\"format\":2}", "[]"] {
+            fs::write(&path, text).unwrap();
+            let loaded = History::load(folder.path()).unwrap();
+            assert_eq!(loaded.history, History::default());
+            assert_eq!(fs::read_to_string(loaded.set_aside.unwrap()).unwrap(), text);
+            assert!(!path.exists());
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A release's way on the device: its trial is armed, judged at its boot, and it is committed or given up. Here the boot
+//! record and the boot loader are kept in step.
+//!
+//! The record is the truth, and is written first: whatever a power cut leaves undone at the boot loader, the next boot makes
+//! good ([`Lifecycle::after_boot`]). The one exception is a trial: the loader is told between `arming` and `armed`, so that a
+//! record that says `armed` is right.
+
+use outcrop_release::{
+    bootrec::{AfterBoot, BadReason, BootRecord, LastEnd, TransitionError, TrialStage},
+    slot::Slot,
+};
+
+use crate::{
+    boot_control::{BootControl, ControlError},
+    disk::Disk,
+    record::{self, StoreError},
+};
+
+/// A step can't be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LifecycleError {
+    /// The boot record can't be read or written.
+    #[error(transparent)]
+    Record(#[from] StoreError),
+    /// The boot loader can't be told.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// What was asked for makes no sense now.
+    #[error("the boot record doesn't allow it")]
+    Transition(#[from] TransitionError),
+}
+
+/// What to do now that the device has started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Go on: the default runs, or somebody chose this slot by hand.
+    Start,
+    /// Go on: this boot is the trial of what runs.
+    Trial,
+    /// Start again, for this reason.
+    Reboot(Why),
+}
+
+/// Why a device that has just started starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Why {
+    /// A trial ended without a verdict, and is to be tried once more.
+    TrialAgain(Slot),
+    /// The default failed too often; this slot is the default now.
+    Switched(Slot),
+    /// The boot loader had not learnt of the new default yet.
+    OtherDefault(Slot),
+}
+
+/// What a boot came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What to do.
+    pub next: Next,
+    /// A trial that is over because of how the last boot ended.
+    pub failed: Option<(Slot, BadReason)>,
+    /// What was repaired or couldn't be done, to be told; the boot goes on all the same.
+    pub notes: Vec<String>,
+}
+
+/// Disk and boot loader of a device that runs a slot.
+#[derive(Debug)]
+pub struct Lifecycle<'a, D, C> {
+    /// The disk.
+    pub disk: &'a mut D,
+    /// The boot loader.
+    pub control: &'a mut C,
+    /// The slot that runs.
+    pub running: Slot,
+}
+
+impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
+    /// The boot record.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn record(&self) -> Result<BootRecord, LifecycleError> {
+        Ok(record::load(self.disk, self.running)?)
+    }
+
+    fn store(&mut self, record: &BootRecord) -> Result<(), LifecycleError> {
+        record::store(self.disk, record)?;
+        Ok(())
+    }
+
+    /// Has the other slot started once, at the next boot.
+    ///
+    /// # Errors
+    /// When it holds nothing that may be tried, or the firmware or the disk fails.
+    pub fn arm(&mut self) -> Result<(), LifecycleError> {
+        let slot = self.running.other();
+        let mut record = self.record()?;
+        record.begin_arming(slot, self.running)?;
+        self.store(&record)?;
+        self.control.arm(slot)?;
+        let mut record = self.record()?;
+        record.armed()?;
+        self.store(&record)
+    }
+
+    /// Takes back an armed trial: the other slot stays as it is, and isn't started.
+    ///
+    /// # Errors
+    /// When no trial is armed, or the firmware or the disk fails.
+    pub fn disarm(&mut self) -> Result<(), LifecycleError> {
+        let mut record = self.record()?;
+        match record.trial {
+            Some(trial) if trial.slot != self.running && trial.stage != TrialStage::Running => {}
+            _ => return Err(TransitionError::NoTrial.into()),
+        }
+        // The firmware first: a record that says `armed` over a loader that isn't is tried again, and no worse.
+        self.control.disarm()?;
+        record.trial = None;
+        self.store(&record)
+    }
+
+    /// Says that what runs is healthy: it is the default from now on. True when it wasn't before.
+    ///
+    /// # Errors
+    /// When what runs is neither on trial nor the default, or the firmware or the disk fails.
+    pub fn commit(&mut self) -> Result<bool, LifecycleError> {
+        let before = self.record()?;
+        let mut record = before;
+        record.commit(self.running)?;
+        if record != before {
+            self.store(&record)?;
+        }
+        self.tell_default(record.default)?;
+        Ok(before.default != record.default || before.trial != record.trial)
+    }
+
+    /// Whether a commit would change nothing.
+    ///
+    /// # Errors
+    /// When the record or the loader's configuration can't be read.
+    pub fn is_committed(&self) -> Result<bool, LifecycleError> {
+        let before = self.record()?;
+        let mut record = before;
+        let is_allowed = record.commit(self.running).is_ok();
+        let told = self.control.default_slot(self.disk)?;
+        Ok(is_allowed && record == before && told == Some(record.default))
+    }
+
+    /// Says that the trial of what runs has failed. The device goes back at the next boot.
+    ///
+    /// # Errors
+    /// When what runs isn't on trial, or the disk fails.
+    pub fn fail(&mut self, reason: BadReason) -> Result<(), LifecycleError> {
+        let mut record = self.record()?;
+        record.fail(self.running, reason)?;
+        self.store(&record)
+    }
+
+    /// Goes back to the other slot at the next boot, because the operator says so.
+    ///
+    /// # Errors
+    /// When the other slot was never committed, or the firmware or the disk fails.
+    pub fn roll_back(&mut self) -> Result<Slot, LifecycleError> {
+        let mut record = self.record()?;
+        let back = self.running.other();
+        if record.trial.is_some_and(|trial| trial.slot == self.running) && record.default == back {
+            record.fail(self.running, BadReason::Operator)?;
+            self.store(&record)?;
+            return Ok(back);
+        }
+        let slot = record.roll_back(self.running)?;
+        self.store(&record)?;
+        self.control.disarm()?;
+        self.tell_default(slot)?;
+        Ok(slot)
+    }
+
+    /// Has the loader start `slot` by itself, unless it does so already. True when it had to be told.
+    fn tell_default(&mut self, slot: Slot) -> Result<bool, ControlError> {
+        if self.control.default_slot(self.disk)? == Some(slot) {
+            return Ok(false);
+        }
+        self.control.set_default(self.disk, slot)?;
+        Ok(true)
+    }
+
+    /// Records that this slot was started, after a boot that ended as `last`; repairs what the last power cut left undone.
+    ///
+    /// # Errors
+    /// When the record can't be read or written: then nothing has been decided, and the boot goes on.
+    pub fn after_boot(&mut self, last: LastEnd) -> Result<Verdict, LifecycleError> {
+        let before = self.record()?;
+        let mut record = before;
+        let after = record.booted(self.running, last);
+        if record != before {
+            self.store(&record)?;
+        }
+        let mut verdict = Verdict {
+            next: Next::Start,
+            failed: None,
+            notes: Vec::new(),
+        };
+        let repaired = match self.tell_default(record.default) {
+            Ok(repaired) => repaired,
+            Err(error) => {
+                verdict.notes.push(crate::chain::describe(&error));
+                false
+            }
+        };
+        if repaired && after != AfterBoot::Switched(record.default) {
+            verdict.notes.push(format!(
+                "the boot loader started slot {} by itself, the boot record says slot {}: told it so",
+                record.default.other(),
+                record.default
+            ));
+        }
+        match after {
+            AfterBoot::Judge => verdict.next = Next::Trial,
+            AfterBoot::TrialFailed(slot, reason) => verdict.failed = Some((slot, reason)),
+            AfterBoot::Switched(slot) if repaired => verdict.next = Next::Reboot(Why::Switched(slot)),
+            AfterBoot::ArmAgain(slot) => match self.arm() {
+                Ok(()) => verdict.next = Next::Reboot(Why::TrialAgain(slot)),
+                Err(error) => verdict.notes.push(format!(
+                    "the trial of slot {slot} can't be armed again: {}",
+                    crate::chain::describe(&error)
+                )),
+            },
+            // What runs isn't the default, only because the loader didn't know.
+            AfterBoot::Continue if repaired && self.running != record.default => {
+                verdict.next = Next::Reboot(Why::OtherDefault(record.default));
+            }
+            AfterBoot::Continue | AfterBoot::Switched(_) => {}
+        }
+        Ok(verdict)
+    }
+}
