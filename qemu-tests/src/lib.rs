@@ -14,6 +14,8 @@ pub mod images;
 pub mod monitor;
 pub mod scenario;
 pub mod shell;
+pub mod update;
+pub mod web;
 
 pub use console::Console;
 pub use disk::Disk;

@@ -16,6 +16,7 @@ mod images;
 mod lint;
 mod packages;
 mod project;
+mod releases;
 mod shell;
 mod soak;
 mod test;

@@ -9,7 +9,7 @@ use crate::{
     host::Arch,
     images, lint,
     packages::{self, Install, Needs},
-    project, shell,
+    project, releases, shell,
 };
 
 /// The recipes whose images the scenarios boot.
@@ -20,6 +20,7 @@ const FUZZ_SECONDS: u32 = 5;
 /// What the tests drive: the builder, its images, the device's programs.
 pub(crate) struct Prepared {
     outcrop: PathBuf,
+    releases: PathBuf,
 }
 
 impl Prepared {
@@ -27,6 +28,7 @@ impl Prepared {
     pub(crate) fn describe_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command
             .env("OUTCROP_IMAGES", project::target().join("images"))
+            .env("OUTCROP_RELEASES", &self.releases)
             .env("OUTCROP", &self.outcrop)
             .env("OUTCROP_DEVICE_PROGRAMS", project::device_programs())
     }
@@ -53,7 +55,8 @@ pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
     for recipe in RECIPES {
         images::build(&outcrop, recipe, &Arch::ALL)?;
     }
-    Ok(Prepared { outcrop })
+    let releases = releases::build(&outcrop, &Arch::ALL)?;
+    Ok(Prepared { outcrop, releases })
 }
 
 fn tests(install: Install, filter: &[String]) -> Result<(), Error> {

@@ -1,0 +1,99 @@
+//! A small history of releases, signed by a key of its own, for the update scenarios and the demo.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{error::Error, host::Arch, project, shell};
+
+/// The product's name.
+pub(crate) const PRODUCT: &str = "unit";
+/// What devices are flashed with, and what they are updated to.
+const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
+
+/// Builds the releases for `archs`; returns the folder with images and bundles.
+pub(crate) fn build(outcrop: &Path, archs: &[Arch]) -> Result<PathBuf, Error> {
+    let folder = project::target().join("releases");
+    let recipes = folder.join("recipes");
+    make_folder(&recipes)?;
+    let key = key(outcrop, &folder)?;
+    for version in VERSIONS {
+        let recipe = recipes.join(format!("{PRODUCT}-{version}.toml"));
+        write(&recipe, &text(version))?;
+        let lock = project::root().join("recipes/edge-dev.lock");
+        copy(&lock, &recipe.with_extension("lock"))?;
+        let mut command = Command::new(outcrop);
+        command.arg("build").arg(&recipe).arg("--output").arg(&folder);
+        command.arg("--device-programs").arg(project::device_programs());
+        for arch in archs {
+            command.args(["--arch", arch.as_str()]);
+        }
+        // The first one is flashed, never sent.
+        if version != VERSIONS[0] {
+            command.arg("--key").arg(&key);
+        }
+        shell::run(&mut command)?;
+    }
+    Ok(folder)
+}
+
+/// The recipe of a version: the workbench image, and from the second version on what can be made to fail.
+fn text(version: &str) -> String {
+    let root = project::root();
+    let recipes = root.join("recipes/edge-dev.toml");
+    let overlay = root.join("qemu-tests/overlay");
+    let fails = version != VERSIONS[0];
+    let overlays = fails.then(|| format!("overlays = [{:?}]\n", overlay.display().to_string()));
+    let mut text = format!(
+        "include = [{:?}]\n{}[image]\nname = {PRODUCT:?}\nversion = {version:?}\n[update]\ntrust = \"../trust.toml\"\n\
+         [health]\ndeadline = \"4min\"\n",
+        recipes.display().to_string(),
+        overlays.unwrap_or_default()
+    );
+    if fails {
+        text += "[services]\nenable = [\"unit-fault.service\", \"unit-veto.service\"]\n";
+    }
+    text
+}
+
+/// The releases' private key, made once; the trust file lies beside it.
+fn key(outcrop: &Path, folder: &Path) -> Result<PathBuf, Error> {
+    let key = folder.join("test.key");
+    let trust = folder.join("trust.toml");
+    if !key.exists() || !trust.exists() {
+        let mut command = Command::new(outcrop);
+        command.args([
+            "keys",
+            "generate",
+            "--name",
+            "test",
+            "--no-passphrase",
+            "--output",
+        ]);
+        shell::run(command.arg(folder))?;
+        let mut command = Command::new(outcrop);
+        command.args(["keys", "trust"]).arg(folder.join("test.pub"));
+        let text = shell::output(command.args(["--threshold", "1"]))?;
+        write(&trust, &text)?;
+    }
+    Ok(key)
+}
+
+fn make_folder(path: &Path) -> Result<(), Error> {
+    fs::create_dir_all(path).map_err(failed("create folder", path))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(failed("write", path))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::copy(from, to).map(drop).map_err(failed("copy to", to))
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::File { doing, path, source }
+}
