@@ -11,6 +11,8 @@ use std::{
 
 use crate::error::Error;
 
+/// How long the rest of a line may take once its beginning is there.
+const LINE_TIME: Duration = Duration::from_secs(1);
 /// How many lines an error shows.
 const TAIL_LINES: usize = 60;
 /// What a Linux guest prints when the emulator breaks `cmpxchg16b`; see docs about QEMU 7.2.
@@ -71,6 +73,7 @@ impl Console {
     /// As [`Console::expect`].
     pub fn expect_any(&mut self, wanted: &[&str], limit: Duration) -> Result<(usize, String), Error> {
         let deadline = Instant::now() + limit;
+        let mut found_at = None;
         let mut state = self.log.lock();
         loop {
             if let Some(fault) = EMULATOR_FAULTS
@@ -79,9 +82,14 @@ impl Console {
             {
                 return Err(Error::Emulator((*fault).to_owned()));
             }
-            if let Some((index, at)) = first_of(&state.text, wanted, self.seen) {
-                self.seen = at + wanted[index].len();
-                return Ok((index, line_around(&state.text, at)));
+            let found = first_of(&state.text, wanted, self.seen);
+            if let Some((index, at)) = found {
+                let first = *found_at.get_or_insert_with(Instant::now);
+                // A slow line comes in pieces; a prompt has no end.
+                if state.text[at..].contains(&b'\n') || first.elapsed() >= LINE_TIME || state.closed {
+                    self.seen = at + wanted[index].len();
+                    return Ok((index, line_around(&state.text, at)));
+                }
             }
             if state.closed {
                 return Err(Error::Ended {
@@ -90,7 +98,7 @@ impl Console {
                 });
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() && found.is_none() {
                 return Err(Error::Silent {
                     wanted: wanted.join(" or "),
                     waited: limit,
@@ -100,7 +108,7 @@ impl Console {
             state = self
                 .log
                 .grown
-                .wait_timeout(state, left)
+                .wait_timeout(state, if found.is_some() { LINE_TIME } else { left })
                 .unwrap_or_else(PoisonError::into_inner)
                 .0;
         }

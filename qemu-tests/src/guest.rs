@@ -25,7 +25,7 @@ const START_TIME: Duration = Duration::from_secs(30);
 /// How long a press of the power button may take to show.
 const BETWEEN_PRESSES: Duration = Duration::from_secs(20);
 /// Name of the firmware's variables beside the disk: they live as long as the disk.
-const VARIABLES: &str = "firmware-variables";
+pub(crate) const VARIABLES: &str = "firmware-variables";
 
 /// What to start.
 #[derive(Debug)]
@@ -227,7 +227,12 @@ impl Guest {
     /// # Errors
     /// When it doesn't within `limit`.
     pub fn wait_reset(&mut self, limit: Duration) -> Result<(), Error> {
-        self.monitor.wait_for("RESET", limit).map(drop)
+        let waited = self.monitor.wait_for("RESET", limit);
+        waited.map(drop).map_err(|_| Error::Silent {
+            wanted: "reset".to_owned(),
+            waited: limit,
+            tail: self.console.rest(),
+        })
     }
 
     fn exit_status(&mut self) -> Result<Option<ExitStatus>, Error> {

@@ -9,14 +9,19 @@
 
 use std::{
     env,
+    fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
     time::{Duration, Instant},
 };
 
 use outcrop_release::arch::Architecture;
 
+use rustix::fs::{FlockOperation, flock};
+
 use crate::{
-    Disk, Guest, Shell, Start, images,
+    Disk, Guest, Shell, Start,
+    guest::VARIABLES,
     scenario::{boot_time, wait_healthy},
     web::WebServer,
 };
@@ -27,6 +32,10 @@ const PRODUCT: &str = "unit";
 pub const OLD: &str = "1.0.0";
 /// What they are updated to: it can be told to fail.
 pub const NEW: &str = "1.1.0";
+
+/// Names of files of a prepared device.
+const DISK: &str = "disk.img";
+const STAMP: &str = "stamp";
 
 /// A device, and the server of its updates.
 pub struct Device {
@@ -55,21 +64,38 @@ impl Device {
     /// # Panics
     /// When it doesn't come up.
     #[must_use]
-    pub fn start(architecture: Architecture, options: &[&str]) -> Self {
-        let folder = releases();
-        let image = folder.join(format!("{PRODUCT}-{OLD}-{architecture}-efi.img"));
-        assert!(image.exists(), "{}", images::FOLDER);
-        let disk = Disk::copy(&image).unwrap();
-        let guest = boot(architecture, &disk, options);
-        let server = WebServer::start(&folder).unwrap();
-        let mut device = Self {
-            guest,
-            server,
-            disk,
-            architecture,
-        };
+    pub fn start(architecture: Architecture) -> Self {
+        let disk = Disk::copy(&image(architecture)).unwrap();
+        let mut device = Self::boot(architecture, disk, &[]);
         wait_healthy(&mut device.guest).unwrap();
         device
+    }
+
+    /// A device whose next boot is the trial of the new release, switched on. `fault` tells that release how to fail.
+    ///
+    /// The installation is made once for all scenarios, and kept beside the releases.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn on_trial(architecture: Architecture, fault: &str, options: &[&str]) -> Self {
+        let armed = armed(architecture);
+        let disk = Disk::copy(&armed.join(DISK)).unwrap();
+        fs::copy(armed.join(VARIABLES), disk.folder().join(VARIABLES)).unwrap();
+        let told = format!("name=opt/outcrop/fault,string={fault}");
+        let mut all = vec!["-fw_cfg", told.as_str()];
+        all.extend(options);
+        Self::boot(architecture, disk, &all)
+    }
+
+    fn boot(architecture: Architecture, disk: Disk, options: &[&str]) -> Self {
+        let guest = boot(architecture, &disk, options);
+        Self {
+            guest,
+            server: WebServer::start(&releases()).unwrap(),
+            disk,
+            architecture,
+        }
     }
 
     /// Its shell.
@@ -87,24 +113,33 @@ impl Device {
             .url(&format!("{PRODUCT}-{NEW}-{}-efi.outcrop", self.architecture))
     }
 
-    /// Installs the new release and has it tried: `fault` tells it how to fail. Returns when the machine has reset.
+    /// Installs the new release: its trial is the next boot.
     ///
     /// # Panics
     /// When it can't be installed.
-    pub fn install(&mut self, fault: &str) {
-        let url = self.url();
-        let mut shell = self.shell();
-        shell
-            .run(&format!(
-                "mkdir -p /var/lib/unit; echo {fault} > /var/lib/unit/fault; sync"
-            ))
-            .unwrap();
-        let limit = Duration::from_secs(600);
-        let (status, output) = shell
-            .status(&format!("outcrop-updater install {url} 2>&1"), limit)
-            .unwrap();
+    pub fn install(&mut self) -> String {
+        let (status, output) = self.try_install("");
         assert_eq!(status, 0, "{output}");
-        // Errors of the shell: it goes away.
+        output
+    }
+
+    /// Tries to install the new release; exit code and output.
+    ///
+    /// # Panics
+    /// When the shell doesn't answer.
+    pub fn try_install(&mut self, options: &str) -> (i32, String) {
+        let command = format!("outcrop-updater install {} {options} 2>&1", self.url());
+        let limit = Duration::from_secs(600);
+        self.shell().status(&command, limit).unwrap()
+    }
+
+    /// Restarts it in order. Returns when the machine has reset.
+    ///
+    /// # Panics
+    /// When it doesn't.
+    pub fn restart(&mut self) {
+        let mut shell = self.shell();
+        // The shell goes away before it can say how that ended.
         let _ = shell.status("systemctl reboot", Duration::from_secs(2));
         self.guest.wait_reset(Duration::from_secs(180)).unwrap();
     }
@@ -171,6 +206,49 @@ impl Device {
     pub fn disk(&self) -> &Path {
         self.disk.raw().unwrap()
     }
+}
+
+fn image(architecture: Architecture) -> PathBuf {
+    let image = releases().join(format!("{PRODUCT}-{OLD}-{architecture}-efi.img"));
+    assert!(
+        image.exists(),
+        "{} isn't there: `cargo xtask test` builds it",
+        image.display()
+    );
+    image
+}
+
+/// The folder with the disk and the firmware's variables of a device that has just installed the new release, and was switched
+/// off. Made by whichever scenario comes first.
+fn armed(architecture: Architecture) -> PathBuf {
+    let folder = releases().join(format!("armed-{architecture}"));
+    fs::create_dir_all(&folder).unwrap();
+    let lock = File::create(folder.join("lock")).unwrap();
+    flock(&lock, FlockOperation::LockExclusive).unwrap();
+    // Of which releases it was made.
+    let bundle = releases().join(format!("{PRODUCT}-{NEW}-{architecture}-efi.outcrop"));
+    let times = [image(architecture), bundle].map(|path| fs::metadata(path).unwrap().modified().unwrap());
+    let stamp = format!("{times:?}");
+    if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
+        return folder;
+    }
+    let mut device = Device::start(architecture);
+    device.install();
+    let Device { guest, disk, .. } = device;
+    guest.power_off(Duration::from_secs(300)).unwrap();
+    copy(disk.raw().unwrap(), &folder.join(DISK));
+    copy(&disk.folder().join(VARIABLES), &folder.join(VARIABLES));
+    fs::write(folder.join(STAMP), stamp).unwrap();
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp")
+        .arg("--sparse=always")
+        .args([from, to])
+        .status()
+        .unwrap();
+    assert!(status.success(), "copy {}", from.display());
 }
 
 fn boot(architecture: Architecture, disk: &Disk, options: &[&str]) -> Guest {

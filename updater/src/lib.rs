@@ -20,4 +20,6 @@ pub mod lifecycle;
 pub mod os_release;
 pub mod record;
 pub mod status;
+#[cfg(test)]
+mod testing;
 pub mod web;

@@ -53,6 +53,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::ShuttingDown => commands::shutting_down(root)?,
         Command::GrowData => grow_data()?,
         Command::BootReport => {
+            commands::catch_up(root)?;
             let report = report(&read_status(root)?, &Systemctl, &uptime)?;
             announce(&report, Path::new("/dev/kmsg"))?;
             return judged(report.healthy);

@@ -53,7 +53,7 @@ fn text(version: &str) -> String {
         overlays.unwrap_or_default()
     );
     if fails {
-        text += "[services]\nenable = [\"unit-fault.service\", \"unit-veto.service\"]\n";
+        text += "[services]\nenable = [\"unit-fail.service\", \"unit-veto.service\"]\n";
     }
     text
 }

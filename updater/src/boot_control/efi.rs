@@ -90,19 +90,29 @@ impl<V: VariableStore> BootControl for EfiBootControl<V> {
     }
 
     fn default_slot(&self, disk: &impl Disk) -> Result<Option<Slot>, ControlError> {
-        let mut sector = [0; LOADER_CONF_BYTES];
-        disk.read_medium(Area::LoaderConfig, 0, &mut sector)?;
-        Ok(default_slot(&sector))
+        configured_slot(disk)
     }
 
     fn set_default(&mut self, disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
-        disk.write(Area::LoaderConfig, 0, &loader_conf(slot))?;
-        disk.flush(Area::LoaderConfig)?;
-        if self.default_slot(disk)? == Some(slot) {
-            Ok(())
-        } else {
-            Err(ControlError::Medium)
-        }
+        configure_slot(disk, slot)
+    }
+}
+
+/// The slot that `loader.conf` names; none when it isn't one of Outcrop's.
+pub(crate) fn configured_slot(disk: &impl Disk) -> Result<Option<Slot>, ControlError> {
+    let mut sector = [0; LOADER_CONF_BYTES];
+    disk.read_medium(Area::LoaderConfig, 0, &mut sector)?;
+    Ok(default_slot(&sector))
+}
+
+/// Has `loader.conf` name `slot`: one sector's write, flushed and read back.
+pub(crate) fn configure_slot(disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
+    disk.write(Area::LoaderConfig, 0, &loader_conf(slot))?;
+    disk.flush(Area::LoaderConfig)?;
+    if configured_slot(disk)? == Some(slot) {
+        Ok(())
+    } else {
+        Err(ControlError::Medium)
     }
 }
 

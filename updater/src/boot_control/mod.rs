@@ -1,8 +1,6 @@
 //! What tells the boot loader which slot to start: once, and by itself.
 
-mod efi;
-#[cfg(test)]
-pub(crate) mod fake;
+pub(crate) mod efi;
 
 use std::io;
 

@@ -2,14 +2,14 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use outcrop_release::bootrec::BadReason;
+use outcrop_release::bootrec::{BadReason, SlotState};
 
 use super::{CommandError, OnlyOne, Opened, announce, on_trial, reboot, remember, say};
 use crate::{
     block_disk::Access,
     boot_report::{Systemctl, Systemd as _},
     device::Device,
-    history,
+    history::{self, History},
 };
 
 /// What the health gate gets beyond the deadline, to say why.
@@ -95,6 +95,35 @@ pub fn trial_deadline(root: &Path) -> Result<(), CommandError> {
             return Ok(());
         }
     }
+}
+
+/// Remembers how a release failed that could say nothing itself: its kernel panicked, or it hung. The boot record knows why.
+///
+/// # Errors
+/// When the device isn't one of Outcrop's. What can't be read from the disk is left to the next boot.
+pub fn catch_up(root: &Path) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    let Ok(mut opened) = Opened::open(&device, Access::Read) else {
+        return Ok(());
+    };
+    let Ok(record) = opened.lifecycle(&device).record() else {
+        return Ok(());
+    };
+    let other = device.slot().other();
+    let there = record.slot(other);
+    let Ok(loaded) = History::load(&device.state_folder()) else {
+        return Ok(());
+    };
+    if let SlotState::Bad(reason) = there.state
+        && reason != BadReason::Operator
+        && loaded.history.failure(&there.release).is_none()
+    {
+        let release = device.other_release(&record, &loaded.history);
+        remember(&device, |history| {
+            history.failed(other, release, history::describe(reason));
+        });
+    }
+    Ok(())
 }
 
 /// Records that the trial of what runs has failed, and restarts.

@@ -22,7 +22,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-pub use commit::{commit, trial_deadline, trial_vetoed};
+pub use commit::{catch_up, commit, trial_deadline, trial_vetoed};
 pub use error::CommandError;
 pub use health::{HealthOptions, health};
 pub use install::{InstallOptions, install};

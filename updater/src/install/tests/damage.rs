@@ -2,14 +2,15 @@
 
 use outcrop_release::{bootrec::SlotState, slot::Slot, verity::BLOCK_BYTES};
 
-use super::{
-    super::*,
-    bundle::{Bundle, MemorySource, Release, trust},
-    install,
-    sim::{Memory, SimDisk, Unwatched},
-    verified,
+use super::{super::*, install, verified};
+use crate::{
+    disk::Area,
+    record,
+    testing::{
+        bundle::{Bundle, MemorySource, Release, trust},
+        sim::{Event, Memory, SimDisk, Unwatched},
+    },
 };
-use crate::{disk::Area, record};
 
 /// A release to install, and a disk that runs the one before and has another one, good, in slot B.
 fn ready() -> (SimDisk, Release, Bundle) {
@@ -157,8 +158,9 @@ fn a_disk_that_fails_at_any_write_never_has_half_a_release_that_may_be_started()
     install(&mut whole, &bundle).unwrap();
     let writes = whole
         .log
+        .events()
         .iter()
-        .filter(|event| matches!(event, super::sim::Event::Write { .. }))
+        .filter(|event| matches!(event, Event::Write { .. }))
         .count();
     let already = disk.writes();
     for first in 0..writes {

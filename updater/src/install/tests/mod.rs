@@ -1,7 +1,5 @@
-mod bundle;
 mod damage;
 mod power_cut;
-mod sim;
 
 use outcrop_release::{
     bootrec::SlotState,
@@ -11,11 +9,11 @@ use outcrop_release::{
     verity::BLOCK_BYTES,
 };
 
-use self::{
+use super::*;
+use crate::testing::{
     bundle::{Bundle, MemorySource, Release, trust},
     sim::{Memory, SimDisk, Unwatched},
 };
-use super::*;
 use crate::{disk::Area, record};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;

@@ -6,28 +6,19 @@ use outcrop_release::{
     verity::{BLOCK_BYTES, HashTree, Superblock, root_hash_of_top_block},
 };
 
-use super::{
-    bundle::{Bundle, Release, tree},
-    install,
-    sim::{Event, SimDisk},
+use super::install;
+use crate::{
+    disk::Area,
+    record,
+    testing::{
+        bundle::{Bundle, Release, tree},
+        dice::Dice,
+        sim::{Event, SimDisk},
+    },
 };
-use crate::{disk::Area, record};
 
 /// Sampled states for each prefix of the log.
 const SAMPLES: u64 = 60;
-
-/// Numbers that look random and are the same in every run. Source: Steele, Lea, Flood, "Fast splittable pseudorandom
-/// number generators" (SplitMix64), 2014.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
 
 /// What must hold of a disk after a power cut: the running slot is whole and stays the default; the other one is whole if
 /// the record, or a superblock in its place, says so.
@@ -93,7 +84,7 @@ fn run(lost_flush: Option<usize>) -> Run {
     install(&mut disk, &bundle).unwrap();
     Run {
         before,
-        log: disk.log,
+        log: disk.log.events(),
         bundle,
         releases: [second, third],
     }
@@ -142,7 +133,7 @@ fn after_a_power_cut_at_any_moment_the_device_starts_and_a_rerun_completes() {
                 let before = disk.clone();
                 install(&mut disk, &run.bundle).unwrap();
                 disk.assert_holds(Slot::B, &run.releases[1]);
-                states += second_cut(&run, &before, &disk.log, count);
+                states += second_cut(&run, &before, &disk.log.events(), count);
             }
         }
     }

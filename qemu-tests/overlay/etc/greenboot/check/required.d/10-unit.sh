@@ -1,2 +1,2 @@
 #!/bin/bash
-[[ $(cat /var/lib/unit/fault 2>/dev/null) != greenboot ]] || { echo "greenboot says no"; exit 1; }
+[[ $(/usr/lib/unit/fault) != greenboot ]] || { echo "greenboot says no"; exit 1; }

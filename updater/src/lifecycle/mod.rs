@@ -5,6 +5,9 @@
 //! good ([`Lifecycle::after_boot`]). The one exception is a trial: the loader is told between `arming` and `armed`, so that a
 //! record that says `armed` is right.
 
+#[cfg(test)]
+mod tests;
+
 use outcrop_release::{
     bootrec::{AfterBoot, BadReason, BootRecord, LastEnd, TransitionError, TrialStage},
     slot::Slot,

@@ -1,53 +1,144 @@
 //! A disk that remembers every write and flush, and what a power cut may leave of them.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     io,
+    rc::Rc,
 };
 
-use outcrop_release::{slot::Slot, verity::BLOCK_BYTES};
+use outcrop_release::{loader::loader_conf, slot::Slot, verity::BLOCK_BYTES};
 
-use super::{
-    super::{InstallError, Scratch, Stage, Watch},
-    bundle::Release,
+use super::bundle::Release;
+use crate::{
+    boot_control::{BootControl, ControlError, efi},
+    disk::{Area, Disk, DiskError},
+    install::{InstallError, Scratch, Stage, Watch},
 };
-use crate::disk::{Area, Disk, DiskError};
 
 const SECTOR: usize = 512;
 const SECOND_RECORD: usize = 4 << 20;
 
 /// Something that happened to the disk.
 #[derive(Debug, Clone)]
-pub(super) enum Event {
-    Write { area: Area, at: usize, bytes: Vec<u8> },
+pub(crate) enum Event {
+    Write {
+        area: Area,
+        at: usize,
+        bytes: Vec<u8>,
+    },
     Flush(Area),
+    /// The firmware was told what to start once.
+    OneShot(Option<Slot>),
+}
+
+/// What happened to a device, in order: to its disk and to its firmware.
+#[derive(Debug, Default)]
+pub(crate) struct Log(Rc<RefCell<Vec<Event>>>);
+
+impl Clone for Log {
+    /// Of its own: what happens to one disk doesn't happen to its copy.
+    fn clone(&self) -> Self {
+        Self(Rc::new(RefCell::new(self.events())))
+    }
+}
+
+impl Log {
+    fn push(&self, event: Event) {
+        self.0.borrow_mut().push(event);
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        self.0.borrow().clone()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+}
+
+/// A boot loader: its variable outlives a power cut, its configuration is the disk's.
+#[derive(Debug, Default)]
+pub(crate) struct SimFirmware {
+    pub(crate) one_shot: Option<Slot>,
+    /// Variables can't be set.
+    pub(crate) refuses: bool,
+    log: Log,
+}
+
+impl SimFirmware {
+    /// The firmware of a device with this disk: both write one log.
+    pub(crate) fn beside(disk: &SimDisk, one_shot: Option<Slot>) -> Self {
+        Self {
+            one_shot,
+            refuses: false,
+            log: Log(Rc::clone(&disk.log.0)),
+        }
+    }
+}
+
+impl BootControl for SimFirmware {
+    fn probe(&mut self) -> Result<(), ControlError> {
+        if self.refuses {
+            return Err(ControlError::Forgotten("LoaderEntryOneShot"));
+        }
+        Ok(())
+    }
+
+    fn armed(&self) -> Result<Option<Slot>, ControlError> {
+        Ok(self.one_shot)
+    }
+
+    fn arm(&mut self, slot: Slot) -> Result<(), ControlError> {
+        self.probe()?;
+        self.one_shot = Some(slot);
+        self.log.push(Event::OneShot(Some(slot)));
+        Ok(())
+    }
+
+    fn disarm(&mut self) -> Result<(), ControlError> {
+        self.one_shot = None;
+        self.log.push(Event::OneShot(None));
+        Ok(())
+    }
+
+    fn default_slot(&self, disk: &impl Disk) -> Result<Option<Slot>, ControlError> {
+        efi::configured_slot(disk)
+    }
+
+    fn set_default(&mut self, disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
+        efi::configure_slot(disk, slot)
+    }
 }
 
 #[derive(Debug, Clone, Default)]
-pub(super) struct SimDisk {
+pub(crate) struct SimDisk {
     /// What the kernel has.
     areas: BTreeMap<Area, Vec<u8>>,
     /// What the disk has: what was flushed, whether it is durable or in the disk's own memory.
     medium: BTreeMap<Area, Vec<u8>>,
-    pub(super) log: Vec<Event>,
+    pub(crate) log: Log,
     /// Blocks that can't be read until they are written.
-    pub(super) unreadable: BTreeSet<(Area, u64)>,
+    pub(crate) unreadable: BTreeSet<(Area, u64)>,
     /// The flush of this number reaches the disk's memory only: a program without it.
-    pub(super) lost_flush: Option<usize>,
+    pub(crate) lost_flush: Option<usize>,
     /// The flush of this number fails. The kernel keeps the bytes and forgets that they aren't on the disk.
-    pub(super) failing_flush: Option<usize>,
+    pub(crate) failing_flush: Option<usize>,
     /// Writes of this number and later ones fail.
-    pub(super) failing_write: Option<usize>,
+    pub(crate) failing_write: Option<usize>,
     /// The medium keeps another byte than was written there.
-    pub(super) rotten: Option<(Area, usize)>,
+    pub(crate) rotten: Option<(Area, usize)>,
     flushes: usize,
     writes: usize,
 }
 
 impl SimDisk {
     /// A disk that runs `release` from slot A, as it was flashed.
-    pub(super) fn flashed(release: &Release) -> Self {
-        let mut areas = BTreeMap::from([(Area::BootRecord, vec![0; 2 * SECTOR])]);
+    pub(crate) fn flashed(release: &Release) -> Self {
+        let mut areas = BTreeMap::from([
+            (Area::BootRecord, vec![0; 2 * SECTOR]),
+            (Area::LoaderConfig, loader_conf(Slot::A).to_vec()),
+        ]);
         for slot in Slot::ALL {
             areas.insert(Area::Boot(slot), vec![0; 12 * BLOCK_BYTES]);
             areas.insert(Area::Root(slot), vec![0; 48 * BLOCK_BYTES]);
@@ -69,41 +160,41 @@ impl SimDisk {
         disk
     }
 
-    pub(super) fn content(&self, area: Area) -> &[u8] {
+    pub(crate) fn content(&self, area: Area) -> &[u8] {
         &self.areas[&area]
     }
 
-    pub(super) fn flip(&mut self, area: Area, at: u64) {
+    pub(crate) fn flip(&mut self, area: Area, at: u64) {
         for content in [&mut self.areas, &mut self.medium] {
             content.get_mut(&area).unwrap()[usize::try_from(at).unwrap()] ^= 1;
         }
     }
 
-    pub(super) fn forget_log(&mut self) {
-        self.log.clear();
+    pub(crate) fn forget_log(&mut self) {
+        self.log.0.borrow_mut().clear();
     }
 
     /// Bytes written to some areas since the log was forgotten.
-    pub(super) fn written(&self, wanted: impl Fn(Area) -> bool) -> u64 {
+    pub(crate) fn written(&self, wanted: impl Fn(Area) -> bool) -> u64 {
         let bytes = |event: &Event| match event {
             Event::Write { area, bytes, .. } if wanted(*area) => bytes.len() as u64,
             _ => 0,
         };
-        self.log.iter().map(bytes).sum()
+        self.log.0.borrow().iter().map(bytes).sum()
     }
 
     /// How often it was written to.
-    pub(super) const fn writes(&self) -> usize {
+    pub(crate) const fn writes(&self) -> usize {
         self.writes
     }
 
     /// How often it was flushed.
-    pub(super) const fn flushes(&self) -> usize {
+    pub(crate) const fn flushes(&self) -> usize {
         self.flushes
     }
 
     /// Whether a slot holds all of a release.
-    pub(super) fn holds(&self, slot: Slot, release: &Release) -> bool {
+    pub(crate) fn holds(&self, slot: Slot, release: &Release) -> bool {
         let tree = release.root_tree().to_bytes();
         let begins = |area: Area, bytes: &[u8]| self.medium[&area].starts_with(bytes);
         begins(Area::Boot(slot), &release.boot)
@@ -111,7 +202,7 @@ impl SimDisk {
             && begins(Area::Verity(slot), &tree)
     }
 
-    pub(super) fn assert_holds(&self, slot: Slot, release: &Release) {
+    pub(crate) fn assert_holds(&self, slot: Slot, release: &Release) {
         assert!(
             self.holds(slot, release),
             "slot {slot} doesn't hold release {}",
@@ -121,7 +212,7 @@ impl SimDisk {
 
     /// The disk after a power cut behind the first `count` events of its log, which began with `before`. Of the writes that
     /// weren't flushed by then, `survives` says for each sector whether it reached the medium.
-    pub(super) fn cut(
+    pub(crate) fn cut(
         before: &Self,
         log: &[Event],
         count: usize,
@@ -244,13 +335,13 @@ impl Disk for SimDisk {
 
 /// The trees, in memory.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Memory {
+pub(crate) struct Memory {
     bytes: Vec<u8>,
-    pub(super) full: bool,
+    pub(crate) full: bool,
 }
 
 impl Memory {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 }
@@ -276,7 +367,7 @@ impl Scratch for Memory {
 }
 
 /// Nobody is told, and nobody stops it.
-pub(super) struct Unwatched;
+pub(crate) struct Unwatched;
 
 impl Watch for Unwatched {
     fn advance(&self, _: Stage, _: u64) {}

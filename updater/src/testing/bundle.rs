@@ -14,17 +14,17 @@ use outcrop_release::{
 };
 use semver::Version;
 
-use super::super::source::{Source, SourceError, Take};
+use crate::install::{Source, SourceError, Take};
 
 /// Blocks in a frame of these bundles.
 const FRAME_BLOCKS: usize = 4;
 
 /// What a release installs.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Release {
-    pub(super) number: u64,
-    pub(super) boot: Vec<u8>,
-    pub(super) root: Vec<u8>,
+pub(crate) struct Release {
+    pub(crate) number: u64,
+    pub(crate) boot: Vec<u8>,
+    pub(crate) root: Vec<u8>,
 }
 
 fn block(seed: u64) -> Vec<u8> {
@@ -34,7 +34,7 @@ fn block(seed: u64) -> Vec<u8> {
 
 impl Release {
     /// A release whose blocks all differ.
-    pub(super) fn new(number: u64) -> Self {
+    pub(crate) fn new(number: u64) -> Self {
         let blocks =
             |from: u64, count: u64| (from..from + count).flat_map(|seed| block(seed << 20)).collect();
         Self {
@@ -45,7 +45,7 @@ impl Release {
     }
 
     /// The next one: some blocks are new, some have moved, the rest is the same.
-    pub(super) fn changed(&self, number: u64) -> Self {
+    pub(crate) fn changed(&self, number: u64) -> Self {
         let other = Self::new(number);
         let mut new = Self {
             number,
@@ -60,16 +60,16 @@ impl Release {
         new
     }
 
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         (self.boot.len() + self.root.len()) as u64
     }
 
-    pub(super) fn root_tree(&self) -> HashTree {
+    pub(crate) fn root_tree(&self) -> HashTree {
         tree(&self.root)
     }
 }
 
-pub(super) fn tree(bytes: &[u8]) -> HashTree {
+pub(crate) fn tree(bytes: &[u8]) -> HashTree {
     let mut builder = TreeBuilder::new(uuid::Uuid::from_u128(7), Salt::from_bytes([5; 32]));
     builder.push(bytes);
     builder.finish().unwrap()
@@ -79,21 +79,21 @@ fn key() -> SigningKey {
     SigningKey::from_bytes(&[3; 32])
 }
 
-pub(super) fn trust() -> Trust {
+pub(crate) fn trust() -> Trust {
     let public = PublicKey::from_bytes(key().verifying_key().as_bytes()).unwrap();
     Trust::new(1, vec![("test".to_owned(), public)]).unwrap()
 }
 
 /// A bundle, and its members, to be tampered with.
 #[derive(Debug, Clone)]
-pub(super) struct Bundle {
-    pub(super) manifest: Manifest,
-    pub(super) members: Vec<(MemberName, Vec<u8>)>,
-    pub(super) bytes: Vec<u8>,
+pub(crate) struct Bundle {
+    pub(crate) manifest: Manifest,
+    pub(crate) members: Vec<(MemberName, Vec<u8>)>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Bundle {
-    pub(super) fn of(release: &Release) -> Self {
+    pub(crate) fn of(release: &Release) -> Self {
         let ((boot_frames, boot), (root_frames, root)) = (frames(&release.boot), frames(&release.root));
         let (boot_tree, root_tree) = (tree(&release.boot), tree(&release.root));
         let index = Index {
@@ -147,7 +147,7 @@ impl Bundle {
     }
 
     /// Makes the digests of the manifest those of the members, signs it, and puts the archive together.
-    pub(super) fn sign(&mut self) {
+    pub(crate) fn sign(&mut self) {
         let member = |place: usize| Member {
             bytes: self.members[place].1.len() as u64,
             sha256: FileDigest::of(&self.members[place].1),
@@ -162,7 +162,7 @@ impl Bundle {
     }
 
     /// Signs the manifest as it is, whatever the members are.
-    pub(super) fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         let manifest = self.manifest.to_bytes();
         let mut signatures = Signatures::default();
         let signature = key().sign(&signed_message(Purpose::Release, &manifest));
@@ -178,7 +178,7 @@ impl Bundle {
     }
 
     /// Puts the archive together as the members are.
-    pub(super) fn pack(&mut self) {
+    pub(crate) fn pack(&mut self) {
         self.bytes.clear();
         for (name, content) in &self.members {
             self.bytes.extend(header(*name, content.len() as u64).unwrap());
@@ -206,7 +206,7 @@ fn frames(payload: &[u8]) -> (FrameTable, Vec<u8>) {
 
 /// A bundle in memory, handed over in odd pieces.
 #[derive(Debug, Clone)]
-pub(super) struct MemorySource(pub(super) Vec<u8>);
+pub(crate) struct MemorySource(pub(crate) Vec<u8>);
 
 impl Source for MemorySource {
     fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E> {

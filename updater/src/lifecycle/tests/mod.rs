@@ -1,0 +1,166 @@
+mod power_cut;
+mod world;
+
+use outcrop_release::{
+    bootrec::{BadReason, LastEnd, MAX_ATTEMPTS, MAX_TRIES, SlotState, TrialStage},
+    slot::Slot,
+};
+
+use self::world::{World, end_of};
+use super::*;
+
+/// A device that runs release 1 from slot A and has release 2 written to slot B.
+fn written() -> World {
+    let mut world = World::flashed();
+    world.install(2).unwrap();
+    world
+}
+
+#[test]
+fn a_release_is_tried_once_and_becomes_the_default_when_it_is_committed() {
+    let mut world = written();
+    world.lifecycle(Slot::A).arm().unwrap();
+    assert_eq!(world.firmware.one_shot, Some(Slot::B));
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!((booted.slot, booted.next), (Slot::B, Next::Trial));
+    assert_eq!(world.firmware.one_shot, None, "only once");
+    assert!(!world.lifecycle(Slot::B).is_committed().unwrap());
+    assert!(world.lifecycle(Slot::B).commit().unwrap());
+    assert!(world.lifecycle(Slot::B).is_committed().unwrap());
+    assert!(!world.lifecycle(Slot::B).commit().unwrap());
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!((booted.slot, booted.next), (Slot::B, Next::Start));
+}
+
+#[test]
+fn a_trial_that_fails_leaves_the_device_with_the_release_before() {
+    let mut world = written();
+    world.lifecycle(Slot::A).arm().unwrap();
+    world.boot(LastEnd::Orderly).unwrap();
+    world.lifecycle(Slot::B).fail(BadReason::CheckFailed).unwrap();
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!((booted.slot, booted.next), (Slot::A, Next::Start));
+    let record = world.lifecycle(Slot::A).record().unwrap();
+    assert_eq!(record.slot(Slot::B).state, SlotState::Bad(BadReason::CheckFailed));
+    assert!(matches!(
+        world.lifecycle(Slot::A).arm(),
+        Err(LifecycleError::Transition(_))
+    ));
+}
+
+#[test]
+fn a_trial_that_panics_or_hangs_is_over_and_one_that_loses_power_is_tried_three_times() {
+    for (end, reason) in [
+        (LastEnd::Panic, BadReason::Panic),
+        (LastEnd::Watchdog, BadReason::Watchdog),
+    ] {
+        let mut world = written();
+        world.lifecycle(Slot::A).arm().unwrap();
+        world.boot(LastEnd::Orderly).unwrap();
+        let booted = world.boot(end).unwrap();
+        assert_eq!((booted.slot, booted.failed), (Slot::A, Some((Slot::B, reason))));
+    }
+    let mut world = written();
+    world.lifecycle(Slot::A).arm().unwrap();
+    for _ in 0..MAX_TRIES {
+        let booted = world.boot(LastEnd::PowerLost).unwrap();
+        assert_eq!((booted.slot, booted.next), (Slot::B, Next::Trial));
+    }
+    let booted = world.boot(LastEnd::PowerLost).unwrap();
+    assert_eq!(booted.slot, Slot::A);
+    assert_eq!(booted.failed, Some((Slot::B, BadReason::TooManyTries)));
+}
+
+#[test]
+fn a_boot_payload_that_can_t_start_ends_its_trial_without_a_word() {
+    let mut world = written();
+    world.spoil_boot_payload(Slot::B);
+    world.lifecycle(Slot::A).arm().unwrap();
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!(booted.slot, Slot::A);
+    assert_eq!(booted.failed, Some((Slot::B, BadReason::TooManyTries)));
+}
+
+#[test]
+fn a_committed_release_that_keeps_failing_gives_way_to_the_one_before() {
+    let mut world = written();
+    world.lifecycle(Slot::A).arm().unwrap();
+    world.boot(LastEnd::Orderly).unwrap();
+    world.lifecycle(Slot::B).commit().unwrap();
+    for _ in 0..=MAX_ATTEMPTS {
+        if world.boot(LastEnd::Panic).unwrap().slot == Slot::A {
+            let record = world.lifecycle(Slot::A).record().unwrap();
+            assert_eq!(
+                record.slot(Slot::B).state,
+                SlotState::Bad(BadReason::TooManyAttempts)
+            );
+            return;
+        }
+    }
+    panic!("slot B is still the default");
+}
+
+#[test]
+fn an_armed_trial_can_be_taken_back() {
+    let mut world = written();
+    assert!(
+        world.lifecycle(Slot::A).disarm().is_err(),
+        "there is nothing to take back"
+    );
+    world.lifecycle(Slot::A).arm().unwrap();
+    world.lifecycle(Slot::A).disarm().unwrap();
+    assert_eq!(world.firmware.one_shot, None);
+    assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::A);
+    // It is still there, and can be tried later.
+    world.lifecycle(Slot::A).arm().unwrap();
+    assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::B);
+}
+
+#[test]
+fn the_operator_goes_back_from_a_trial_and_from_a_committed_release() {
+    for commit in [false, true] {
+        let mut world = written();
+        world.lifecycle(Slot::A).arm().unwrap();
+        world.boot(LastEnd::Orderly).unwrap();
+        if commit {
+            world.lifecycle(Slot::B).commit().unwrap();
+        }
+        assert_eq!(world.lifecycle(Slot::B).roll_back().unwrap(), Slot::A);
+        assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::A);
+        let record = world.lifecycle(Slot::A).record().unwrap();
+        assert_eq!(record.slot(Slot::B).state, SlotState::Bad(BadReason::Operator));
+    }
+    let error = World::flashed().lifecycle(Slot::A).roll_back().unwrap_err();
+    assert!(matches!(error, LifecycleError::Transition(_)), "{error}");
+}
+
+#[test]
+fn a_loader_that_says_otherwise_is_told_what_the_record_says() {
+    let mut world = written();
+    world.lifecycle(Slot::A).arm().unwrap();
+    world.boot(LastEnd::Orderly).unwrap();
+    world.lifecycle(Slot::B).commit().unwrap();
+    // Somebody put back an older partition 1: slot A starts, is set right, and restarts into B.
+    world.configure(Slot::A);
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!(booted.slot, Slot::B);
+    assert_eq!(world.configured(), Some(Slot::B));
+}
+
+#[test]
+fn firmware_that_refuses_leaves_the_trial_unarmed_and_the_device_as_it_is() {
+    let mut world = written();
+    world.firmware.refuses = true;
+    let error = world.lifecycle(Slot::A).arm().unwrap_err();
+    assert!(matches!(error, LifecycleError::Control(_)), "{error}");
+    let record = world.lifecycle(Slot::A).record().unwrap();
+    assert_eq!(record.trial.unwrap().stage, TrialStage::Arming);
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!((booted.slot, booted.next), (Slot::A, Next::Start));
+    assert!(
+        booted.notes[0].contains("can't be armed again"),
+        "{:?}",
+        booted.notes
+    );
+    assert_eq!(end_of(&mut world).slot, Slot::A);
+}

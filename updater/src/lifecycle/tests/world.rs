@@ -1,0 +1,182 @@
+//! A device that boots: firmware, boot loader, `outcrop-init`'s choice of the slot, and the lifecycle.
+
+use std::collections::BTreeMap;
+
+use outcrop_release::{
+    bootrec::{BadReason, LastEnd},
+    loader::{default_slot, loader_conf},
+    slot::Slot,
+    trust::verify,
+    verity::{BLOCK_BYTES, Superblock, root_hash_of_top_block},
+};
+
+use crate::{
+    disk::{Area, Disk as _},
+    install::{Head, InstallError, Installation},
+    lifecycle::{Lifecycle, Next},
+    testing::{
+        bundle::{Bundle, MemorySource, Release, trust},
+        sim::{Memory, SimDisk, SimFirmware, Unwatched},
+    },
+};
+
+/// Restarts that the device makes by itself before that counts as a loop.
+const MOST_RESTARTS: usize = 12;
+
+/// A device, and the releases that there are.
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) disk: SimDisk,
+    pub(super) firmware: SimFirmware,
+    pub(super) releases: BTreeMap<u64, Release>,
+}
+
+/// How a boot came out.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Booted {
+    pub(super) slot: Slot,
+    /// Number of the release that runs.
+    pub(super) release: u64,
+    pub(super) next: Next,
+    /// The first trial that was found to have failed on the way.
+    pub(super) failed: Option<(Slot, BadReason)>,
+    pub(super) notes: Vec<String>,
+}
+
+impl World {
+    /// Release 1 runs from slot A; releases 2 and 3 can be installed.
+    pub(super) fn flashed() -> Self {
+        let first = Release::new(1);
+        let second = first.changed(2);
+        let third = second.changed(3);
+        let disk = SimDisk::flashed(&first);
+        let firmware = SimFirmware::beside(&disk, None);
+        Self {
+            disk,
+            firmware,
+            releases: BTreeMap::from([(1, first), (2, second), (3, third)]),
+        }
+    }
+
+    /// The same device with another disk and variable: what a power cut left.
+    pub(super) fn with(&self, disk: SimDisk, one_shot: Option<Slot>) -> Self {
+        let firmware = SimFirmware::beside(&disk, one_shot);
+        Self {
+            disk,
+            firmware,
+            releases: self.releases.clone(),
+        }
+    }
+
+    pub(super) const fn lifecycle(&mut self, running: Slot) -> Lifecycle<'_, SimDisk, SimFirmware> {
+        Lifecycle {
+            disk: &mut self.disk,
+            control: &mut self.firmware,
+            running,
+        }
+    }
+
+    /// Installs a release into the slot that doesn't run.
+    pub(super) fn install(&mut self, number: u64) -> Result<(), InstallError> {
+        let running = self.running();
+        let bundle = Bundle::of(&self.releases[&number]);
+        let mut source = MemorySource(bundle.bytes);
+        let head = Head::read(&mut source).unwrap();
+        let release = verify(&head.manifest, &head.signatures, &trust()).unwrap();
+        let mut installation = Installation {
+            source: &mut source,
+            disk: &mut self.disk,
+            scratch: &mut Memory::default(),
+            running,
+            budget: None,
+            watch: &Unwatched,
+        };
+        let prepared = installation.prepare(&head, &release)?;
+        installation.carry_out(&prepared)
+    }
+
+    /// The slot that the loader starts by itself.
+    pub(super) fn running(&self) -> Slot {
+        self.configured().unwrap()
+    }
+
+    pub(super) fn configured(&self) -> Option<Slot> {
+        default_slot(self.disk.content(Area::LoaderConfig))
+    }
+
+    pub(super) fn configure(&mut self, slot: Slot) {
+        self.disk
+            .write(Area::LoaderConfig, 0, &loader_conf(slot))
+            .unwrap();
+        self.disk.flush(Area::LoaderConfig).unwrap();
+    }
+
+    pub(super) fn spoil_boot_payload(&mut self, slot: Slot) {
+        self.disk.flip(Area::Boot(slot), 0);
+    }
+
+    /// Switches the device on after a boot that ended as `last`, and follows it until it stays up. What the firmware starts must be
+    /// whole; what isn't comes back to the firmware, as it does after a reset.
+    pub(super) fn boot(&mut self, last: LastEnd) -> Result<Booted, String> {
+        let (mut failed, mut last) = (None, last);
+        for _ in 0..MOST_RESTARTS {
+            let entry = self
+                .firmware
+                .one_shot
+                .take()
+                .or_else(|| self.configured())
+                .ok_or("loader.conf names no slot")?;
+            let Some((slot, release)) = self.start(entry) else {
+                last = LastEnd::PowerLost; // nobody was there to leave a trace
+                continue;
+            };
+            let verdict = self
+                .lifecycle(slot)
+                .after_boot(last)
+                .map_err(|error| error.to_string())?;
+            failed = failed.or(verdict.failed);
+            match verdict.next {
+                Next::Reboot(_) => last = LastEnd::Orderly,
+                next => {
+                    return Ok(Booted {
+                        slot,
+                        release,
+                        next,
+                        failed,
+                        notes: verdict.notes,
+                    });
+                }
+            }
+        }
+        Err("it restarts for ever".to_owned())
+    }
+
+    /// Starts the boot payload of a slot: the slot whose root its command line names, and the release's number. None when it
+    /// doesn't come up.
+    fn start(&self, entry: Slot) -> Option<(Slot, u64)> {
+        let payload = self.disk.content(Area::Boot(entry));
+        let (&number, release) = self
+            .releases
+            .iter()
+            .find(|(_, release)| payload.starts_with(&release.boot))?;
+        let wanted = release.root_tree().root_hash();
+        let slot = [entry, entry.other()].into_iter().find(|slot| {
+            let verity = self.disk.content(Area::Verity(*slot));
+            Superblock::parse(verity).is_ok_and(|superblock| {
+                let top = verity[BLOCK_BYTES..].first_chunk().unwrap();
+                root_hash_of_top_block(&superblock.salt, top) == wanted
+            })
+        })?;
+        let root = &self.disk.content(Area::Root(slot))[..release.root.len()];
+        // The kernel would find a damaged block one day: all of it must be right now.
+        (root == release.root).then_some((slot, number))
+    }
+}
+
+/// Where the device ends up when its power is lost again and again.
+pub(super) fn end_of(world: &mut World) -> Booted {
+    for _ in 0..20 {
+        world.boot(LastEnd::PowerLost).unwrap();
+    }
+    world.boot(LastEnd::PowerLost).unwrap()
+}

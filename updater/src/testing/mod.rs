@@ -1,0 +1,5 @@
+//! What tests of several modules share: releases, bundles, a disk that loses its power.
+
+pub(crate) mod bundle;
+pub(crate) mod dice;
+pub(crate) mod sim;
