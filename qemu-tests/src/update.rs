@@ -106,29 +106,29 @@ impl Device {
         Shell::open(&mut self.guest.console, boot_time(self.architecture)).unwrap()
     }
 
-    /// The address of the new release.
+    /// The address of a release.
     #[must_use]
-    pub fn url(&self) -> String {
+    pub fn url(&self, version: &str) -> String {
         self.server
-            .url(&format!("{PRODUCT}-{NEW}-{}-efi.outcrop", self.architecture))
+            .url(&format!("{PRODUCT}-{version}-{}-efi.outcrop", self.architecture))
     }
 
-    /// Installs the new release: its trial is the next boot.
+    /// Installs a release: its trial is the next boot. Returns what the updater printed.
     ///
     /// # Panics
     /// When it can't be installed.
-    pub fn install(&mut self) -> String {
-        let (status, output) = self.try_install("");
+    pub fn install(&mut self, version: &str) -> String {
+        let (status, output) = self.try_install(version, "");
         assert_eq!(status, 0, "{output}");
         output
     }
 
-    /// Tries to install the new release; exit code and output.
+    /// Tries to install a release; exit code and output.
     ///
     /// # Panics
     /// When the shell doesn't answer.
-    pub fn try_install(&mut self, options: &str) -> (i32, String) {
-        let command = format!("outcrop-updater install {} {options} 2>&1", self.url());
+    pub fn try_install(&mut self, version: &str, options: &str) -> (i32, String) {
+        let command = format!("outcrop-updater install {} {options} 2>&1", self.url(version));
         let limit = Duration::from_secs(600);
         self.shell().status(&command, limit).unwrap()
     }
@@ -233,7 +233,7 @@ fn armed(architecture: Architecture) -> PathBuf {
         return folder;
     }
     let mut device = Device::start(architecture);
-    device.install();
+    device.install(NEW);
     let Device { guest, disk, .. } = device;
     guest.power_off(Duration::from_secs(300)).unwrap();
     copy(disk.raw().unwrap(), &folder.join(DISK));

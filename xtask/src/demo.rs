@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: from nothing to a booted, healthy image.
+//! `cargo xtask demo`: from nothing to a device that takes a good release, and goes back from a broken one.
 
 use std::process::Command;
 
@@ -8,26 +8,28 @@ use crate::{
     host::Arch,
     images::{self, Profile},
     packages::{self, Install, Needs},
-    shell,
+    project, releases, shell,
 };
 
-/// Seconds that the image may take to boot in software emulation on a slow machine.
-const BOOT_SECONDS: &str = "600";
-
-/// Installs what is missing, builds the default image for x86_64, boots it until it says that it is healthy.
+/// Installs what is missing, builds three releases for x86_64, and tells the story of their updates.
 pub(crate) fn run(install: Install) -> Result<(), Error> {
     packages::ensure(Needs::Demo, install)?;
     device::build(install)?;
     let outcrop = images::builder(Profile::Dev)?;
-    let folder = images::build(&outcrop, "edge.toml", &[Arch::X86_64])?;
-    let image = images::find(&folder, "edge", Arch::X86_64)?;
+    let folder = releases::build(&outcrop, releases::For::Demo, &[Arch::X86_64])?;
+    let image = images::find(&folder, releases::PRODUCT, Arch::X86_64)?;
     shell::run(Command::new(&outcrop).arg("inspect").arg(&image))?;
-    shell::run(Command::new(&outcrop).arg("run").arg(&image).args([
-        "--until-healthy",
-        "--timeout",
-        BOOT_SECONDS,
-    ]))?;
-    eprintln!("\nThe image boots and is healthy. Boot it on this terminal (Ctrl-A X ends it) with:\n");
+    let mut story = project::cargo();
+    story.args([
+        "run",
+        "--locked",
+        "--package",
+        "outcrop-qemu-tests",
+        "--bin",
+        "outcrop-demo",
+    ]);
+    shell::run(story.env("OUTCROP_RELEASES", &folder))?;
+    eprintln!("\nBoot the newest release on this terminal (Ctrl-A X ends it) with:\n");
     eprintln!("    {} run {}\n", outcrop.display(), image.display());
     Ok(())
 }

@@ -10,16 +10,38 @@ use crate::{error::Error, host::Arch, project, shell};
 
 /// The product's name.
 pub(crate) const PRODUCT: &str = "unit";
-/// What devices are flashed with, and what they are updated to.
-const VERSIONS: [&str; 2] = ["1.0.0", "1.1.0"];
+/// What devices are flashed with.
+const FLASHED: &str = "1.0.0";
+/// What they are updated to. It can be told to fail.
+const GOOD: &str = "1.1.0";
+/// A release whose health check fails: the demo's.
+const BROKEN: &str = "1.2.0";
+
+/// Whose releases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// The scenarios'.
+    Scenarios,
+    /// The demo's.
+    Demo,
+}
+
+impl For {
+    const fn versions(self) -> &'static [&'static str] {
+        match self {
+            Self::Scenarios => &[FLASHED, GOOD],
+            Self::Demo => &[FLASHED, GOOD, BROKEN],
+        }
+    }
+}
 
 /// Builds the releases for `archs`; returns the folder with images and bundles.
-pub(crate) fn build(outcrop: &Path, archs: &[Arch]) -> Result<PathBuf, Error> {
+pub(crate) fn build(outcrop: &Path, whose: For, archs: &[Arch]) -> Result<PathBuf, Error> {
     let folder = project::target().join("releases");
     let recipes = folder.join("recipes");
     make_folder(&recipes)?;
     let key = key(outcrop, &folder)?;
-    for version in VERSIONS {
+    for &version in whose.versions() {
         let recipe = recipes.join(format!("{PRODUCT}-{version}.toml"));
         write(&recipe, &text(version))?;
         let lock = project::root().join("recipes/edge-dev.lock");
@@ -31,7 +53,7 @@ pub(crate) fn build(outcrop: &Path, archs: &[Arch]) -> Result<PathBuf, Error> {
             command.args(["--arch", arch.as_str()]);
         }
         // The first one is flashed, never sent.
-        if version != VERSIONS[0] {
+        if version != FLASHED {
             command.arg("--key").arg(&key);
         }
         shell::run(&mut command)?;
@@ -44,7 +66,7 @@ fn text(version: &str) -> String {
     let root = project::root();
     let recipes = root.join("recipes/edge-dev.toml");
     let overlay = root.join("qemu-tests/overlay");
-    let fails = version != VERSIONS[0];
+    let fails = version != FLASHED;
     let overlays = fails.then(|| format!("overlays = [{:?}]\n", overlay.display().to_string()));
     let mut text = format!(
         "include = [{:?}]\n{}[image]\nname = {PRODUCT:?}\nversion = {version:?}\n[update]\ntrust = \"../trust.toml\"\n\
@@ -54,6 +76,10 @@ fn text(version: &str) -> String {
     );
     if fails {
         text += "[services]\nenable = [\"unit-fail.service\", \"unit-veto.service\"]\n";
+    }
+    if version == BROKEN {
+        text += "[[files]]\npath = \"/etc/greenboot/check/required.d/20-till.sh\"\nmode = \"0755\"\n\
+                 content = \"#!/bin/bash\\necho \\\"the till doesn't answer\\\"\\nexit 1\\n\"\n";
     }
     text
 }

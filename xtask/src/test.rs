@@ -55,7 +55,7 @@ pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
     for recipe in RECIPES {
         images::build(&outcrop, recipe, &Arch::ALL)?;
     }
-    let releases = releases::build(&outcrop, &Arch::ALL)?;
+    let releases = releases::build(&outcrop, releases::For::Scenarios, &Arch::ALL)?;
     Ok(Prepared { outcrop, releases })
 }
 

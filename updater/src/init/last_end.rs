@@ -1,6 +1,6 @@
 //! How the boot before this one ended, from what it left behind.
 
-use std::{fs, io, path::Path};
+use std::{fs, path::Path};
 
 use outcrop_release::bootrec::LastEnd;
 
@@ -66,20 +66,6 @@ pub fn was_watchdog(class: &Path) -> bool {
     })
 }
 
-/// Starts the watchdog at `device`: opening it does, and closing it without the letter V leaves it running. systemd takes it over
-/// within seconds. False when there is none.
-/// Source: Linux, `Documentation/watchdog/watchdog-api.rst`.
-///
-/// # Errors
-/// When there is one and it can't be started.
-pub fn start_watchdog(device: &Path) -> io::Result<bool> {
-    match fs::File::options().write(true).open(device) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,10 +120,5 @@ mod tests {
             assert_eq!(was_watchdog(class.path()), expected, "{text}");
         }
         assert!(!was_watchdog(Path::new("/nonexistent")));
-    }
-
-    #[test]
-    fn a_machine_without_a_watchdog_is_told_apart() {
-        assert!(!start_watchdog(Path::new("/nonexistent/watchdog0")).unwrap());
     }
 }

@@ -18,6 +18,7 @@ pub mod slot;
 mod steps;
 pub mod switch_root;
 pub mod uevent;
+pub mod watchdog;
 
 use std::{convert::Infallible, path::Path, time::Duration};
 

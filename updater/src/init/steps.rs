@@ -33,13 +33,14 @@ use super::{
     efi::{EfiVariables, FirmwareFacts, read_firmware_facts},
     hardware::{DiskError, Search, SysModaliases},
     kmod::{ALWAYS, ModuleError, ModuleFolder, ModuleFolderError, Modules},
-    last_end::{Traces, has_panic, start_watchdog, was_watchdog},
+    last_end::{Traces, has_panic, was_watchdog},
     machine_id::{self, MachineId, MachineIdError, Origin},
     mounts::{self, MountError},
     slot::{ChosenSlot, NoSlot, choose_slot},
     switch_root::{SwitchError, switch_root},
     uevent::KernelUevents,
     uptime,
+    watchdog::{self, Started},
 };
 use crate::{
     block_disk::{Access, BlockDisk},
@@ -60,6 +61,8 @@ const STATE: &str = "/var/lib/outcrop";
 const PSTORE: &str = "/sys/fs/pstore";
 /// The first watchdog.
 const WATCHDOG: &str = "/dev/watchdog0";
+/// How long it waits for systemd to take it over: a check of a large file system, a slow processor.
+const WATCHDOG_SECONDS: i32 = 120;
 /// PID 1 of the system.
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
@@ -168,9 +171,10 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
     let (disk, certainty) = found?;
     tell_disk(console, &disk, certainty);
     always.join().map_err(|_| InitError::Thread)??;
-    match start_watchdog(Path::new(WATCHDOG)) {
-        Ok(true) => console.info("watchdog started"),
-        Ok(false) => {}
+    match watchdog::start(Path::new(WATCHDOG), WATCHDOG_SECONDS) {
+        Ok(Started::Seconds(limit)) => console.info(&format!("watchdog started: {limit} s")),
+        Ok(Started::OwnLimit) => console.info("watchdog started, with its own limit"),
+        Ok(Started::None) => {}
         Err(error) => console.warn(&format!("start the watchdog: {error}")),
     }
     Ok((disk, firmware))

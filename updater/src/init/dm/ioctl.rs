@@ -1,6 +1,6 @@
-//! The one system call here that no library wraps.
+//! A system call that no library wraps.
 //!
-//! This is the only unsafe code of the device's programs. Device-mapper's requests carry a buffer whose length is inside
+//! This and the watchdog's are the only unsafe code of the device's programs. Device-mapper's requests carry a buffer whose length is inside
 //! it, which neither the standard library nor rustix can express.
 
 #![allow(unsafe_code)]

@@ -1,5 +1,6 @@
 mod damage;
 mod power_cut;
+mod refusals;
 
 use outcrop_release::{
     bootrec::SlotState,
