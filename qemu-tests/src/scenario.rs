@@ -99,6 +99,22 @@ pub fn offset_of_partition(image: &Path, partition: Partition) -> Result<u64, Er
     Ok(entry.extent.start)
 }
 
+/// Where a slot's boot payload begins, in bytes from the disk's start.
+///
+/// # Errors
+/// When the image can't be read, or its file isn't there.
+pub fn offset_of_boot_payload(image: &Path, slot: Slot) -> Result<u64, Error> {
+    let fat = open(image)?.esp().map_err(Error::image)?;
+    let path = format!("EFI/Linux/{}", slot.uki_file_name());
+    let file = fat.find(&path).map_err(Error::image)?;
+    let file = file.ok_or_else(|| Error::image(format!("no file {path}")))?;
+    let extents = fat.extents(&file).map_err(Error::image)?;
+    let first = extents
+        .first()
+        .ok_or_else(|| Error::image(format!("{path} is empty")))?;
+    Ok(offset_of_partition(image, Partition::Esp)? + first.start)
+}
+
 /// Labels of the partitions whose bytes differ between an image and a disk that began as its copy. A partition that has
 /// grown is compared as far as the image goes.
 ///

@@ -65,7 +65,7 @@ impl Device {
     /// When it doesn't come up.
     #[must_use]
     pub fn start(architecture: Architecture) -> Self {
-        let disk = Disk::copy(&image(architecture)).unwrap();
+        let disk = Disk::copy(&image_of(OLD, architecture)).unwrap();
         let mut device = Self::boot(architecture, disk, &[]);
         wait_healthy(&mut device.guest).unwrap();
         device
@@ -79,8 +79,23 @@ impl Device {
     /// When that fails.
     #[must_use]
     pub fn on_trial(architecture: Architecture, fault: &str, options: &[&str]) -> Self {
+        Self::on_damaged_trial(architecture, fault, options, |_| {})
+    }
+
+    /// The same with a disk that `damage` has changed before the machine is switched on.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn on_damaged_trial(
+        architecture: Architecture,
+        fault: &str,
+        options: &[&str],
+        damage: impl FnOnce(&Disk),
+    ) -> Self {
         let armed = armed(architecture);
         let disk = Disk::copy(&armed.join(DISK)).unwrap();
+        damage(&disk);
         fs::copy(armed.join(VARIABLES), disk.folder().join(VARIABLES)).unwrap();
         let told = format!("name=opt/outcrop/fault,string={fault}");
         let mut all = vec!["-fw_cfg", told.as_str()];
@@ -176,12 +191,35 @@ impl Device {
         self.shell().run("outcrop-updater status").unwrap()
     }
 
+    /// Starts a command of the updater and doesn't wait for it.
+    ///
+    /// # Panics
+    /// When the shell doesn't answer.
+    pub fn start_updater(&mut self, arguments: &str) {
+        let command = format!("outcrop-updater {arguments} > /dev/null 2>&1 &");
+        self.shell().run(&command).unwrap();
+    }
+
+    /// Waits until the device is healthy with either release; its version.
+    ///
+    /// # Panics
+    /// When none comes up.
+    pub fn expect_any_release(&mut self) -> String {
+        let line = self.expect("outcrop: healthy: ");
+        let version = [OLD, NEW]
+            .into_iter()
+            .find(|version| line.contains(&format!("{PRODUCT} {version} ")));
+        version
+            .unwrap_or_else(|| panic!("{line}\n{}", self.guest.console.text()))
+            .to_owned()
+    }
+
     /// Cuts the power and switches it on again.
     ///
     /// # Panics
     /// When the machine can't be started.
     #[must_use]
-    pub fn power_cycle(self, options: &[&str]) -> Self {
+    pub fn power_cycle(self) -> Self {
         let Self {
             guest,
             server,
@@ -189,7 +227,7 @@ impl Device {
             architecture,
         } = self;
         guest.power_cut();
-        let guest = boot(architecture, &disk, options);
+        let guest = boot(architecture, &disk, &[]);
         Self {
             guest,
             server,
@@ -208,8 +246,13 @@ impl Device {
     }
 }
 
-fn image(architecture: Architecture) -> PathBuf {
-    let image = releases().join(format!("{PRODUCT}-{OLD}-{architecture}-efi.img"));
+/// The image of a release.
+///
+/// # Panics
+/// When `cargo xtask test` hasn't built it.
+#[must_use]
+pub fn image_of(version: &str, architecture: Architecture) -> PathBuf {
+    let image = releases().join(format!("{PRODUCT}-{version}-{architecture}-efi.img"));
     assert!(
         image.exists(),
         "{} isn't there: `cargo xtask test` builds it",
@@ -227,7 +270,8 @@ fn armed(architecture: Architecture) -> PathBuf {
     flock(&lock, FlockOperation::LockExclusive).unwrap();
     // Of which releases it was made.
     let bundle = releases().join(format!("{PRODUCT}-{NEW}-{architecture}-efi.outcrop"));
-    let times = [image(architecture), bundle].map(|path| fs::metadata(path).unwrap().modified().unwrap());
+    let times =
+        [image_of(OLD, architecture), bundle].map(|path| fs::metadata(path).unwrap().modified().unwrap());
     let stamp = format!("{times:?}");
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
         return folder;

@@ -24,6 +24,13 @@ on_both_architectures! {
 }
 
 mod x86_64_only {
+    use outcrop_qemu::{
+        Disk,
+        scenario::{offset_of_boot_payload, offset_of_file, offset_of_partition},
+        update::image_of,
+    };
+    use outcrop_release::{partition::Partition, slot::Slot};
+
     use super::{Architecture, Device, NEW, OLD, WATCHDOG, fails, given_up};
 
     const ARCH: Architecture = Architecture::X86_64;
@@ -41,6 +48,31 @@ mod x86_64_only {
     #[test]
     fn a_unit_before_boot_complete_target_can_veto() {
         given_up(ARCH, "veto", "failed: unit-veto.service");
+    }
+
+    #[test]
+    fn a_boot_payload_that_is_no_program_is_tried_three_times_and_given_up() {
+        let spoil = |disk: &Disk| {
+            let start = offset_of_boot_payload(disk.raw().unwrap(), Slot::B).unwrap();
+            disk.write(start, &[0; 4096]).unwrap();
+        };
+        let mut device = Device::on_damaged_trial(ARCH, "none", &[], spoil);
+        device.expect(
+            "outcrop-init: the trial of slot b failed: its trial ended three times without a verdict",
+        );
+        device.expect_healthy(OLD, "a");
+    }
+
+    #[test]
+    fn a_new_slot_that_is_damaged_on_the_disk_is_given_up_when_it_is_read() {
+        let image = image_of(NEW, ARCH);
+        let offset = |partition| offset_of_partition(&image, partition).unwrap();
+        let file = offset_of_file(&image, "usr/lib/systemd/systemd").unwrap();
+        let at = file - offset(Partition::Root(Slot::A)) + offset(Partition::Root(Slot::B));
+        let spoil = |disk: &Disk| disk.write(at, &[0xa5; 512]).unwrap();
+        let mut device = Device::on_damaged_trial(ARCH, "none", &[], spoil);
+        device.expect("outcrop-init: the trial of slot b failed: its kernel panicked");
+        device.expect_healthy(OLD, "a");
     }
 
     #[test]

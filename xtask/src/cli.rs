@@ -77,6 +77,8 @@ enum Bench {
     Build,
     /// Kernel start to healthy
     Boot,
+    /// Installing a release, against `dd`
+    Update,
 }
 
 /// Parses the arguments and runs the task.
@@ -97,6 +99,9 @@ pub(crate) fn run() -> Result<(), Error> {
         Task::Bench {
             what: Bench::Boot, ..
         } => bench::boot::run(install),
+        Task::Bench {
+            what: Bench::Update, ..
+        } => bench::update::run(install),
         Task::Lint { advisories } => {
             let advisories = if advisories {
                 Advisories::Check

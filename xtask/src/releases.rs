@@ -11,9 +11,9 @@ use crate::{error::Error, host::Arch, project, shell};
 /// The product's name.
 pub(crate) const PRODUCT: &str = "unit";
 /// What devices are flashed with.
-const FLASHED: &str = "1.0.0";
+pub(crate) const FLASHED: &str = "1.0.0";
 /// What they are updated to. It can be told to fail.
-const GOOD: &str = "1.1.0";
+pub(crate) const GOOD: &str = "1.1.0";
 /// A release whose health check fails: the demo's.
 const BROKEN: &str = "1.2.0";
 

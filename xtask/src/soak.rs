@@ -9,6 +9,9 @@ use crate::{
     test::{self, Prepared},
 };
 
+/// Power cuts of each round, at moments of the round's own.
+const POWER_CUTS: &str = "40";
+
 /// Fuzzes every target for `minutes`, boots the scenarios `rounds` times, runs the tests that wait for the soak.
 pub(crate) fn run(install: Install, minutes: u32, rounds: u32) -> Result<(), Error> {
     let prepared = test::prepare(install)?;
@@ -17,7 +20,9 @@ pub(crate) fn run(install: Install, minutes: u32, rounds: u32) -> Result<(), Err
     shell::run(prepared.describe_to(&mut waiting))?;
     for round in 1..=rounds {
         eprintln!("scenarios, round {round} of {rounds}");
-        shell::run(&mut scenarios(&prepared))?;
+        let mut scenarios = scenarios(&prepared);
+        scenarios.env("OUTCROP_POWER_CUTS", POWER_CUTS);
+        shell::run(scenarios.env("OUTCROP_POWER_CUT_SEED", round.to_string()))?;
     }
     fuzz::run(install, None, minutes.saturating_mul(60))
 }

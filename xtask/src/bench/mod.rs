@@ -4,6 +4,7 @@ pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod measure;
 pub(crate) mod peers;
+pub(crate) mod update;
 
 use std::{fs, path::PathBuf};
 

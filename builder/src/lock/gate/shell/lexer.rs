@@ -61,6 +61,22 @@ pub(super) fn tokens(text: &str, line: usize, depth: usize) -> Result<Vec<Placed
     }
 }
 
+/// Whether bash would make several words of this one: `{a,b}`, `{1..3}`. To other shells that is plain text; nobody writes it there.
+/// Source: Bash Reference Manual, "Brace Expansion".
+fn has_brace_expansion(word: &Word) -> bool {
+    let plain: String = word
+        .iter()
+        .map(|part| match part {
+            Part::Text(text, false) => text.as_str(),
+            _ => "x", // whatever it is, it is part of the word
+        })
+        .collect();
+    plain.match_indices('{').any(|(open, _)| {
+        let inside = plain[open..].find('}').map(|close| &plain[open..open + close]);
+        inside.is_some_and(|inside| inside.contains(',') || inside.contains(".."))
+    })
+}
+
 impl Lexer<'_> {
     fn error(&self, what: &'static str) -> ShellError {
         ShellError {
@@ -207,6 +223,9 @@ impl Lexer<'_> {
                     push_text(&mut word, next, false);
                 }
             }
+        }
+        if has_brace_expansion(&word) {
+            return Err(self.error("braces that bash makes several words of"));
         }
         Ok(word)
     }

@@ -356,3 +356,21 @@ fn without_a_colon_only_a_variable_that_is_not_there_is_replaced() {
         assert_eq!(actions(text), [], "{text}");
     }
 }
+
+#[test]
+fn braces_that_bash_expands_leave_the_whole_script_to_a_person() {
+    for word in [
+        "/etc/x{,.d}",
+        "/etc/{a,b}",
+        "/etc/{1..3}",
+        "{a,$x}/y",
+        "/etc/{\"a b\",c}",
+    ] {
+        let analysis = postinst(&format!("mkdir -p {word}\n"));
+        assert!(analysis.actions.is_empty(), "{word}");
+        assert!(analysis.unreadable.unwrap().contains("braces"), "{word}");
+    }
+    for word in ["'/etc/{a,b}'", "\"/etc/{a,b}\"", "/etc/{a}", "${x:-a,b}"] {
+        assert_eq!(postinst(&format!("echo {word}\n")).unreadable, None, "{word}");
+    }
+}

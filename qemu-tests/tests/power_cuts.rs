@@ -1,0 +1,61 @@
+//! The power goes at moments that nobody chose: while a release is fetched, written, armed, tried, committed, or gone back from.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "tests fail by panicking, and print what they did"
+)]
+
+use std::{env, thread, time::Duration};
+
+use outcrop_qemu::update::{Device, NEW, OLD};
+use outcrop_release::arch::Architecture;
+
+/// Power cuts of a run; `cargo xtask soak` sets the variable.
+const CUTS: u64 = 6;
+const CUTS_VARIABLE: &str = "OUTCROP_POWER_CUTS";
+/// The number that the moments are drawn from.
+const SEED_VARIABLE: &str = "OUTCROP_POWER_CUT_SEED";
+/// The latest moment after a command was given. An installation takes about ten seconds, the trial's boot fifty.
+const LATEST: u64 = 70_000;
+
+fn number(variable: &str, otherwise: u64) -> u64 {
+    env::var(variable).map_or(otherwise, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{variable}={text} is no number"))
+    })
+}
+
+/// A number below `limit` that looks random and is the same in every run with this seed. Source: Steele, Lea, Flood, "Fast
+/// splittable pseudorandom number generators" (SplitMix64), 2014.
+const fn draw(seed: u64, limit: u64) -> u64 {
+    let mixed = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) % limit
+}
+
+#[test]
+fn a_device_that_loses_its_power_at_random_moments_of_updates_always_comes_up() {
+    let cuts = number(CUTS_VARIABLE, CUTS);
+    let seed = number(SEED_VARIABLE, 1);
+    let mut device = Device::start(Architecture::X86_64);
+    let mut running = OLD.to_owned();
+    for cut in 0..cuts {
+        let moment = Duration::from_millis(draw(seed.wrapping_mul(1000).wrapping_add(cut), LATEST));
+        let command = if running == OLD {
+            // Also one that waits for its trial, or that an earlier cut gave up.
+            format!("install {} --retry-failed --reboot", device.url(NEW))
+        } else {
+            "rollback --reboot".to_owned()
+        };
+        println!("cut {cut} of seed {seed}: {running} runs; {moment:?} after `{command}`");
+        device.start_updater(&command);
+        thread::sleep(moment);
+        device = device.power_cycle();
+        running = device.expect_any_release();
+    }
+    println!("{cuts} power cuts, {running} runs");
+}

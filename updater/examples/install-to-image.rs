@@ -1,0 +1,66 @@
+//! Installs a bundle into slot B of a disk image that runs slot A, with the code that devices run, and prints what that cost as JSON.
+//! `cargo xtask bench update` measures with it.
+//!
+//! ```text
+//! install-to-image DISK.img BUNDLE.outcrop trust.toml
+//! ```
+
+use std::{error::Error, fs, path::Path, time::Instant};
+
+use outcrop_release::{
+    slot::Slot,
+    trust::{Trust, verify},
+};
+use outcrop_updater::{
+    block_disk::{Access, BlockDisk},
+    install::{FileSource, Head, InstallError, Installation, Stage, Watch},
+};
+
+/// Nobody is told.
+struct Unwatched;
+
+impl Watch for Unwatched {
+    fn advance(&self, _: Stage, _: u64) {}
+
+    fn checkpoint(&self) -> Result<(), InstallError> {
+        Ok(())
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "its output is the measurement")]
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [disk, bundle, trust] = arguments.as_slice() else {
+        return Err("usage: install-to-image DISK.img BUNDLE.outcrop trust.toml".into());
+    };
+    let begin = Instant::now();
+    let trust = Trust::parse(&fs::read_to_string(trust)?)?;
+    let mut source = FileSource::open(Path::new(bundle))?;
+    let head = Head::read(&mut source)?;
+    let release = verify(&head.manifest, &head.signatures, &trust)?;
+    let mut disk = BlockDisk::open(Path::new(disk), Access::Write)?;
+    let mut scratch = tempfile::tempfile()?;
+    let mut installation = Installation {
+        source: &mut source,
+        disk: &mut disk,
+        scratch: &mut scratch,
+        running: Slot::A,
+        budget: None,
+        watch: &Unwatched,
+    };
+    let prepared = installation.prepare(&head, &release)?;
+    let cost = prepared.cost();
+    installation.carry_out(&prepared)?;
+    println!(
+        "{}",
+        serde_json::json!({
+            "seconds": begin.elapsed().as_secs_f64(),
+            "fetch": cost.fetch,
+            "copy": cost.copy,
+            "write": cost.write,
+            "keep": cost.keep,
+            "root": release.manifest().root.bytes,
+        })
+    );
+    Ok(())
+}
