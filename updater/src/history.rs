@@ -210,6 +210,16 @@ impl History {
             .find(|failure| failure.release.digest == digest)
     }
 
+    /// Whether the failure of what a slot holds is known: not only that it failed once before it was installed again.
+    #[must_use]
+    pub fn knows_failure(&self, slot: Slot, digest: &FileDigest) -> bool {
+        let installed_since = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.fate == Fate::Installed && last.slot == slot.to_string());
+        self.failure(digest).is_some() && !installed_since
+    }
+
     fn note(&mut self, slot: Slot, fate: Fate, version: &str, reason: Option<&str>) {
         self.last = Some(Outcome {
             fate,

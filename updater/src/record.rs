@@ -5,7 +5,10 @@ use outcrop_release::{
     slot::Slot,
 };
 
-use crate::disk::{Area, Disk, DiskError};
+use crate::{
+    boot_control::efi::configured_slot,
+    disk::{Area, Disk, DiskError},
+};
 
 /// The boot record can't be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -21,27 +24,37 @@ pub enum StoreError {
     Medium,
 }
 
-/// Reads the record from the medium. Without a whole copy, what runs is the default and good, and the other slot holds nothing: so it is on a
-/// disk that was flashed and never updated, and nothing else can be said of one that has lost both.
+/// Reads the record from the medium. Without a whole copy, what the boot loader starts by itself is the default and good, and the
+/// other slot holds nothing: so it is on a disk that was flashed and never updated, and nothing else can be said of one that has lost both.
 ///
 /// # Errors
 /// When a newer Outcrop wrote the record, or neither copy can be read: that says nothing about what they hold.
-pub fn load(disk: &impl Disk, running: Slot) -> Result<BootRecord, StoreError> {
+pub fn load(disk: &impl Disk) -> Result<BootRecord, StoreError> {
     let copies = copies(disk)?;
     copies.next_copy().map_err(StoreError::Newer)?;
     Ok(copies
         .newest()
-        .map_or_else(|| unknown(running), |found| found.record))
+        .map_or_else(|| unknown(disk), |found| found.record))
 }
 
-fn unknown(running: Slot) -> BootRecord {
+/// Whether neither copy is whole.
+///
+/// # Errors
+/// When neither can be read.
+pub fn is_lost(disk: &impl Disk) -> Result<bool, StoreError> {
+    Ok(copies(disk)?.newest().is_none())
+}
+
+fn unknown(disk: &impl Disk) -> BootRecord {
+    // Where the loader doesn't say either: what is flashed is in slot A.
+    let default = configured_slot(disk).ok().flatten().unwrap_or(Slot::A);
     let good = SlotRecord {
         state: SlotState::Good,
         ..SlotRecord::EMPTY
     };
     let mut record = BootRecord::fresh(SlotRecord::EMPTY);
-    record.default = running;
-    *record.slot_mut(running) = good;
+    record.default = default;
+    *record.slot_mut(default) = good;
     record
 }
 

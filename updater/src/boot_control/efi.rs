@@ -16,6 +16,8 @@ use crate::{
 };
 
 const ONE_SHOT: &str = "LoaderEntryOneShot";
+/// What the loader prefers to its configuration. Nobody on the device sets it; a person with `bootctl` may have.
+const OVERRIDE: &str = "LoaderEntryDefault";
 
 /// systemd-boot, told through `variables`.
 #[derive(Debug)]
@@ -90,10 +92,20 @@ impl<V: VariableStore> BootControl for EfiBootControl<V> {
     }
 
     fn default_slot(&self, disk: &impl Disk) -> Result<Option<Slot>, ControlError> {
+        let overridden = self
+            .variables
+            .read(LOADER_VENDOR, OVERRIDE)
+            .map_err(failed("read"))?;
+        if overridden.is_some() {
+            return Ok(None);
+        }
         configured_slot(disk)
     }
 
     fn set_default(&mut self, disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
+        self.variables
+            .delete(LOADER_VENDOR, OVERRIDE)
+            .map_err(failed("delete"))?;
         configure_slot(disk, slot)
     }
 }

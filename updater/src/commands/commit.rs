@@ -4,10 +4,11 @@ use std::{path::Path, thread, time::Duration};
 
 use outcrop_release::bootrec::{BadReason, SlotState};
 
-use super::{CommandError, OnlyOne, Opened, announce, on_trial, reboot, remember, say};
+use super::{CommandError, Opened, announce, on_trial, reboot, remember, say, warn};
 use crate::{
     block_disk::Access,
     boot_report::{Systemctl, Systemd as _},
+    chain,
     device::Device,
     history::{self, History},
 };
@@ -86,12 +87,9 @@ pub fn trial_deadline(root: &Path) -> Result<(), CommandError> {
             return give_up(&device, BadReason::Deadline, None);
         }
         thread::sleep(left.min(STEP));
-        if Opened::open(&device, Access::Read)?
-            .lifecycle(&device)
-            .record()?
-            .trial
-            .is_none()
-        {
+        let record = Opened::open(&device, Access::Read)
+            .and_then(|mut opened| Ok(opened.lifecycle(&device).record()?));
+        if record.is_ok_and(|record| record.default == device.slot()) {
             return Ok(());
         }
     }
@@ -109,18 +107,34 @@ pub fn catch_up(root: &Path) -> Result<(), CommandError> {
     let Ok(record) = opened.lifecycle(&device).record() else {
         return Ok(());
     };
-    let other = device.slot().other();
-    let there = record.slot(other);
     let Ok(loaded) = History::load(&device.state_folder()) else {
         return Ok(());
     };
+    if let Some(aside) = &loaded.set_aside {
+        warn(&format!(
+            "what was known of earlier releases is damaged, and now in {}",
+            aside.display()
+        ));
+    }
+    let history = loaded.history;
+    let other = device.slot().other();
+    let there = record.slot(other);
     if let SlotState::Bad(reason) = there.state
         && reason != BadReason::Operator
-        && loaded.history.failure(&there.release).is_none()
+        && !history.knows_failure(other, &there.release)
     {
-        let release = device.other_release(&record, &loaded.history);
+        let release = device.other_release(&record, &history);
         remember(&device, |history| {
             history.failed(other, release, history::describe(reason));
+        });
+    }
+    // A power cut may have come between the commit and its being remembered.
+    let index = device.release.rollback_index;
+    let is_committed = record.default == device.slot() && record.slot(device.slot()).state == SlotState::Good;
+    if is_committed && history.rollback_index() < index {
+        let release = device.running_release(&record);
+        remember(&device, |history| {
+            history.committed(device.slot(), &release, index);
         });
     }
     Ok(())
@@ -128,21 +142,39 @@ pub fn catch_up(root: &Path) -> Result<(), CommandError> {
 
 /// Records that the trial of what runs has failed, and restarts.
 pub(super) fn give_up(device: &Device, reason: BadReason, detail: Option<&str>) -> Result<(), CommandError> {
-    let _only_one = OnlyOne::new(device)?;
-    let mut opened = Opened::open(device, Access::Write)?;
-    let record = opened.lifecycle(device).record()?;
-    if record.trial.is_none() {
-        // Committed, or given up, a moment ago.
-        return Ok(());
-    }
-    let release = device.running_release(&record);
-    opened.lifecycle(device).fail(reason)?;
     let why = detail.unwrap_or(history::describe(reason));
-    remember(device, |history| history.failed(device.slot(), release, why));
+    match record_failure(device, reason, why) {
+        Ok(Given::Up) => {}
+        Ok(Given::NotOnTrial) => return Ok(()),
+        // The loader starts the release before anyway: nothing has made this one the default.
+        Err(error) => warn(&format!(
+            "the failure can't be recorded: {}",
+            chain::describe(&error)
+        )),
+    }
     announce(&format!(
         "trial failed: {}: {why}; restarting into the release before",
         device.title()
     ));
-    drop(opened);
     reboot()
+}
+
+enum Given {
+    Up,
+    /// It is the default: committed, a moment ago.
+    NotOnTrial,
+}
+
+fn record_failure(device: &Device, reason: BadReason, why: &str) -> Result<Given, CommandError> {
+    let mut opened = Opened::open(device, Access::Write)?;
+    let record = opened.lifecycle(device).record()?;
+    if record.default == device.slot() {
+        return Ok(Given::NotOnTrial);
+    }
+    if record.trial.is_some() {
+        let release = device.running_release(&record);
+        opened.lifecycle(device).fail(reason)?;
+        remember(device, |history| history.failed(device.slot(), release, why));
+    }
+    Ok(Given::Up)
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use outcrop_release::{manifest::ManifestError, trust::Untrusted};
+use outcrop_release::{manifest::ManifestError, slot::Slot, trust::Untrusted};
 
 use crate::{
     block_disk::OpenError,
@@ -64,6 +64,9 @@ pub enum CommandError {
     /// A file can't be kept.
     #[error(transparent)]
     Durable(#[from] DurableError),
+    /// No release to go back to.
+    #[error("there is no release to go back to: slot {0} holds none that was ever committed")]
+    NothingBack(Slot),
     /// Somebody else changes the releases.
     #[error("another installation, commit or rollback is at work on this device: wait until it has ended")]
     Busy,
@@ -107,7 +110,12 @@ impl CommandError {
             ) => 39,
             Self::Install(InstallError::Disk(_) | InstallError::Record(_) | InstallError::Medium { .. })
             | Self::Disk(_)
-            | Self::Record(_) => 40,
+            | Self::Record(_)
+            | Self::Lifecycle(LifecycleError::Record(_) | LifecycleError::Control(_)) => 40,
+            Self::Install(InstallError::Space { .. }) => 27,
+            Self::Install(InstallError::TrialArmed) => 41,
+            Self::Install(InstallError::Scratch { .. }) | Self::Durable(_) => 42,
+            Self::NothingBack(_) => 43,
             _ => 1,
         }
     }

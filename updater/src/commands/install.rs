@@ -67,6 +67,11 @@ pub struct InstallOptions {
 /// See [`CommandError`].
 pub fn install(root: &Path, options: &InstallOptions) -> Result<(), CommandError> {
     let device = Device::read(root)?;
+    // Before anybody is asked for the bundle: that may take long.
+    let record = Opened::open(&device, Access::Read)?.lifecycle(&device).record()?;
+    if record.default != device.slot() {
+        return Err(Refusal::OnTrial.into());
+    }
     let _only_one = OnlyOne::new(&device)?;
     let stop = Stop::on_signals().map_err(CommandError::Signals)?;
     let progress = Progress::new(Listener::new(options.json, options.quiet), stop.clone());
@@ -122,6 +127,10 @@ impl Work<'_> {
                 "the release is written already: only its trial would be armed",
             );
             return Ok(());
+        }
+        if matches!(needed, Needed::Arm) {
+            // The power may have gone before that was remembered.
+            self.remember(&mut opened, &release)?;
         }
         self.arm(&mut opened, &release)
     }
@@ -216,18 +225,8 @@ impl Work<'_> {
             return Ok(false);
         }
         installation.carry_out(&prepared)?;
-        let known = KnownRelease {
-            version: manifest.release.version.to_string(),
-            digest: release.digest().to_string(),
-        };
-        let running = self.device.slot();
-        let target = running.other();
-        let record = opened.lifecycle(self.device).record()?;
-        let runs = self.device.running_release(&record);
-        remember(self.device, |history| {
-            history.holds(running, runs);
-            history.installed(target, known);
-        });
+        self.remember(opened, release)?;
+        let target = self.device.slot().other();
         let written = json!({"event": "written", "slot": target.to_string(), "fetched": cost.fetch, "written": cost.write});
         self.progress.event(
             &written,
@@ -238,6 +237,22 @@ impl Work<'_> {
             ),
         );
         Ok(true)
+    }
+
+    /// Which releases the slots hold now.
+    fn remember(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
+        let known = KnownRelease {
+            version: release.manifest().release.version.to_string(),
+            digest: release.digest().to_string(),
+        };
+        let running = self.device.slot();
+        let record = opened.lifecycle(self.device).record()?;
+        let runs = self.device.running_release(&record);
+        remember(self.device, |history| {
+            history.holds(running, runs);
+            history.installed(running.other(), known);
+        });
+        Ok(())
     }
 
     /// Where the release's hash trees are kept meanwhile; gone when this process is.

@@ -39,6 +39,8 @@ use crate::{
     lifecycle::Lifecycle,
 };
 
+/// The kernel's log takes no longer record than about 1000 bytes; a character has up to four.
+const CONSOLE_CHARACTERS: usize = 220;
 /// Where EFI variables are.
 const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
 
@@ -114,11 +116,12 @@ fn remember(device: &Device, change: impl FnOnce(&mut History)) {
 
 /// Says a line on the console and in the journal: what becomes of releases is for whoever stands before the device, too.
 fn announce(line: &str) {
+    let short: String = line.chars().take(CONSOLE_CHARACTERS).collect();
     // Where the kernel's log can't be written to, standard output has it.
     let _ = File::options()
         .append(true)
         .open("/dev/kmsg")
-        .and_then(|mut log| log.write_all(format!("<4>outcrop: {line}\n").as_bytes()));
+        .and_then(|mut log| log.write_all(format!("<4>outcrop: {short}\n").as_bytes()));
     say(line);
 }
 
@@ -132,19 +135,25 @@ fn warn(line: &str) {
     let _ = writeln!(io::stderr(), "outcrop-updater: {line}");
 }
 
-/// Asks the system to restart. Returns at once; everything is stopped in order.
+/// Asks the system to restart, whoever would rather not. Returns at once; everything is stopped in order, or, where systemd doesn't
+/// take that, at once.
 fn reboot() -> Result<(), CommandError> {
-    let status = Command::new("/usr/bin/systemctl")
-        .arg("reboot")
-        .stdin(Stdio::null())
-        .status()
-        .map_err(CommandError::Reboot)?;
-    if status.success() {
-        Ok(())
-    } else {
-        let error = io::Error::other(format!("systemctl reboot ends with {status}"));
-        Err(CommandError::Reboot(error))
-    }
+    let ask = |arguments: &[&str]| {
+        let status = Command::new("/usr/bin/systemctl")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .status()?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(io::Error::other(format!(
+            "systemctl {} ends with {status}",
+            arguments.join(" ")
+        )))
+    };
+    ask(&["reboot", "--check-inhibitors=no"])
+        .or_else(|_| ask(&["reboot", "--force"]))
+        .map_err(CommandError::Reboot)
 }
 
 /// Says that the system goes down on purpose: the next boot counts nothing against what runs.

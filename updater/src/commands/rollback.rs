@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use outcrop_release::bootrec::{BadReason, TrialStage};
+use outcrop_release::bootrec::{BadReason, SlotState, TrialStage};
 
-use super::{CommandError, OnlyOne, Opened, announce, commit::give_up, on_trial, reboot, remember, say};
+use super::{CommandError, OnlyOne, Opened, announce, commit::give_up, reboot, remember, say};
 use crate::{block_disk::Access, device::Device};
 
 /// Goes back: takes back a trial that is armed, gives up one that runs, else returns to the release in the other slot.
@@ -13,7 +13,8 @@ use crate::{block_disk::Access, device::Device};
 /// See [`CommandError`].
 pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
     let device = Device::read(root)?;
-    if on_trial(&device) {
+    let record = Opened::open(&device, Access::Read)?.lifecycle(&device).record()?;
+    if record.trial.is_some_and(|trial| trial.slot == device.slot()) {
         return give_up(&device, BadReason::Operator, None);
     }
     let _only_one = OnlyOne::new(&device)?;
@@ -31,6 +32,10 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
             device.slot()
         ));
         return Ok(());
+    }
+    let other = device.slot().other();
+    if record.slot(other).state != SlotState::Good {
+        return Err(CommandError::NothingBack(other));
     }
     let back = lifecycle.roll_back()?;
     let version = device.release.release.version.to_string();

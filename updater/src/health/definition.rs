@@ -131,12 +131,20 @@ impl Check {
         file.check_nothing_left()?;
         let time =
             |key, value: Option<String>, default| value.map_or(Ok(default), |text| duration(key, &text));
+        let positive = |key, value: Option<String>, default| match time(key, value, default)? {
+            Duration::ZERO => Err(DefinitionError::Value {
+                key,
+                value: "0".to_owned(),
+                expected: "more than nothing",
+            }),
+            duration => Ok(duration),
+        };
         Ok(Self {
             name: name.to_owned(),
             need: file.need.unwrap_or(Need::Required),
             kind,
-            timeout: time("timeout", file.timeout, TIMEOUT)?,
-            interval: time("interval", file.interval, INTERVAL)?,
+            timeout: positive("timeout", file.timeout, TIMEOUT)?,
+            interval: positive("interval", file.interval, INTERVAL)?,
             hold: time("hold", file.hold, Duration::ZERO)?,
         })
     }
@@ -312,6 +320,7 @@ mod tests {
             ("kind = 'moon'", "unknown kind"),
             ("kind = 'clock'\nlimit = 3", "unknown field"),
             ("kind = 'clock'\ntimeout = '3'", "timeout is"),
+            ("kind = 'clock'\ninterval = '0s'", "more than nothing"),
             ("kind = 'clock'\ntimeout = '99999999999h'", "at most a week"),
             ("kind = 'command'\ncommand = ['sh']", "absolute path"),
             ("kind = 'command'\ncommand = []", "absolute path"),

@@ -40,7 +40,7 @@ use super::{
     switch_root::{SwitchError, switch_root},
     uevent::KernelUevents,
     uptime,
-    watchdog::{self, Started},
+    watchdog::Watchdog,
 };
 use crate::{
     block_disk::{Access, BlockDisk},
@@ -61,8 +61,6 @@ const STATE: &str = "/var/lib/outcrop";
 const PSTORE: &str = "/sys/fs/pstore";
 /// The first watchdog.
 const WATCHDOG: &str = "/dev/watchdog0";
-/// How long it waits for systemd to take it over: a check of a large file system, a slow processor.
-const WATCHDOG_SECONDS: i32 = 120;
 /// PID 1 of the system.
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
 
@@ -120,11 +118,20 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
     console.info("begin");
     let root_hash = CommandLine::parse(&read("/proc/cmdline")?).root_hash()?;
     let (disk, firmware) = find_disk(console)?;
-    let slot = find_slot(console, &disk, &firmware, &root_hash)?;
-    enter_verified_root(&slot, &root_hash)?;
-    mounts::mount_etc_overlay()?;
-    let mut state = State::bring_up(console, &disk)?;
-    let next = judge_boot(console, &disk, slot.slot, &state)?;
+    let started = Started {
+        disk: &disk,
+        slot: firmware.slot,
+    };
+    let judged = started.count_panic(console)?;
+    let entered = enter(console, &disk, &firmware, &root_hash);
+    let (slot, mut state) = entered.inspect_err(|_| started.count_failure(console))?;
+    let next = match judged {
+        Some(next) => next,
+        None => {
+            let traces = state.traces(console);
+            judge_boot(console, &disk, slot.slot, traces, Some(&state))?
+        }
+    };
     let id = state.machine_id(console)?;
     write("/etc/machine-id", &format!("{id}\n"))?;
     for reason in &state.degraded {
@@ -171,13 +178,23 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
     let (disk, certainty) = found?;
     tell_disk(console, &disk, certainty);
     always.join().map_err(|_| InitError::Thread)??;
-    match watchdog::start(Path::new(WATCHDOG), WATCHDOG_SECONDS) {
-        Ok(Started::Seconds(limit)) => console.info(&format!("watchdog started: {limit} s")),
-        Ok(Started::OwnLimit) => console.info("watchdog started, with its own limit"),
-        Ok(Started::None) => {}
+    start_watchdog(console);
+    Ok((disk, firmware))
+}
+
+/// From here on a machine that hangs is reset.
+fn start_watchdog(console: &mut Console) {
+    match Watchdog::start(Path::new(WATCHDOG)) {
+        Ok(Some(watchdog)) => {
+            match watchdog.seconds {
+                Some(limit) => console.info(&format!("watchdog started: {limit} s")),
+                None => console.info("watchdog started, with its own limit"),
+            }
+            watchdog.calm_meanwhile();
+        }
+        Ok(None) => {}
         Err(error) => console.warn(&format!("start the watchdog: {error}")),
     }
-    Ok((disk, firmware))
 }
 
 /// Loads [`ALWAYS`].
@@ -252,23 +269,69 @@ fn enter_verified_root(slot: &ChosenSlot, root_hash: &RootHash) -> Result<(), In
     Ok(switch_root(new_root)?)
 }
 
+/// The verified root as `/`, with `/etc` and `/var`.
+fn enter(
+    console: &mut Console,
+    disk: &OutcropDisk,
+    firmware: &FirmwareFacts,
+    root_hash: &RootHash,
+) -> Result<(ChosenSlot, State), InitError> {
+    let slot = find_slot(console, disk, firmware, root_hash)?;
+    enter_verified_root(&slot, root_hash)?;
+    mounts::mount_etc_overlay()?;
+    let state = State::bring_up(console, disk)?;
+    Ok((slot, state))
+}
+
+/// What the loader says it started, while it isn't known yet whether that is whole.
+struct Started<'a> {
+    disk: &'a OutcropDisk,
+    /// None when the loader doesn't say.
+    slot: Option<Slot>,
+}
+
+impl Started<'_> {
+    /// Counts a panic of the last boot before the slot is entered: one that panics then would never be counted. None when there
+    /// was none: the last boot is judged later, once `/var` can tell how it ended.
+    fn count_panic(&self, console: &mut Console) -> Result<Option<Next>, InitError> {
+        if let Err(error) = mounts::mount_pstore(Path::new(PSTORE)) {
+            console.info(&chain::describe(&error));
+        }
+        match self.slot {
+            Some(slot) if has_panic(Path::new(PSTORE)) => {
+                let traces = Traces {
+                    panic: true,
+                    ..Traces::default()
+                };
+                judge_boot(console, self.disk, slot, traces, None).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Counts a slot that can't be entered as if its kernel had panicked: after some of these, the other slot has its turn.
+    fn count_failure(&self, console: &mut Console) {
+        let Some(slot) = self.slot else { return };
+        let traces = Traces {
+            panic: true,
+            ..Traces::default()
+        };
+        // The machine restarts in any case.
+        if let Err(error) = judge_boot(console, self.disk, slot, traces, None) {
+            console.warn(&chain::describe(&error));
+        }
+    }
+}
+
 /// Records this boot, repairs what the last power cut left undone, and decides how to go on. A disk that can't be changed is told
 /// and stops nothing.
 fn judge_boot(
     console: &mut Console,
     disk: &OutcropDisk,
     running: Slot,
-    state: &State,
+    traces: Traces,
+    state: Option<&State>,
 ) -> Result<Next, InitError> {
-    if let Err(error) = mounts::mount_pstore(Path::new(PSTORE)) {
-        console.info(&chain::describe(&error));
-    }
-    let traces = Traces {
-        orderly: state.device.is_some() && ended_in_order(console),
-        panic: has_panic(Path::new(PSTORE)),
-        watchdog: was_watchdog(Path::new("/sys/class/watchdog")),
-        blind: state.device.is_none() || !Path::new(STATE).join(machine_id::FILE_NAME).exists(),
-    };
     let device = device_path(&disk.disk.name);
     let verdict = BlockDisk::open(Path::new(&device), Access::Write)
         .map_err(|error| chain::describe(&error))
@@ -327,8 +390,8 @@ fn ended_in_order(console: &mut Console) -> bool {
 }
 
 /// Starts the machine again. The next boot shall not count this end against anybody.
-fn restart(state: &State) -> Result<(), InitError> {
-    if state.device.is_some() {
+fn restart(state: Option<&State>) -> Result<(), InitError> {
+    if state.is_some_and(|state| state.device.is_some()) {
         // Without it, the next boot takes this for lost power: no verdict, one attempt.
         let _ = durable::replace(&Path::new("/").join(facts::ORDERLY), b"");
     }
@@ -366,6 +429,16 @@ impl State {
                     degraded,
                 })
             }
+        }
+    }
+
+    /// What the last boot left behind.
+    fn traces(&self, console: &mut Console) -> Traces {
+        Traces {
+            orderly: self.device.is_some() && ended_in_order(console),
+            panic: has_panic(Path::new(PSTORE)),
+            watchdog: was_watchdog(Path::new("/sys/class/watchdog")),
+            blind: self.device.is_none() || !Path::new(STATE).join(machine_id::FILE_NAME).exists(),
         }
     }
 

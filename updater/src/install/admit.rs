@@ -109,8 +109,13 @@ pub enum Refusal {
     )]
     SameVersion(Version),
     /// What runs isn't the default.
-    #[error("a trial of the running release isn't over: wait until it is committed, or roll back first")]
+    #[error("what runs isn't the default: wait until its trial is committed, or restart into the default")]
     OnTrial,
+    /// Another release waits for its trial in the slot that would be written.
+    #[error(
+        "another release waits for its trial: restart the device into it, or take it back with `outcrop-updater rollback`"
+    )]
+    Armed,
     /// It was tried here, and failed.
     #[error("the release {0} failed on this device before: --retry-failed tries it again")]
     Failed(Version),
@@ -146,6 +151,7 @@ impl Refusal {
             Self::Installed(_) => 29,
             Self::SameVersion(_) => 30,
             Self::OnTrial => 31,
+            Self::Armed => 41,
             Self::TooLarge { .. } => 27,
             Self::Geometry(_) => 28,
         }
@@ -216,6 +222,12 @@ pub fn admit(
             }
             SlotState::Bad(_) | SlotState::Empty | SlotState::Written | SlotState::Good => {}
         }
+    }
+    if record
+        .trial
+        .is_some_and(|trial| trial.slot == device.slot.other())
+    {
+        return Err(Refusal::Armed);
     }
     fits(offered, space)
 }

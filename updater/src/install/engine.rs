@@ -188,7 +188,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Whatever fails; the boot record then says that the slot is empty, and running it again goes on.
     pub fn carry_out(&mut self, prepared: &Prepared<'_>) -> Result<(), InstallError> {
         let target = self.running.other();
-        let mut record = record::load(self.disk, self.running)?;
+        let mut record = record::load(self.disk)?;
         if record.trial.is_some_and(|trial| trial.slot == target) {
             return Err(InstallError::TrialArmed);
         }
@@ -231,7 +231,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         self.check_tree(prepared.trees.root, Area::Verity(target))?;
         self.write_superblock(prepared.trees.root, target)?;
         // Others may have written to the record meanwhile: only this slot's part is ours.
-        let mut record = record::load(self.disk, self.running)?;
+        let mut record = record::load(self.disk)?;
         record.installed(target, prepared.release.digest(), Payload::default())?;
         record::store(self.disk, &record)?;
         Ok(())

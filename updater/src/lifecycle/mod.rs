@@ -83,7 +83,7 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
     /// # Errors
     /// When it can't be read.
     pub fn record(&self) -> Result<BootRecord, LifecycleError> {
-        Ok(record::load(self.disk, self.running)?)
+        Ok(record::load(self.disk)?)
     }
 
     fn store(&mut self, record: &BootRecord) -> Result<(), LifecycleError> {
@@ -192,10 +192,11 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
     /// # Errors
     /// When the record can't be read or written: then nothing has been decided, and the boot goes on.
     pub fn after_boot(&mut self, last: LastEnd) -> Result<Verdict, LifecycleError> {
+        let is_lost = record::is_lost(self.disk)?;
         let before = self.record()?;
         let mut record = before;
         let after = record.booted(self.running, last);
-        if record != before {
+        if record != before || is_lost {
             self.store(&record)?;
         }
         let mut verdict = Verdict {
@@ -203,6 +204,12 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
             failed: None,
             notes: Vec::new(),
         };
+        if is_lost {
+            verdict.notes.push(format!(
+                "both copies of the boot record are damaged: slot {} is taken for the default",
+                record.default
+            ));
+        }
         let repaired = match self.tell_default(record.default) {
             Ok(repaired) => repaired,
             Err(error) => {

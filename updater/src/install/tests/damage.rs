@@ -19,7 +19,7 @@ fn ready() -> (SimDisk, Release, Bundle) {
     let bundle = Bundle::of(&new);
     let mut disk = SimDisk::flashed(&old);
     install(&mut disk, &Bundle::of(&old.changed(5))).unwrap();
-    let mut record = record::load(&disk, Slot::A).unwrap();
+    let mut record = record::load(&disk).unwrap();
     record.slot_mut(Slot::B).state = SlotState::Good;
     record::store(&mut disk, &record).unwrap();
     disk.forget_log();
@@ -28,7 +28,7 @@ fn ready() -> (SimDisk, Release, Bundle) {
 
 /// Slot B may be started only if it is whole: then it is what it was, or the new release.
 fn assert_never_half(disk: &SimDisk, new: &Release) {
-    let state = record::load(disk, Slot::A).unwrap().slot(Slot::B).state;
+    let state = record::load(disk).unwrap().slot(Slot::B).state;
     let before = Release::new(1).changed(5);
     let is_whole = disk.holds(Slot::B, new) || disk.holds(Slot::B, &before);
     assert!(state == SlotState::Empty || is_whole, "{state:?}");
@@ -83,7 +83,7 @@ fn a_bundle_that_is_cut_off_anywhere_is_refused_and_never_marked_written() {
         let done = installation
             .prepare(&head, &release)
             .and_then(|prepared| installation.carry_out(&prepared));
-        let state = record::load(&disk, Slot::A).unwrap().slot(Slot::B).state;
+        let state = record::load(&disk).unwrap().slot(Slot::B).state;
         // Only the padding at the very end is nobody's.
         let is_complete = len + 1024 + 512 > bundle.bytes.len();
         assert!(
@@ -146,7 +146,7 @@ fn a_signed_frame_of_other_blocks_or_of_more_is_refused_before_it_is_written() {
         bundle.sign();
         let error = install(&mut disk, &bundle).unwrap_err();
         assert!(matches!(error, InstallError::Frame { .. }), "{error:?}");
-        let record = record::load(&disk, Slot::A).unwrap();
+        let record = record::load(&disk).unwrap();
         assert_eq!(record.slot(Slot::B).state, SlotState::Empty);
     }
 }
@@ -168,7 +168,7 @@ fn a_disk_that_fails_at_any_write_never_has_half_a_release_that_may_be_started()
         disk.failing_write = Some(first + already);
         install(&mut disk, &bundle).unwrap_err();
         assert_never_half(&disk, &new);
-        assert_eq!(record::load(&disk, Slot::A).unwrap().default, Slot::A, "{first}");
+        assert_eq!(record::load(&disk).unwrap().default, Slot::A, "{first}");
         disk.failing_write = None;
         install(&mut disk, &bundle).unwrap();
         disk.assert_holds(Slot::B, &new);
@@ -200,10 +200,7 @@ fn a_medium_that_keeps_something_else_is_found_out_before_the_record_says_writte
             matches!(error, InstallError::Medium { area: found, block: 1 } if found == area),
             "{error:?}"
         );
-        assert_eq!(
-            record::load(&disk, Slot::A).unwrap().slot(Slot::B).state,
-            SlotState::Empty
-        );
+        assert_eq!(record::load(&disk).unwrap().slot(Slot::B).state, SlotState::Empty);
     }
 }
 

@@ -15,7 +15,11 @@ use crate::testing::{
     bundle::{Bundle, MemorySource, Release, trust},
     sim::{Memory, SimDisk, Unwatched},
 };
-use crate::{disk::Area, record};
+use crate::{
+    boot_control::efi,
+    disk::{Area, Disk as _},
+    record,
+};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
@@ -57,7 +61,7 @@ fn a_release_is_installed_whole_and_the_running_slot_is_untouched() {
     for area in [Area::Boot(Slot::A), Area::Root(Slot::A), Area::Verity(Slot::A)] {
         assert!(disk.content(area) == before.content(area), "{area}");
     }
-    let record = record::load(&disk, Slot::A).unwrap();
+    let record = record::load(&disk).unwrap();
     assert_eq!(record.slot(Slot::B).state, SlotState::Written);
     assert_eq!(record.slot(Slot::B).release, verified(&bundle).1.digest());
     assert_eq!((record.default, record.trial), (Slot::A, None));
@@ -164,7 +168,7 @@ fn while_a_trial_of_the_other_slot_is_armed_nothing_is_installed() {
     let mut disk = SimDisk::flashed(&old);
     let second = old.changed(2);
     install(&mut disk, &Bundle::of(&second)).unwrap();
-    let mut armed = record::load(&disk, Slot::A).unwrap();
+    let mut armed = record::load(&disk).unwrap();
     armed.begin_arming(Slot::B, Slot::A).unwrap();
     record::store(&mut disk, &armed).unwrap();
     let error = install(&mut disk, &Bundle::of(&old.changed(3))).unwrap_err();
@@ -173,23 +177,29 @@ fn while_a_trial_of_the_other_slot_is_armed_nothing_is_installed() {
 }
 
 #[test]
-fn without_a_whole_record_what_runs_is_good_and_the_default_and_an_unreadable_one_is_an_error() {
+fn without_a_whole_record_the_loader_says_which_slot_is_good_and_the_default_and_an_unreadable_one_is_an_error()
+ {
     let mut disk = SimDisk::flashed(&Release::new(1));
-    for running in Slot::ALL {
-        let record = record::load(&disk, running).unwrap();
-        assert_eq!(record.default, running);
-        assert_eq!(record.slot(running).state, SlotState::Good);
-        assert_eq!(record.slot(running.other()).state, SlotState::Empty);
+    for default in [Slot::B, Slot::A] {
+        efi::configure_slot(&mut disk, default).unwrap();
+        assert!(record::is_lost(&disk).unwrap());
+        let record = record::load(&disk).unwrap();
+        assert_eq!(record.default, default, "whatever runs: it may be a trial");
+        assert_eq!(record.slot(default).state, SlotState::Good);
+        assert_eq!(record.slot(default.other()).state, SlotState::Empty);
     }
+    disk.write(Area::LoaderConfig, 0, &[0; 512]).unwrap();
+    disk.flush(Area::LoaderConfig).unwrap();
+    assert_eq!(record::load(&disk).unwrap().default, Slot::A);
     // One copy that can't be read counts as damaged, and is healed by the next write.
-    let record = record::load(&disk, Slot::A).unwrap();
+    let record = record::load(&disk).unwrap();
     let stored = record::store(&mut disk, &record).unwrap();
     disk.unreadable.insert((Area::BootRecord, 1024));
-    assert_eq!(record::load(&disk, Slot::A).unwrap(), stored);
+    assert_eq!(record::load(&disk).unwrap(), stored);
     record::store(&mut disk, &stored).unwrap();
     assert!(disk.unreadable.is_empty());
     // What can't be read at all isn't guessed.
     disk.unreadable
         .extend([(Area::BootRecord, 0), (Area::BootRecord, 1024)]);
-    assert!(record::load(&disk, Slot::A).is_err());
+    assert!(record::load(&disk).is_err());
 }

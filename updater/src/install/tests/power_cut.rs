@@ -28,7 +28,7 @@ fn sound(disk: &SimDisk, before: &SimDisk, releases: &[&Release]) -> Result<(), 
             return Err(format!("{area} has changed"));
         }
     }
-    let record = record::load(disk, Slot::A).map_err(|error| error.to_string())?;
+    let record = record::load(disk).map_err(|error| error.to_string())?;
     if record.default != Slot::A || record.trial.is_some() {
         return Err(format!("slot A isn't the default: {record:?}"));
     }
@@ -74,7 +74,7 @@ fn run(lost_flush: Option<usize>) -> Run {
     let (second, third) = (first.changed(2), first.changed(2).changed(3));
     let mut before = SimDisk::flashed(&first);
     install(&mut before, &Bundle::of(&second)).unwrap();
-    let mut record = record::load(&before, Slot::A).unwrap();
+    let mut record = record::load(&before).unwrap();
     record.slot_mut(Slot::B).state = SlotState::Good;
     record::store(&mut before, &record).unwrap();
     before.forget_log();

@@ -164,3 +164,16 @@ fn firmware_that_refuses_leaves_the_trial_unarmed_and_the_device_as_it_is() {
     );
     assert_eq!(end_of(&mut world).slot, Slot::A);
 }
+
+#[test]
+fn a_trial_whose_boot_record_is_lost_is_not_taken_for_the_default() {
+    let mut world = written();
+    world.lifecycle(Slot::A).arm().unwrap();
+    world.boot(LastEnd::Orderly).unwrap();
+    world.lose_record();
+    let booted = world.boot(LastEnd::PowerLost).unwrap();
+    assert_eq!((booted.slot, booted.next), (Slot::A, Next::Start));
+    assert!(booted.notes[0].contains("both copies"), "{:?}", booted.notes);
+    // It was written again: told once.
+    assert!(world.boot(LastEnd::Orderly).unwrap().notes.is_empty());
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use outcrop_release::{
-    bootrec::{BadReason, LastEnd},
+    bootrec::{BadReason, COPY_OFFSETS, LastEnd, RECORD_BYTES},
     loader::{default_slot, loader_conf},
     slot::Slot,
     trust::verify,
@@ -109,6 +109,13 @@ impl World {
             .write(Area::LoaderConfig, 0, &loader_conf(slot))
             .unwrap();
         self.disk.flush(Area::LoaderConfig).unwrap();
+    }
+
+    pub(super) fn lose_record(&mut self) {
+        for at in COPY_OFFSETS {
+            self.disk.write(Area::BootRecord, at, &[0; RECORD_BYTES]).unwrap();
+        }
+        self.disk.flush(Area::BootRecord).unwrap();
     }
 
     pub(super) fn spoil_boot_payload(&mut self, slot: Slot) {
