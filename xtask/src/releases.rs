@@ -74,8 +74,10 @@ fn text(version: &str) -> String {
         recipes.display().to_string(),
         overlays.unwrap_or_default()
     );
+    // What these releases are about starts without it, and quicker.
+    text += "[services]\ndisable = [\"containerd.service\"]\n";
     if fails {
-        text += "[services]\nenable = [\"unit-fail.service\", \"unit-veto.service\"]\n";
+        text += "enable = [\"unit-fail.service\", \"unit-veto.service\"]\n";
     }
     if version == BROKEN {
         text += "[[files]]\npath = \"/etc/greenboot/check/required.d/20-till.sh\"\nmode = \"0755\"\n\
