@@ -125,12 +125,11 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
     let judged = started.count_panic(console)?;
     let entered = enter(console, &disk, &firmware, &root_hash);
     let (slot, mut state) = entered.inspect_err(|_| started.count_failure(console))?;
+    // Also when that boot was judged already: what it left is about it only.
+    let traces = state.traces(console);
     let next = match judged {
         Some(next) => next,
-        None => {
-            let traces = state.traces(console);
-            judge_boot(console, &disk, slot.slot, traces, Some(&state))?
-        }
+        None => judge_boot(console, &disk, slot.slot, traces, Some(&state))?,
     };
     let id = state.machine_id(console)?;
     write("/etc/machine-id", &format!("{id}\n"))?;
