@@ -31,7 +31,9 @@ impl Timeline {
         ));
         let before = device.server.served();
         let output = device.install(version);
-        for line in output.lines().filter(|line| line.contains("MiB")) {
+        // The progress bar is rewritten on its line: what comes behind its last state is the message.
+        let messages = output.lines().filter_map(|line| line.rsplit("\u{1b}[K").next());
+        for line in messages.filter(|line| line.contains("MiB")) {
             self.tell(&format!("{version}: {}", line.trim()));
         }
         let served = (device.server.served() - before) >> 20;
