@@ -10,6 +10,7 @@ pub mod disk;
 pub mod dm;
 pub mod efi;
 pub mod hardware;
+mod kernel_data;
 pub mod kmod;
 pub mod last_end;
 pub mod machine_id;

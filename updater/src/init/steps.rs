@@ -1,13 +1,7 @@
 //! The steps from the kernel's start to the system's PID 1.
 
 use std::{
-    fs, io,
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Command, Stdio},
-    sync::Arc,
-    thread,
-    time::Duration,
+    fs, io, os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread, time::Duration,
 };
 
 use outcrop_release::{
@@ -27,11 +21,12 @@ use rustix::{
 use super::{
     Never,
     console::Console,
-    data::{CheckRun, DataSystem, Var, VarError, bring_up_var},
+    data::{Var, VarError, bring_up_var},
     disk::{Certainty, OutcropDisk, SysBlock},
     dm::{self, DmError},
     efi::{EfiVariables, FirmwareFacts, read_firmware_facts},
     hardware::{DiskError, Search, SysModaliases},
+    kernel_data::Kernel,
     kmod::{ALWAYS, ModuleError, ModuleFolder, ModuleFolderError, Modules},
     last_end::{Traces, has_panic, was_watchdog},
     machine_id::{self, MachineId, MachineIdError, Origin},
@@ -469,32 +464,6 @@ impl State {
     }
 }
 
-/// The system behind [`bring_up_var`].
-struct Kernel;
-
-impl DataSystem for Kernel {
-    fn check(&mut self, device: &str) -> io::Result<CheckRun> {
-        let run = Command::new("/usr/sbin/e2fsck")
-            .arg("-p")
-            .arg(device_path(device))
-            .stdin(Stdio::null())
-            .output()?;
-        let output = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
-        Ok(CheckRun {
-            code: run.status.code(),
-            output,
-        })
-    }
-
-    fn mount(&mut self, device: &str) -> io::Result<()> {
-        mounts::mount_data(&device_path(device)).map_err(MountError::into_io)
-    }
-
-    fn mount_in_memory(&mut self) -> io::Result<()> {
-        mounts::mount_var_in_memory().map_err(MountError::into_io)
-    }
-}
-
 fn leave_facts(facts: &BootFacts, degraded: &[String], grow: bool, trial: bool) -> Result<(), InitError> {
     let folder = Path::new(facts::FOLDER);
     write(folder.join(facts::BOOT_FILE), &facts.to_env())?;
@@ -515,7 +484,7 @@ fn leave_facts(facts: &BootFacts, degraded: &[String], grow: bool, trial: bool) 
     Ok(())
 }
 
-fn device_path(name: &str) -> String {
+pub(super) fn device_path(name: &str) -> String {
     format!("/dev/{name}")
 }
 
