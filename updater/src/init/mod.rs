@@ -9,6 +9,7 @@ pub mod data;
 pub mod disk;
 pub mod dm;
 pub mod efi;
+mod error;
 pub mod hardware;
 mod kernel_data;
 pub mod kmod;
@@ -30,7 +31,8 @@ use rustix::{
 };
 
 use console::Console;
-pub use steps::{InitError, boot};
+pub use error::InitError;
+pub use steps::boot;
 
 use crate::chain;
 

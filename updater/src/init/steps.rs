@@ -1,16 +1,10 @@
 //! The steps from the kernel's start to the system's PID 1.
 
 use std::{
-    fs, io, os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread, time::Duration,
+    fs, os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread, time::Duration,
 };
 
-use outcrop_release::{
-    cmdline::{CommandLine, ReadError},
-    digest::RootHash,
-    partition::Partition,
-    slot::Slot,
-    verity,
-};
+use outcrop_release::{cmdline::CommandLine, digest::RootHash, partition::Partition, slot::Slot, verity};
 use rustix::{
     fs::Mode,
     process::umask,
@@ -21,18 +15,19 @@ use rustix::{
 use super::{
     Never,
     console::Console,
-    data::{Var, VarError, bring_up_var},
+    data::{Var, bring_up_var},
     disk::{Certainty, OutcropDisk, SysBlock},
-    dm::{self, DmError},
+    dm,
     efi::{EfiVariables, FirmwareFacts, read_firmware_facts},
-    hardware::{DiskError, Search, SysModaliases},
+    error::{InitError, SYSTEMD},
+    hardware::{Search, SysModaliases},
     kernel_data::Kernel,
-    kmod::{ALWAYS, ModuleError, ModuleFolder, ModuleFolderError, Modules},
+    kmod::{ALWAYS, ModuleError, ModuleFolder, Modules},
     last_end::{Traces, has_panic, was_watchdog},
-    machine_id::{self, MachineId, MachineIdError, Origin},
-    mounts::{self, MountError},
-    slot::{ChosenSlot, NoSlot, choose_slot},
-    switch_root::{SwitchError, switch_root},
+    machine_id::{self, MachineId, Origin},
+    mounts,
+    slot::{ChosenSlot, choose_slot},
+    switch_root::switch_root,
     uevent::KernelUevents,
     uptime,
     watchdog::Watchdog,
@@ -56,50 +51,6 @@ const STATE: &str = "/var/lib/outcrop";
 const PSTORE: &str = "/sys/fs/pstore";
 /// The first watchdog.
 const WATCHDOG: &str = "/dev/watchdog0";
-/// PID 1 of the system.
-const SYSTEMD: &str = "/usr/lib/systemd/systemd";
-
-/// Why the boot ends.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each text says what was being done to what")]
-pub enum InitError {
-    #[error(transparent)]
-    Mount(#[from] MountError),
-    #[error("{what} {path}")]
-    File {
-        what: &'static str,
-        path: String,
-        source: io::Error,
-    },
-    #[error(transparent)]
-    CommandLine(#[from] ReadError),
-    #[error("listen to the kernel's device messages")]
-    Uevents(#[source] io::Error),
-    #[error("find the kernel's modules")]
-    ModuleFolder(#[from] ModuleFolderError),
-    #[error("load what every machine needs")]
-    Modules(#[from] ModuleError),
-    #[error("the thread that loads kernel modules panicked")]
-    Thread,
-    #[error(transparent)]
-    Disk(#[from] DiskError),
-    #[error(transparent)]
-    Slot(#[from] NoSlot),
-    #[error("set up the verified root")]
-    Verity(#[from] DmError),
-    #[error("leave the initramfs")]
-    Switch(#[from] SwitchError),
-    #[error(transparent)]
-    Var(#[from] VarError),
-    #[error("keep the machine's identity")]
-    MachineId(#[from] MachineIdError),
-    #[error("get random bytes for the machine's identity")]
-    Random(#[source] io::Error),
-    #[error("restart the machine")]
-    Restart(#[source] io::Error),
-    #[error("start {SYSTEMD}")]
-    Exec(#[source] io::Error),
-}
 
 /// The whole boot. Returns only when it failed.
 ///
