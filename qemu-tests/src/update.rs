@@ -143,7 +143,11 @@ impl Device {
     /// # Panics
     /// When the shell doesn't answer.
     pub fn try_install(&mut self, version: &str, options: &str) -> (i32, String) {
-        let command = format!("outcrop-updater install {} {options} 2>&1", self.url(version));
+        // Into a file, so that no progress bar is drawn over the serial line: it would take longer than the installation.
+        let command = format!(
+            "outcrop-updater install {} {options} > /run/told 2>&1; (code=$?; cat /run/told; exit $code)",
+            self.url(version)
+        );
         let limit = Duration::from_secs(600);
         self.shell().status(&command, limit).unwrap()
     }

@@ -12,6 +12,8 @@ use crate::{digest::FileDigest, slot::Slot};
 pub const MAX_TRIES: u8 = 3;
 /// Weight of failed boots of the default at which the other slot becomes the default.
 pub const MAX_ATTEMPTS: u8 = 6;
+/// Weight of a default that was to be started and never came to its own code.
+const NEVER_STARTED: u8 = 2;
 
 /// How the boot before this one ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +61,9 @@ pub enum AfterBoot {
     ArmAgain(Slot),
     /// A trial is over; its release is bad.
     TrialFailed(Slot, BadReason),
-    /// The default failed too often: the other slot is the default from now on; reboot into it.
+    /// The default was to be started, and the fallback came up: start the default again.
+    DefaultAgain(Slot),
+    /// The default failed too often: the other slot is the default from now on. Where it isn't what runs, reboot into it.
     Switched(Slot),
 }
 
@@ -159,8 +163,32 @@ impl BootRecord {
             // The firmware may or may not have been told: whoever armed it does so again.
             Some(trial) => AfterBoot::ArmAgain(trial.slot),
             None if slot == self.default => self.default_booted(last),
-            // Somebody chose the other slot by hand: its boots count for nothing.
-            None => AfterBoot::Continue,
+            None => self.fell_back(),
+        }
+    }
+
+    /// The slot that is started when the default was to be and didn't come up: the other one, where it was committed and isn't on
+    /// trial, else the default itself.
+    #[must_use]
+    pub fn fallback(&self) -> Slot {
+        let other = self.default.other();
+        if self.trial.is_none() && self.slot(other).state == SlotState::Good {
+            other
+        } else {
+            self.default
+        }
+    }
+
+    /// No copy of the record is left, and what runs isn't what the loader starts by itself. Nobody knows whether it was committed: this
+    /// boot is its trial.
+    pub fn lost_while_running(&mut self, running: Slot) {
+        if running != self.default {
+            self.slot_mut(running).state = SlotState::Written;
+            self.trial = Some(Trial {
+                slot: running,
+                stage: TrialStage::Armed,
+                tries: 0,
+            });
         }
     }
 
@@ -215,6 +243,24 @@ impl BootRecord {
         if record.attempts < MAX_ATTEMPTS || !may_switch {
             return AfterBoot::Continue;
         }
+        self.switch()
+    }
+
+    /// The fallback was started, though the default was to be: that one's kernel or boot payload can't start, or the power went before it
+    /// came to its own code. How the boot before ended says nothing about either.
+    fn fell_back(&mut self) -> AfterBoot {
+        let may_switch = !self.switched && self.slot(self.default.other()).state == SlotState::Good;
+        let record = self.slot_mut(self.default);
+        record.attempts = record.attempts.saturating_add(NEVER_STARTED);
+        if record.attempts < MAX_ATTEMPTS || !may_switch {
+            return AfterBoot::DefaultAgain(self.default);
+        }
+        self.switch()
+    }
+
+    fn switch(&mut self) -> AfterBoot {
+        let other = self.default.other();
+        let record = self.slot_mut(self.default);
         record.state = SlotState::Bad(BadReason::TooManyAttempts);
         record.attempts = 0;
         self.slot_mut(other).attempts = 0;
@@ -384,6 +430,68 @@ mod tests {
         assert!(!record.switched && record.slot(Slot::A).attempts == 0);
     }
 
+    /// A device that runs B, committed, with A to fall back to.
+    fn committed() -> BootRecord {
+        let mut record = armed();
+        record.booted(Slot::B, LastEnd::Orderly);
+        record.commit(Slot::B).unwrap();
+        record
+    }
+
+    #[test]
+    fn a_default_that_never_comes_to_its_own_code_gives_way_to_the_fallback() {
+        let mut record = committed();
+        assert_eq!(record.fallback(), Slot::A);
+        for _ in 1..MAX_ATTEMPTS / NEVER_STARTED {
+            assert_eq!(
+                record.booted(Slot::A, LastEnd::Orderly),
+                AfterBoot::DefaultAgain(Slot::B)
+            );
+        }
+        assert_eq!(
+            record.booted(Slot::A, LastEnd::Orderly),
+            AfterBoot::Switched(Slot::A)
+        );
+        assert_eq!((record.default, record.fallback()), (Slot::A, Slot::A));
+    }
+
+    #[test]
+    fn one_lost_start_of_the_default_is_forgotten_when_it_is_healthy_again() {
+        let mut record = committed();
+        record.booted(Slot::A, LastEnd::PowerLost);
+        assert_eq!(record.booted(Slot::B, LastEnd::Orderly), AfterBoot::Continue);
+        record.commit(Slot::B).unwrap();
+        assert_eq!(record.slot(Slot::B).attempts, 0);
+    }
+
+    #[test]
+    fn only_a_committed_slot_that_is_not_on_trial_is_a_fallback() {
+        let mut record = committed();
+        record.begin_arming(Slot::A, Slot::B).unwrap();
+        assert_eq!(record.fallback(), Slot::B, "on trial");
+        record.trial = None;
+        record.begin_install(Slot::A, Slot::B).unwrap();
+        assert_eq!(record.fallback(), Slot::B, "empty");
+        for _ in 0..20 {
+            assert_eq!(
+                record.booted(Slot::A, LastEnd::Panic),
+                AfterBoot::DefaultAgain(Slot::B),
+                "somebody started it by hand"
+            );
+        }
+    }
+
+    #[test]
+    fn what_runs_when_the_record_is_lost_is_on_trial_unless_the_loader_starts_it() {
+        let mut record = BootRecord::fresh(SlotRecord::EMPTY);
+        record.lost_while_running(Slot::A);
+        assert_eq!(record.trial, None);
+        record.lost_while_running(Slot::B);
+        assert_eq!(record.booted(Slot::B, LastEnd::PowerLost), AfterBoot::Judge);
+        record.commit(Slot::B).unwrap();
+        assert_eq!(record.default, Slot::B);
+    }
+
     #[test]
     fn the_running_slot_and_the_default_are_never_written_to() {
         let mut record = armed();
@@ -459,8 +567,8 @@ mod tests {
                     Event::Installed => drop(record.installed(other, FileDigest::of(b"x"), Payload::default())),
                     Event::Arm => drop(record.begin_arming(other, running)),
                     Event::Armed => drop(record.armed()),
-                    // A loader starts the default, or a slot that is on trial.
-                    Event::Boot(slot, end) if slot == record.default
+                    // A loader starts the default, the fallback, or a slot that is on trial.
+                    Event::Boot(slot, end) if slot == record.default || slot == record.fallback()
                         || record.trial.is_some_and(|trial| trial.slot == slot && trial.stage != TrialStage::Running) =>
                     {
                         running = slot;

@@ -62,9 +62,13 @@ fn failed(doing: &'static str) -> impl FnOnce(std::io::Error) -> ControlError {
 
 impl<V: VariableStore> BootControl for EfiBootControl<V> {
     fn probe(&mut self) -> Result<(), ControlError> {
+        let before = self.one_shot()?;
         // An entry that isn't there: were the power to go now, the loader would pass it over and start the default.
         self.set("outcrop-probe.efi")?;
-        self.disarm()
+        match before {
+            Some(entry) => self.set(&entry),
+            None => self.disarm(),
+        }
     }
 
     fn armed(&self) -> Result<Option<Slot>, ControlError> {
@@ -185,6 +189,9 @@ mod tests {
         let mut control = EfiBootControl::new(Firmware::default());
         control.probe().unwrap();
         assert!(control.variables.variables.is_empty());
+        control.arm(Slot::B).unwrap();
+        control.probe().unwrap();
+        assert_eq!(control.armed().unwrap(), Some(Slot::B));
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub enum ControlError {
 
 /// A boot loader. Nothing here knows the boot record; [`crate::lifecycle`] keeps both in step.
 pub trait BootControl {
-    /// Tries whether the firmware can be told to start a slot once. Leaves nothing behind.
+    /// Tries whether the firmware can be told to start a slot once. Leaves everything as it was.
     ///
     /// # Errors
     /// When it can't: then no release can be tried on this device.

@@ -11,7 +11,6 @@ use serde::Serialize;
 use super::{CommandError, Opened, say};
 use crate::{
     block_disk::Access,
-    boot_control::BootControl as _,
     chain,
     device::Device,
     history::{self, History, Outcome},
@@ -97,16 +96,19 @@ impl Full {
         full.last.clone_from(&history.last);
         // Whatever is wrong with the disk: which release runs is told all the same.
         let record = Opened::open(&device, Access::Read).and_then(|mut opened| {
-            let record = opened.lifecycle(&device).record()?;
-            let told = opened.control.default_slot(&opened.disk);
+            let lifecycle = opened.lifecycle(&device);
+            let record = lifecycle.record()?;
+            let told = lifecycle.is_told(&record);
             Ok((record, told))
         });
         match record {
             Ok((record, told)) => {
                 full.fill(&device, &record, &history);
                 match told {
-                    Ok(Some(slot)) if slot == record.default => {}
-                    Ok(_) => full
+                    Ok(true) => {}
+                    // A trial, or one that was just committed, has its own order.
+                    Ok(false) if record.trial.is_some() => {}
+                    Ok(false) => full
                         .trouble
                         .push("the boot loader starts another slot than the boot record says".to_owned()),
                     Err(error) => full.trouble.push(chain::describe(&error)),

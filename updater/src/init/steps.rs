@@ -315,7 +315,9 @@ fn judge_boot(
                 Why::Switched(slot) => {
                     format!("restart: slot {running} failed too often, slot {slot} is the default now")
                 }
-                Why::OtherDefault(slot) => format!("restart: slot {slot} is the default"),
+                Why::DefaultAgain(slot) => {
+                    format!("restart: slot {slot} is the default and didn't start, once more")
+                }
             });
             restart(state)?;
         }

@@ -18,6 +18,7 @@ use super::{
     trees::{self, Scratch, Tree, Trees, check_digest},
 };
 use crate::{
+    boot_control::efi,
     disk::{Area, Disk},
     record,
 };
@@ -195,6 +196,10 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         record.begin_install(target, self.running)?;
         // Also when it says so already: an earlier run may have written that and never flushed it.
         record::store(self.disk, &record)?;
+        // What is written to is nothing to fall back to.
+        if efi::configured_slot(self.disk)? != Some(record.default) {
+            efi::configure_slot(self.disk, record.default)?;
+        }
         self.clear_superblock(target)?;
         let parts = [
             Part {

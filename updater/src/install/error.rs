@@ -12,6 +12,7 @@ use outcrop_release::{
 
 use super::{head::HeadError, source::SourceError};
 use crate::{
+    boot_control::ControlError,
     disk::{Area, DiskError},
     record::StoreError,
 };
@@ -35,6 +36,9 @@ pub enum InstallError {
     /// The boot record doesn't allow it.
     #[error("the boot record")]
     Transition(#[from] TransitionError),
+    /// The boot loader still falls back to the slot.
+    #[error(transparent)]
+    Loader(#[from] ControlError),
     /// A member isn't what the manifest says.
     #[error("the bundle's {member} isn't what its manifest says: digest {found} instead of {expected}")]
     Member {

@@ -4,6 +4,10 @@
 //! The record is the truth, and is written first: whatever a power cut leaves undone at the boot loader, the next boot makes
 //! good ([`Lifecycle::after_boot`]). The one exception is a trial: the loader is told between `arming` and `armed`, so that a
 //! record that says `armed` is right.
+//!
+//! The default is started like a trial: once, told anew by every boot of it. What the loader starts by itself is the *fallback*,
+//! the committed release in the other slot. So a default that fails before its own code runs, where nobody could count, is
+//! followed by the fallback, which counts it. Where there is no fallback, the loader starts the default by itself.
 
 #[cfg(test)]
 mod tests;
@@ -36,7 +40,7 @@ pub enum LifecycleError {
 /// What to do now that the device has started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
-    /// Go on: the default runs, or somebody chose this slot by hand.
+    /// Go on: the default runs.
     Start,
     /// Go on: this boot is the trial of what runs.
     Trial,
@@ -51,8 +55,8 @@ pub enum Why {
     TrialAgain(Slot),
     /// The default failed too often; this slot is the default now.
     Switched(Slot),
-    /// The boot loader had not learnt of the new default yet.
-    OtherDefault(Slot),
+    /// The default was to be started and didn't come to its own code.
+    DefaultAgain(Slot),
 }
 
 /// What a boot came to.
@@ -100,6 +104,8 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         let mut record = self.record()?;
         record.begin_arming(slot, self.running)?;
         self.store(&record)?;
+        // What is tried is no fallback.
+        self.set_default(record.fallback())?;
         self.control.arm(slot)?;
         let mut record = self.record()?;
         record.armed()?;
@@ -119,7 +125,8 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         // The firmware first: a record that says `armed` over a loader that isn't is tried again, and no worse.
         self.control.disarm()?;
         record.trial = None;
-        self.store(&record)
+        self.store(&record)?;
+        Ok(self.tell_loader(&record)?)
     }
 
     /// Says that what runs is healthy: it is the default from now on. True when it wasn't before.
@@ -133,20 +140,19 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         if record != before {
             self.store(&record)?;
         }
-        self.tell_default(record.default)?;
+        self.tell_loader(&record)?;
         Ok(before.default != record.default || before.trial != record.trial)
     }
 
     /// Whether a commit would change nothing.
     ///
     /// # Errors
-    /// When the record or the loader's configuration can't be read.
+    /// When the record, the loader's configuration or the firmware's variable can't be read.
     pub fn is_committed(&self) -> Result<bool, LifecycleError> {
         let before = self.record()?;
         let mut record = before;
         let is_allowed = record.commit(self.running).is_ok();
-        let told = self.control.default_slot(self.disk)?;
-        Ok(is_allowed && record == before && told == Some(record.default))
+        Ok(is_allowed && record == before && self.is_told(&record)?)
     }
 
     /// Says that the trial of what runs has failed. The device goes back at the next boot.
@@ -173,18 +179,49 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         }
         let slot = record.roll_back(self.running)?;
         self.store(&record)?;
-        self.control.disarm()?;
-        self.tell_default(slot)?;
+        self.tell_loader(&record)?;
         Ok(slot)
     }
 
-    /// Has the loader start `slot` by itself, unless it does so already. True when it had to be told.
-    fn tell_default(&mut self, slot: Slot) -> Result<bool, ControlError> {
-        if self.control.default_slot(self.disk)? == Some(slot) {
-            return Ok(false);
+    /// Whether the next boot starts what the record says, no trial being armed.
+    ///
+    /// # Errors
+    /// When the loader's configuration or the firmware's variable can't be read.
+    pub fn is_told(&self, record: &BootRecord) -> Result<bool, ControlError> {
+        let fallback = record.fallback();
+        let once = if fallback == record.default {
+            true
+        } else {
+            self.control.armed()? == Some(record.default)
+        };
+        Ok(once && self.control.default_slot(self.disk)? == Some(fallback))
+    }
+
+    /// Has the next boot start the default, and the loader by itself the fallback. At every moment in between, and when the firmware
+    /// refuses, what starts is one of them.
+    fn tell_loader(&mut self, record: &BootRecord) -> Result<(), ControlError> {
+        let (default, fallback) = (record.default, record.fallback());
+        if fallback == default {
+            self.set_default(default)?;
+            // A trial's is gone since the loader read it, or is its own affair.
+            if record.trial.is_none() && self.control.armed()? == Some(default.other()) {
+                self.control.disarm()?;
+            }
+            return Ok(());
         }
-        self.control.set_default(self.disk, slot)?;
-        Ok(true)
+        if let Err(error) = self.control.arm(default) {
+            self.set_default(default)?;
+            return Err(error);
+        }
+        self.set_default(fallback)
+    }
+
+    /// Has the loader start `slot` by itself, unless it does so already.
+    fn set_default(&mut self, slot: Slot) -> Result<(), ControlError> {
+        if self.control.default_slot(self.disk)? == Some(slot) {
+            return Ok(());
+        }
+        self.control.set_default(self.disk, slot)
     }
 
     /// Records that this slot was started, after a boot that ended as `last`; repairs what the last power cut left undone.
@@ -195,6 +232,9 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         let is_lost = record::is_lost(self.disk)?;
         let before = self.record()?;
         let mut record = before;
+        if is_lost {
+            record.lost_while_running(self.running);
+        }
         let after = record.booted(self.running, last);
         if record != before || is_lost {
             self.store(&record)?;
@@ -206,28 +246,22 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         };
         if is_lost {
             verdict.notes.push(format!(
-                "both copies of the boot record are damaged: slot {} is taken for the default",
+                "both copies of the boot record are damaged: slot {}, which the loader starts by itself, is taken for the default",
                 record.default
             ));
         }
-        let repaired = match self.tell_default(record.default) {
-            Ok(repaired) => repaired,
-            Err(error) => {
-                verdict.notes.push(crate::chain::describe(&error));
-                false
-            }
-        };
-        if repaired && after != AfterBoot::Switched(record.default) {
-            verdict.notes.push(format!(
-                "the boot loader started slot {} by itself, the boot record says slot {}: told it so",
-                record.default.other(),
-                record.default
-            ));
-        }
+        let is_told = self
+            .tell_loader(&record)
+            .map_err(|error| verdict.notes.push(crate::chain::describe(&error)))
+            .is_ok();
         match after {
             AfterBoot::Judge => verdict.next = Next::Trial,
             AfterBoot::TrialFailed(slot, reason) => verdict.failed = Some((slot, reason)),
-            AfterBoot::Switched(slot) if repaired => verdict.next = Next::Reboot(Why::Switched(slot)),
+            AfterBoot::Switched(slot) if slot == self.running => verdict.notes.push(format!(
+                "slot {} didn't start, again and again: slot {slot} is the default now",
+                slot.other()
+            )),
+            AfterBoot::Switched(slot) if is_told => verdict.next = Next::Reboot(Why::Switched(slot)),
             AfterBoot::ArmAgain(slot) => match self.arm() {
                 Ok(()) => verdict.next = Next::Reboot(Why::TrialAgain(slot)),
                 Err(error) => verdict.notes.push(format!(
@@ -235,11 +269,9 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
                     crate::chain::describe(&error)
                 )),
             },
-            // What runs isn't the default, only because the loader didn't know.
-            AfterBoot::Continue if repaired && self.running != record.default => {
-                verdict.next = Next::Reboot(Why::OtherDefault(record.default));
-            }
-            AfterBoot::Continue | AfterBoot::Switched(_) => {}
+            AfterBoot::DefaultAgain(slot) if is_told => verdict.next = Next::Reboot(Why::DefaultAgain(slot)),
+            // A loader that can't be told: better this release than none.
+            AfterBoot::Continue | AfterBoot::DefaultAgain(_) | AfterBoot::Switched(_) => {}
         }
         Ok(verdict)
     }

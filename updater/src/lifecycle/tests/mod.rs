@@ -134,17 +134,111 @@ fn the_operator_goes_back_from_a_trial_and_from_a_committed_release() {
     assert!(matches!(error, LifecycleError::Transition(_)), "{error}");
 }
 
-#[test]
-fn a_loader_that_says_otherwise_is_told_what_the_record_says() {
+/// A device that runs release 2 from slot B, with release 1 in slot A to fall back to.
+fn committed() -> World {
     let mut world = written();
     world.lifecycle(Slot::A).arm().unwrap();
     world.boot(LastEnd::Orderly).unwrap();
     world.lifecycle(Slot::B).commit().unwrap();
-    // Somebody put back an older partition 1: slot A starts, is set right, and restarts into B.
-    world.configure(Slot::A);
+    world
+}
+
+#[test]
+fn a_committed_release_is_started_once_at_each_boot_and_the_one_before_by_itself() {
+    let mut world = committed();
+    for _ in 0..20 {
+        assert_eq!(
+            (world.firmware.one_shot, world.configured()),
+            (Some(Slot::B), Some(Slot::A))
+        );
+        assert_eq!(world.boot(LastEnd::PowerLost).unwrap().slot, Slot::B);
+        world.lifecycle(Slot::B).commit().unwrap();
+    }
+}
+
+#[test]
+fn a_committed_boot_payload_that_is_damaged_gives_way_to_the_release_before() {
+    let mut world = committed();
+    world.spoil_boot_payload(Slot::B);
     let booted = world.boot(LastEnd::Orderly).unwrap();
-    assert_eq!(booted.slot, Slot::B);
-    assert_eq!(world.configured(), Some(Slot::B));
+    assert_eq!((booted.slot, booted.next), (Slot::A, Next::Start));
+    assert!(
+        booted.notes[0].contains("slot b didn't start, again and again"),
+        "{:?}",
+        booted.notes
+    );
+    let record = world.lifecycle(Slot::A).record().unwrap();
+    assert_eq!(
+        record.slot(Slot::B).state,
+        SlotState::Bad(BadReason::TooManyAttempts)
+    );
+    assert_eq!(
+        (world.firmware.one_shot, world.configured()),
+        (None, Some(Slot::A)),
+        "and stays"
+    );
+}
+
+#[test]
+fn a_release_before_that_is_damaged_costs_nothing_while_the_firmware_remembers() {
+    let mut world = committed();
+    world.spoil_boot_payload(Slot::A);
+    for _ in 0..20 {
+        assert_eq!(world.boot(LastEnd::PowerLost).unwrap().slot, Slot::B);
+        world.lifecycle(Slot::B).commit().unwrap();
+    }
+}
+
+#[test]
+fn firmware_that_has_lost_its_variables_costs_one_restart() {
+    let mut world = committed();
+    world.firmware.one_shot = None;
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!((booted.slot, booted.next), (Slot::B, Next::Start));
+    assert_eq!(world.firmware.one_shot, Some(Slot::B));
+}
+
+#[test]
+fn firmware_that_takes_no_variables_any_more_starts_the_default_by_itself() {
+    let mut world = committed();
+    world.firmware.refuses = true;
+    // This boot is told already; the one after it needs no variable.
+    for _ in 0..3 {
+        let booted = world.boot(LastEnd::Orderly).unwrap();
+        assert_eq!((booted.slot, world.configured()), (Slot::B, Some(Slot::B)));
+    }
+    // Also where it had forgotten it before.
+    let mut world = committed();
+    world.firmware.one_shot = None;
+    world.firmware.refuses = true;
+    assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::A);
+    assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::B);
+}
+
+#[test]
+fn a_loader_s_configuration_of_somebody_else_is_put_right() {
+    let mut world = committed();
+    world.configure(Slot::B);
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!((booted.slot, world.configured()), (Slot::B, Some(Slot::A)));
+}
+
+#[test]
+fn a_slot_that_is_written_to_is_nothing_to_fall_back_to() {
+    let mut world = committed();
+    let before = world.configured();
+    world.install(3).unwrap();
+    assert_eq!((before, world.configured()), (Some(Slot::A), Some(Slot::B)));
+}
+
+#[test]
+fn a_committed_release_whose_boot_record_is_lost_is_judged_once_more_and_stays() {
+    let mut world = committed();
+    world.lose_record();
+    let booted = world.boot(LastEnd::Orderly).unwrap();
+    assert_eq!((booted.slot, booted.next), (Slot::B, Next::Trial));
+    world.lifecycle(Slot::B).commit().unwrap();
+    assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::B);
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub(super) struct World {
     pub(super) disk: SimDisk,
     pub(super) firmware: SimFirmware,
     pub(super) releases: BTreeMap<u64, Release>,
+    /// The slot that runs, or ran last.
+    running: Slot,
 }
 
 /// How a boot came out.
@@ -55,6 +57,7 @@ impl World {
             disk,
             firmware,
             releases: BTreeMap::from([(1, first), (2, second), (3, third)]),
+            running: Slot::A,
         }
     }
 
@@ -65,6 +68,7 @@ impl World {
             disk,
             firmware,
             releases: self.releases.clone(),
+            running: self.running,
         }
     }
 
@@ -78,7 +82,7 @@ impl World {
 
     /// Installs a release into the slot that doesn't run.
     pub(super) fn install(&mut self, number: u64) -> Result<(), InstallError> {
-        let running = self.running();
+        let running = self.running;
         let bundle = Bundle::of(&self.releases[&number]);
         let mut source = MemorySource(bundle.bytes);
         let head = Head::read(&mut source).unwrap();
@@ -96,10 +100,6 @@ impl World {
     }
 
     /// The slot that the loader starts by itself.
-    pub(super) fn running(&self) -> Slot {
-        self.configured().unwrap()
-    }
-
     pub(super) fn configured(&self) -> Option<Slot> {
         default_slot(self.disk.content(Area::LoaderConfig))
     }
@@ -137,6 +137,7 @@ impl World {
                 last = LastEnd::PowerLost; // nobody was there to leave a trace
                 continue;
             };
+            self.running = slot;
             let verdict = self
                 .lifecycle(slot)
                 .after_boot(last)
