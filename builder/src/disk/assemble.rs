@@ -7,7 +7,7 @@ use std::{
 };
 
 use outcrop_release::{
-    bootrec::{BootRecord, COPY_OFFSETS, SlotRecord, SlotState},
+    bootrec::{BootRecord, COPY_OFFSETS, Payload, PayloadPart, SlotRecord, SlotState},
     digest::{FileDigest, RootHash},
     fat::{FatPlan, FileSpec, Volume},
     loader::{LOADER_CONF_PATH, loader_conf},
@@ -227,7 +227,7 @@ impl BootStage {
     pub fn finish(self, boot: &BootFiles<'_>, data: DataFileSystem) -> Result<FinishedImage, DiskError> {
         let Self { mut parts, tree } = self;
         let boot_slots = parts.write_esp(boot)?;
-        parts.write_boot_record()?;
+        parts.write_boot_record(boot.uki)?;
         parts.write_data(data)?;
         let backup = Gpt::new(&parts.layout, &parts.identity).backup();
         let end = parts.layout.image_bytes();
@@ -279,11 +279,17 @@ impl Parts {
         Ok(extents)
     }
 
-    /// Writes both copies of a record that says: slot A holds a good release, slot B none.
-    fn write_boot_record(&mut self) -> Result<(), DiskError> {
+    /// Writes both copies of a record that says: slot A holds a good release, started by `uki`, slot B none.
+    fn write_boot_record(&mut self, uki: &[u8]) -> Result<(), DiskError> {
         let extent = self.layout.extent(Partition::BootRecord);
+        let padding = vec![0; uki.len().next_multiple_of(outcrop_release::verity::BLOCK_BYTES) - uki.len()];
+        let kernel = PayloadPart::of([uki, &padding]).unwrap_or_default();
         let record = BootRecord::fresh(SlotRecord {
             state: SlotState::Good,
+            payload: Payload {
+                kernel,
+                ..Payload::default()
+            },
             ..SlotRecord::EMPTY
         });
         for offset in COPY_OFFSETS {

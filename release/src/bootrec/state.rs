@@ -50,7 +50,7 @@ pub enum SlotState {
     Bad(BadReason),
 }
 
-/// One file of a boot payload that the boot loader checks before it starts it.
+/// One file of a boot payload, by which damage is found: by the boot loader, or by the running system for the other slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct PayloadPart {
     /// Length, in bytes.
@@ -59,12 +59,29 @@ pub struct PayloadPart {
     pub crc32: u32,
 }
 
-/// What a boot loader without signatures checks of a slot; all zero where firmware starts one signed file (board `efi`).
+impl PayloadPart {
+    /// Sums up a file that comes in pieces; none when it is 4 GiB or longer.
+    #[must_use]
+    pub fn of<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Option<Self> {
+        let (mut sum, mut len) = (crc32fast::Hasher::new(), 0_u64);
+        for piece in pieces {
+            sum.update(piece);
+            len += piece.len() as u64;
+        }
+        let len = u32::try_from(len).ok()?;
+        Some(Self {
+            len,
+            crc32: sum.finalize(),
+        })
+    }
+}
+
+/// What a slot's boot payload is, to find damage; zeros say that it isn't known, and nothing is checked then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Payload {
-    /// The kernel.
+    /// The kernel. On board `efi` the boot payload itself, in whole blocks of 4096 bytes.
     pub kernel: PayloadPart,
-    /// The initramfs.
+    /// The initramfs; zeros on board `efi`.
     pub initramfs: PayloadPart,
 }
 

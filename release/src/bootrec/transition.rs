@@ -91,8 +91,12 @@ impl BootRecord {
             return Err(TransitionError::Running(slot));
         }
         *self.slot_mut(slot) = SlotRecord::EMPTY;
-        self.trial = self.trial.filter(|trial| trial.slot != slot);
+        self.end_trial_of(slot);
         Ok(())
+    }
+
+    fn end_trial_of(&mut self, slot: Slot) {
+        self.trial = self.trial.filter(|trial| trial.slot != slot);
     }
 
     /// Says that a slot holds a release, read back and found whole.
@@ -305,6 +309,19 @@ impl BootRecord {
         }
     }
 
+    /// A slot's bytes aren't what was written there: it isn't started by itself any more.
+    ///
+    /// # Errors
+    /// [`TransitionError::Running`] for the default: it runs, or is all that there is.
+    pub fn found_damaged(&mut self, slot: Slot) -> Result<(), TransitionError> {
+        if slot == self.default {
+            return Err(TransitionError::Running(slot));
+        }
+        self.end_trial_of(slot);
+        self.slot_mut(slot).state = SlotState::Bad(BadReason::Damaged);
+        Ok(())
+    }
+
     /// The operator wants the other slot back: it is the default from the next boot on.
     ///
     /// # Errors
@@ -462,6 +479,20 @@ mod tests {
         assert_eq!(record.booted(Slot::B, LastEnd::Orderly), AfterBoot::Continue);
         record.commit(Slot::B).unwrap();
         assert_eq!(record.slot(Slot::B).attempts, 0);
+    }
+
+    #[test]
+    fn a_slot_that_was_found_damaged_is_no_fallback_and_the_default_is_never_given_up_for_it() {
+        let mut record = committed();
+        record.found_damaged(Slot::A).unwrap();
+        assert_eq!(record.fallback(), Slot::B);
+        for _ in 0..20 {
+            assert_eq!(record.booted(Slot::B, LastEnd::Panic), AfterBoot::Continue);
+        }
+        assert_eq!(
+            record.found_damaged(Slot::B),
+            Err(TransitionError::Running(Slot::B))
+        );
     }
 
     #[test]

@@ -18,30 +18,51 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked whether the trial is over.
 const STEP: Duration = Duration::from_secs(20);
 
-/// Says that what runs is healthy: it is the default from now on.
+/// Says that what runs is healthy: it is the default from now on. Then looks whether the release before can still be started.
 ///
 /// # Errors
 /// See [`CommandError`].
 pub fn commit(root: &Path) -> Result<(), CommandError> {
     let device = Device::read(root)?;
+    commit_running(&device)?;
+    check_fallback(&device)
+}
+
+fn check_fallback(device: &Device) -> Result<(), CommandError> {
+    if Opened::open(device, Access::Read)?
+        .lifecycle(device)
+        .fallback_is_whole()?
+    {
+        return Ok(());
+    }
+    let slot = Opened::open(device, Access::Write)?
+        .lifecycle(device)
+        .drop_fallback()?;
+    announce(&format!(
+        "slot {slot} is damaged on the disk: until the next update there is no release to go back to"
+    ));
+    Ok(())
+}
+
+fn commit_running(device: &Device) -> Result<(), CommandError> {
     // At most boots there is nothing to write, and a disk that is opened for writing wakes udev.
-    if Opened::open(&device, Access::Read)?
-        .lifecycle(&device)
+    if Opened::open(device, Access::Read)?
+        .lifecycle(device)
         .is_committed()?
     {
         say("healthy, and the default already");
         return Ok(());
     }
-    let mut opened = Opened::open(&device, Access::Write)?;
-    let is_new = opened.lifecycle(&device).commit()?;
+    let mut opened = Opened::open(device, Access::Write)?;
+    let is_new = opened.lifecycle(device).commit()?;
     if !is_new {
         say("healthy, and the default already");
         return Ok(());
     }
-    let record = opened.lifecycle(&device).record()?;
+    let record = opened.lifecycle(device).record()?;
     let release = device.running_release(&record);
     let index = device.release.rollback_index;
-    remember(&device, |history| {
+    remember(device, |history| {
         history.committed(device.slot(), &release, index);
     });
     announce(&format!("committed: {}", device.title()));

@@ -1,6 +1,9 @@
 //! Reading a written slot back from the medium, and proving all of it.
 
-use outcrop_release::verity::{BLOCK_BYTES, hash_block};
+use outcrop_release::{
+    bootrec::PayloadPart,
+    verity::{BLOCK_BYTES, hash_block},
+};
 
 use super::{
     engine::{Installation, Part, Stage},
@@ -23,6 +26,20 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             } else {
                 Err(InstallError::Medium { area, block: number })
             }
+        })
+    }
+
+    /// What the medium holds of a boot payload of that many blocks, which has been checked.
+    pub(super) fn boot_payload(&self, area: Area, blocks: u64) -> Result<PayloadPart, InstallError> {
+        let mut sum = crc32fast::Hasher::new();
+        self.each_block(area, blocks, Reading::Medium, |_, block| {
+            sum.update(block);
+            Ok(())
+        })?;
+        Ok(PayloadPart {
+            // Its slot is far smaller.
+            len: u32::try_from(blocks * BLOCK_BYTES as u64).unwrap_or(0),
+            crc32: sum.finalize(),
         })
     }
 

@@ -234,10 +234,15 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         }
         self.check_rest(Area::Boot(target), prepared.index.boot.totals().0)?;
         self.check_tree(prepared.trees.root, Area::Verity(target))?;
+        let boot_blocks = prepared.index.boot.totals().0;
+        let payload = Payload {
+            kernel: self.boot_payload(Area::Boot(target), boot_blocks)?,
+            ..Payload::default()
+        };
         self.write_superblock(prepared.trees.root, target)?;
         // Others may have written to the record meanwhile: only this slot's part is ours.
         let mut record = record::load(self.disk)?;
-        record.installed(target, prepared.release.digest(), Payload::default())?;
+        record.installed(target, prepared.release.digest(), payload)?;
         record::store(self.disk, &record)?;
         Ok(())
     }

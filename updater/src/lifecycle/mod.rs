@@ -19,9 +19,12 @@ use outcrop_release::{
 
 use crate::{
     boot_control::{BootControl, ControlError},
-    disk::Disk,
+    disk::{Area, Disk, DiskError},
     record::{self, StoreError},
 };
+
+/// What is read at once while a boot payload is summed up.
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// A step can't be taken.
 #[derive(Debug, thiserror::Error)]
@@ -178,6 +181,51 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
             return Ok(back);
         }
         let slot = record.roll_back(self.running)?;
+        self.store(&record)?;
+        self.tell_loader(&record)?;
+        Ok(slot)
+    }
+
+    /// Whether the boot payload of the slot that the device falls back to is as it was written; also when there is none, or nothing
+    /// is known of it.
+    ///
+    /// # Errors
+    /// When the record can't be read.
+    pub fn fallback_is_whole(&self) -> Result<bool, LifecycleError> {
+        let record = self.record()?;
+        let fallback = record.fallback();
+        let wanted = record.slot(fallback).payload.kernel;
+        if fallback == record.default || wanted.len == 0 {
+            return Ok(true);
+        }
+        // What can't be read can't be started either.
+        Ok(self
+            .sum_of(Area::Boot(fallback), wanted.len)
+            .is_ok_and(|sum| sum == wanted.crc32))
+    }
+
+    fn sum_of(&self, area: Area, len: u32) -> Result<u32, DiskError> {
+        let mut sum = crc32fast::Hasher::new();
+        let mut buffer = vec![0; CHUNK_BYTES];
+        let mut at = 0;
+        while at < u64::from(len) {
+            let left = usize::try_from(u64::from(len) - at).unwrap_or(CHUNK_BYTES);
+            let chunk = &mut buffer[..left.min(CHUNK_BYTES)];
+            self.disk.read_medium(area, at, chunk)?;
+            sum.update(chunk);
+            at += chunk.len() as u64;
+        }
+        Ok(sum.finalize())
+    }
+
+    /// Says that the slot that the device falls back to is damaged: until the next update there is no way back. Returns the slot.
+    ///
+    /// # Errors
+    /// When there is none, or the firmware or the disk fails.
+    pub fn drop_fallback(&mut self) -> Result<Slot, LifecycleError> {
+        let mut record = self.record()?;
+        let slot = record.fallback();
+        record.found_damaged(slot)?;
         self.store(&record)?;
         self.tell_loader(&record)?;
         Ok(slot)

@@ -190,6 +190,28 @@ fn a_release_before_that_is_damaged_costs_nothing_while_the_firmware_remembers()
 }
 
 #[test]
+fn a_damaged_release_before_is_found_at_a_healthy_boot_and_never_started_again() {
+    let mut world = committed();
+    world.install(3).unwrap();
+    world.lifecycle(Slot::B).arm().unwrap();
+    world.boot(LastEnd::Orderly).unwrap();
+    world.lifecycle(Slot::A).commit().unwrap();
+    assert!(world.lifecycle(Slot::A).fallback_is_whole().unwrap());
+    world.spoil_boot_payload(Slot::B);
+    assert!(!world.lifecycle(Slot::A).fallback_is_whole().unwrap());
+    assert_eq!(world.lifecycle(Slot::A).drop_fallback().unwrap(), Slot::B);
+    assert!(
+        world.lifecycle(Slot::A).fallback_is_whole().unwrap(),
+        "there is none"
+    );
+    for _ in 0..20 {
+        assert_eq!(world.boot(LastEnd::Panic).unwrap().slot, Slot::A);
+    }
+    let error = world.lifecycle(Slot::A).drop_fallback().unwrap_err();
+    assert!(matches!(error, LifecycleError::Transition(_)), "{error}");
+}
+
+#[test]
 fn firmware_that_has_lost_its_variables_costs_one_restart() {
     let mut world = committed();
     world.firmware.one_shot = None;
