@@ -3,12 +3,13 @@
 use std::{fs::File, os::unix::fs::FileExt as _, path::Path, time::Duration};
 
 use outcrop_builder::{
+    boot::pe::{MAX_HEADER_BYTES, PeHeaders},
     disk::read::DiskImage,
     erofs::{Node, Reader},
     run::accel::Accelerator,
     tree::TreePath,
 };
-use outcrop_release::{arch::Architecture, partition::Partition, slot::Slot};
+use outcrop_release::{arch::Architecture, partition::Partition, slot::Slot, units::Extent};
 
 use crate::{Error, Guest, Shell};
 
@@ -113,6 +114,26 @@ pub fn offset_of_boot_payload(image: &Path, slot: Slot) -> Result<u64, Error> {
         .first()
         .ok_or_else(|| Error::image(format!("{path} is empty")))?;
     Ok(offset_of_partition(image, Partition::Esp)? + first.start)
+}
+
+/// Where a section of a slot's boot payload lies: its offset from the disk's start and its length, in bytes.
+///
+/// # Errors
+/// When the image can't be read, or the payload isn't a program with that section.
+pub fn section_of_boot_payload(image: &Path, slot: Slot, section: &str) -> Result<Extent, Error> {
+    let start = offset_of_boot_payload(image, slot)?;
+    let mut head = vec![0; MAX_HEADER_BYTES];
+    let read = open_file(image)?.read_exact_at(&mut head, start);
+    read.map_err(Error::io("read the boot payload"))?;
+    let headers = PeHeaders::parse(&head, u64::MAX).map_err(Error::image)?;
+    let found = headers.section(section);
+    let content = found
+        .ok_or_else(|| Error::image(format!("no section {section}")))?
+        .content();
+    Ok(Extent {
+        start: start + content.start,
+        len: content.end - content.start,
+    })
 }
 
 /// Labels of the partitions whose bytes differ between an image and a disk that began as its copy. A partition that has

@@ -94,13 +94,36 @@ impl Device {
         damage: impl FnOnce(&Disk),
     ) -> Self {
         let armed = armed(architecture);
-        let disk = Disk::copy(&armed.join(DISK)).unwrap();
-        damage(&disk);
-        fs::copy(armed.join(VARIABLES), disk.folder().join(VARIABLES)).unwrap();
         let told = format!("name=opt/outcrop/fault,string={fault}");
         let mut all = vec!["-fw_cfg", told.as_str()];
         all.extend(options);
-        Self::boot(architecture, disk, &all)
+        Self::boot_prepared(&armed, architecture, &all, damage)
+    }
+
+    /// A device that has committed the new release, and whose disk `damage` has changed while it was off; switched on.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn on_damaged_default(
+        architecture: Architecture,
+        options: &[&str],
+        damage: impl FnOnce(&Disk),
+    ) -> Self {
+        let committed = committed(architecture);
+        Self::boot_prepared(&committed, architecture, options, damage)
+    }
+
+    fn boot_prepared(
+        prepared: &Path,
+        architecture: Architecture,
+        options: &[&str],
+        damage: impl FnOnce(&Disk),
+    ) -> Self {
+        let disk = Disk::copy(&prepared.join(DISK)).unwrap();
+        damage(&disk);
+        fs::copy(prepared.join(VARIABLES), disk.folder().join(VARIABLES)).unwrap();
+        Self::boot(architecture, disk, options)
     }
 
     fn boot(architecture: Architecture, disk: Disk, options: &[&str]) -> Self {
@@ -170,6 +193,16 @@ impl Device {
     pub fn expect(&mut self, text: &str) -> String {
         let limit = boot_time(self.architecture) * 2;
         self.guest.console.expect(text, limit).unwrap()
+    }
+
+    /// Waits until a line with one of `texts` is on the console; that one.
+    ///
+    /// # Panics
+    /// When none comes.
+    pub fn expect_one_of<'t>(&mut self, texts: &[&'t str]) -> &'t str {
+        let limit = boot_time(self.architecture) * 2;
+        let (index, _) = self.guest.console.expect_any(texts, limit).unwrap();
+        texts[index]
     }
 
     /// Waits until `version` is healthy in `slot`; how long that took.
@@ -266,9 +299,29 @@ pub fn image_of(version: &str, architecture: Architecture) -> PathBuf {
 }
 
 /// The folder with the disk and the firmware's variables of a device that has just installed the new release, and was switched
-/// off. Made by whichever scenario comes first.
+/// off.
 fn armed(architecture: Architecture) -> PathBuf {
-    let folder = releases().join(format!("armed-{architecture}"));
+    prepared("armed", architecture, || {
+        let mut device = Device::start(architecture);
+        device.install(NEW);
+        device
+    })
+}
+
+/// The same of a device that has committed the new release.
+fn committed(architecture: Architecture) -> PathBuf {
+    prepared("committed", architecture, || {
+        let mut device = Device::on_trial(architecture, "none", &[]);
+        device.expect(&format!("outcrop: committed: {PRODUCT} {NEW} "));
+        device.expect_healthy(NEW, "b");
+        device
+    })
+}
+
+/// A folder with the disk and the firmware's variables of a device that `make` has brought so far, switched off. Made by whichever
+/// scenario comes first, and kept beside the releases.
+fn prepared(name: &str, architecture: Architecture, make: impl FnOnce() -> Device) -> PathBuf {
+    let folder = releases().join(format!("{name}-{architecture}"));
     fs::create_dir_all(&folder).unwrap();
     let lock = File::create(folder.join("lock")).unwrap();
     flock(&lock, FlockOperation::LockExclusive).unwrap();
@@ -280,9 +333,7 @@ fn armed(architecture: Architecture) -> PathBuf {
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
         return folder;
     }
-    let mut device = Device::start(architecture);
-    device.install(NEW);
-    let Device { guest, disk, .. } = device;
+    let Device { guest, disk, .. } = make();
     guest.power_off(Duration::from_secs(300)).unwrap();
     copy(disk.raw().unwrap(), &folder.join(DISK));
     copy(&disk.folder().join(VARIABLES), &folder.join(VARIABLES));

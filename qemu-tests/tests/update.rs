@@ -26,7 +26,7 @@ on_both_architectures! {
 mod x86_64_only {
     use outcrop_qemu::{
         Disk,
-        scenario::{offset_of_boot_payload, offset_of_file, offset_of_partition},
+        scenario::{offset_of_boot_payload, offset_of_file, offset_of_partition, section_of_boot_payload},
         update::image_of,
     };
     use outcrop_release::{partition::Partition, slot::Slot};
@@ -34,6 +34,8 @@ mod x86_64_only {
     use super::{Architecture, Device, NEW, OLD, WATCHDOG, fails, given_up};
 
     const ARCH: Architecture = Architecture::X86_64;
+    /// Of the recipe: `[disk] boot-slot`.
+    const BOOT_SLOT_BYTES: u64 = 64 << 20;
 
     #[test]
     fn a_release_whose_init_crashes_is_given_up() {
@@ -73,6 +75,79 @@ mod x86_64_only {
         let mut device = Device::on_damaged_trial(ARCH, "none", &[], spoil);
         device.expect("outcrop-init: the trial of slot b failed: its kernel panicked");
         device.expect_healthy(OLD, "a");
+    }
+
+    #[test]
+    fn a_committed_boot_payload_that_is_no_program_gives_way_to_the_release_before() {
+        default_never_starts(|disk| {
+            let start = offset_of_boot_payload(disk.raw().unwrap(), Slot::B).unwrap();
+            disk.write(start, &[0; 4096]).unwrap();
+        });
+    }
+
+    #[test]
+    fn a_committed_boot_payload_that_is_cut_off_gives_way_to_the_release_before() {
+        default_never_starts(|disk| {
+            let image = disk.raw().unwrap();
+            let start = offset_of_boot_payload(image, Slot::B).unwrap();
+            let kernel = section_of_boot_payload(image, Slot::B, ".linux").unwrap();
+            // From the middle of the kernel on, nothing.
+            let from = kernel.start + kernel.len / 2;
+            let end = start + BOOT_SLOT_BYTES;
+            disk.write(from, &vec![0; usize::try_from(end - from).unwrap()])
+                .unwrap();
+        });
+    }
+
+    #[test]
+    fn a_committed_kernel_of_garbage_gives_way_to_the_release_before() {
+        default_never_starts(|disk| {
+            let kernel = section_of_boot_payload(disk.raw().unwrap(), Slot::B, ".linux").unwrap();
+            disk.write(kernel.start, &vec![0xa5; usize::try_from(kernel.len).unwrap()])
+                .unwrap();
+        });
+    }
+
+    #[test]
+    fn a_damaged_release_before_is_told_and_nothing_is_fallen_back_to() {
+        let spoil = |disk: &Disk| {
+            let start = offset_of_boot_payload(disk.raw().unwrap(), Slot::A).unwrap();
+            disk.write(start + 4096, &[0; 4096]).unwrap();
+        };
+        let mut device = Device::on_damaged_default(ARCH, &[], spoil);
+        device.expect(
+            "outcrop: slot a is damaged on the disk: until the next update there is no release to go back to",
+        );
+        device.expect_healthy(NEW, "b");
+        let status = device.status();
+        assert!(status.contains(&format!("slot a       {OLD}, bad: ")), "{status}");
+        // It never was the default since: the same release comes up.
+        let mut device = device.power_cycle();
+        device.expect_healthy(NEW, "b");
+    }
+
+    /// What OVMF prints when a program crashes; then it stands still.
+    const CRASH: &str = "X64 Exception";
+
+    /// A committed release doesn't come to its own code any more. Where the machine stands still, somebody switches it off and on.
+    fn default_never_starts(damage: impl FnOnce(&Disk)) {
+        let mut device = Device::on_damaged_default(ARCH, &[], damage);
+        for told in [
+            "outcrop-init: restart: slot b is the default and didn't start, once more",
+            "slot b didn't start, again and again: slot a is the default now",
+        ] {
+            if device.expect_one_of(&[CRASH, told]) == CRASH {
+                device = device.power_cycle();
+                device.expect(told);
+            }
+        }
+        let time = device.expect_healthy(OLD, "a");
+        println!("healthy {time:?} after slot a became the default");
+        let status = device.status();
+        assert!(
+            status.contains(&format!("slot b       {NEW}, bad: it failed again and again")),
+            "{status}"
+        );
     }
 
     #[test]

@@ -12,8 +12,9 @@ use crate::{digest::FileDigest, slot::Slot};
 pub const MAX_TRIES: u8 = 3;
 /// Weight of failed boots of the default at which the other slot becomes the default.
 pub const MAX_ATTEMPTS: u8 = 6;
-/// Weight of a default that was to be started and never came to its own code.
-const NEVER_STARTED: u8 = 2;
+/// Weight of a default that was to be started and never came to its own code: two in a row are enough, since each may have taken
+/// somebody who switched the device off and on.
+const NEVER_STARTED: u8 = 3;
 
 /// How the boot before this one ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
