@@ -94,10 +94,18 @@ pub fn offset_of_file(image: &Path, file: &str) -> Result<u64, Error> {
 /// # Errors
 /// When the image can't be read.
 pub fn offset_of_partition(image: &Path, partition: Partition) -> Result<u64, Error> {
+    Ok(place_of_partition(image, partition)?.start)
+}
+
+/// Where a partition lies on the disk, in bytes from its start.
+///
+/// # Errors
+/// When the image can't be read.
+pub fn place_of_partition(image: &Path, partition: Partition) -> Result<Extent, Error> {
     let disk = open(image)?;
     let entry = disk.table().entry(partition.number());
     let entry = entry.ok_or_else(|| Error::image(format!("no partition {}", partition.label())))?;
-    Ok(entry.extent.start)
+    Ok(entry.extent)
 }
 
 /// Where a slot's boot payload begins, in bytes from the disk's start.
@@ -105,15 +113,25 @@ pub fn offset_of_partition(image: &Path, partition: Partition) -> Result<u64, Er
 /// # Errors
 /// When the image can't be read, or its file isn't there.
 pub fn offset_of_boot_payload(image: &Path, slot: Slot) -> Result<u64, Error> {
-    let fat = open(image)?.esp().map_err(Error::image)?;
     let path = format!("EFI/Linux/{}", slot.uki_file_name());
-    let file = fat.find(&path).map_err(Error::image)?;
+    Ok(place_of_boot_file(image, &path)?.start)
+}
+
+/// Where a file of partition 1 lies on the disk, in bytes from its start.
+///
+/// # Errors
+/// When the image can't be read, or the file isn't there in one piece.
+pub fn place_of_boot_file(image: &Path, path: &str) -> Result<Extent, Error> {
+    let fat = open(image)?.esp().map_err(Error::image)?;
+    let file = fat.find(path).map_err(Error::image)?;
     let file = file.ok_or_else(|| Error::image(format!("no file {path}")))?;
-    let extents = fat.extents(&file).map_err(Error::image)?;
-    let first = extents
-        .first()
-        .ok_or_else(|| Error::image(format!("{path} is empty")))?;
-    Ok(offset_of_partition(image, Partition::Esp)? + first.start)
+    match fat.extents(&file).map_err(Error::image)?.as_slice() {
+        [only] => Ok(Extent {
+            start: offset_of_partition(image, Partition::Esp)? + only.start,
+            len: only.len,
+        }),
+        extents => Err(Error::image(format!("{path} is in {} pieces", extents.len()))),
+    }
 }
 
 /// Where a section of a slot's boot payload lies: its offset from the disk's start and its length, in bytes.

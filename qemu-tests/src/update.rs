@@ -36,6 +36,7 @@ pub const NEW: &str = "1.1.0";
 /// Names of files of a prepared device.
 const DISK: &str = "disk.img";
 const STAMP: &str = "stamp";
+const CLOCK: &str = "clock";
 
 /// A device, and the server of its updates.
 pub struct Device {
@@ -98,6 +99,16 @@ impl Device {
         let mut all = vec!["-fw_cfg", told.as_str()];
         all.extend(options);
         Self::boot_prepared(&armed, architecture, &all, damage)
+    }
+
+    /// The date that the clock of a prepared device had when it installed the new release.
+    ///
+    /// # Panics
+    /// When it can't be prepared.
+    #[must_use]
+    pub fn clock_when_it_installed(architecture: Architecture) -> String {
+        let clock = fs::read_to_string(armed(architecture).join(CLOCK)).unwrap();
+        clock.trim().to_owned()
     }
 
     /// A device that has committed the new release, and whose disk `damage` has changed while it was off; switched on.
@@ -301,8 +312,13 @@ pub fn image_of(version: &str, architecture: Architecture) -> PathBuf {
 /// The folder with the disk and the firmware's variables of a device that has just installed the new release, and was switched
 /// off.
 fn armed(architecture: Architecture) -> PathBuf {
-    prepared("armed", architecture, || {
-        let mut device = Device::start(architecture);
+    prepared("armed", architecture, |folder| {
+        let disk = Disk::copy(&image_of(OLD, architecture)).unwrap();
+        // Nothing about an update may depend on the time.
+        let mut device = Device::boot(architecture, disk, &["-rtc", "base=1970-01-01T00:00:00"]);
+        wait_healthy(&mut device.guest).unwrap();
+        let clock = device.shell().run("cat /sys/class/rtc/rtc0/date").unwrap();
+        fs::write(folder.join(CLOCK), clock).unwrap();
         device.install(NEW);
         device
     })
@@ -310,7 +326,7 @@ fn armed(architecture: Architecture) -> PathBuf {
 
 /// The same of a device that has committed the new release.
 fn committed(architecture: Architecture) -> PathBuf {
-    prepared("committed", architecture, || {
+    prepared("committed", architecture, |_| {
         let mut device = Device::on_trial(architecture, "none", &[]);
         device.expect(&format!("outcrop: committed: {PRODUCT} {NEW} "));
         device.expect_healthy(NEW, "b");
@@ -320,7 +336,7 @@ fn committed(architecture: Architecture) -> PathBuf {
 
 /// A folder with the disk and the firmware's variables of a device that `make` has brought so far, switched off. Made by whichever
 /// scenario comes first, and kept beside the releases.
-fn prepared(name: &str, architecture: Architecture, make: impl FnOnce() -> Device) -> PathBuf {
+fn prepared(name: &str, architecture: Architecture, make: impl FnOnce(&Path) -> Device) -> PathBuf {
     let folder = releases().join(format!("{name}-{architecture}"));
     fs::create_dir_all(&folder).unwrap();
     let lock = File::create(folder.join("lock")).unwrap();
@@ -333,7 +349,7 @@ fn prepared(name: &str, architecture: Architecture, make: impl FnOnce() -> Devic
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
         return folder;
     }
-    let Device { guest, disk, .. } = make();
+    let Device { guest, disk, .. } = make(&folder);
     guest.power_off(Duration::from_secs(300)).unwrap();
     copy(disk.raw().unwrap(), &folder.join(DISK));
     copy(&disk.folder().join(VARIABLES), &folder.join(VARIABLES));

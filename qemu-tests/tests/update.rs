@@ -26,7 +26,10 @@ on_both_architectures! {
 mod x86_64_only {
     use outcrop_qemu::{
         Disk,
-        scenario::{offset_of_boot_payload, offset_of_file, offset_of_partition, section_of_boot_payload},
+        scenario::{
+            offset_of_boot_payload, offset_of_file, offset_of_partition, place_of_partition,
+            section_of_boot_payload,
+        },
         update::image_of,
     };
     use outcrop_release::{partition::Partition, slot::Slot};
@@ -36,6 +39,7 @@ mod x86_64_only {
     const ARCH: Architecture = Architecture::X86_64;
     /// Of the recipe: `[disk] boot-slot`.
     const BOOT_SLOT_BYTES: u64 = 64 << 20;
+    const CHUNK_BYTES: usize = 1 << 20;
 
     #[test]
     fn a_release_whose_init_crashes_is_given_up() {
@@ -121,9 +125,38 @@ mod x86_64_only {
         device.expect_healthy(NEW, "b");
         let status = device.status();
         assert!(status.contains(&format!("slot a       {OLD}, bad: ")), "{status}");
-        // It never was the default since: the same release comes up.
-        let mut device = device.power_cycle();
+    }
+
+    #[test]
+    fn a_half_written_twin_of_the_running_release_is_not_taken_for_it() {
+        // Slot A has the boot payload and the hash tree of what runs in slot B, and a quarter of its root.
+        let twin = |disk: &Disk| {
+            let image = disk.raw().unwrap();
+            let copy = |[to, from]: [u64; 2], len: u64| {
+                for at in (0..len).step_by(CHUNK_BYTES) {
+                    let length = usize::try_from(len - at).unwrap().min(CHUNK_BYTES);
+                    disk.write(to + at, &disk.read(from + at, length).unwrap())
+                        .unwrap();
+                }
+            };
+            let starts = |partition: fn(Slot) -> Partition| {
+                Slot::ALL.map(|slot| offset_of_partition(image, partition(slot)).unwrap())
+            };
+            let len = |partition| place_of_partition(image, partition).unwrap().len;
+            let payloads = Slot::ALL.map(|slot| offset_of_boot_payload(image, slot).unwrap());
+            copy(payloads, BOOT_SLOT_BYTES);
+            copy(starts(Partition::Verity), len(Partition::Verity(Slot::A)));
+            copy(starts(Partition::Root), len(Partition::Root(Slot::A)) / 4);
+        };
+        let mut device = Device::on_damaged_default(ARCH, &[], twin);
+        device.expect("outcrop-init: slot b, root hash ");
+        device.expect("outcrop: slot a is damaged on the disk");
         device.expect_healthy(NEW, "b");
+    }
+
+    #[test]
+    fn a_device_whose_clock_is_in_1970_installs_a_release_from_a_web_server() {
+        assert_eq!(Device::clock_when_it_installed(ARCH), "1970-01-01");
     }
 
     /// What OVMF prints when a program crashes; then it stands still.
@@ -197,6 +230,12 @@ fn a_release_whose_check_fails_is_given_up_and_not_installed_again(architecture:
     let (code, output) = device.try_install(NEW, "");
     assert_eq!(code, 26, "{output}");
     assert!(output.contains("failed on this device before"), "{output}");
+    let mut shell = device.shell();
+    shell
+        .run("dd if=/dev/zero of=/var/full bs=1M status=none; sync; true")
+        .unwrap();
+    let (code, output) = device.try_install(NEW, "--retry-failed");
+    assert_eq!(code, 42, "with a full /var: {output}");
 }
 
 fn a_release_whose_kernel_panics_is_given_up_at_once(architecture: Architecture) {

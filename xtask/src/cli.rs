@@ -110,7 +110,9 @@ pub(crate) fn run() -> Result<(), Error> {
             };
             lint::run(install, advisories)
         }
-        Task::Fuzz { target, seconds } => fuzz::run(install, target.as_deref(), seconds),
+        Task::Fuzz { target, seconds } => {
+            fuzz::run(install, target.as_deref(), fuzz::Length::Seconds(seconds))
+        }
         Task::Soak { minutes, rounds } => soak::run(install, minutes, rounds),
         Task::Device => packages::ensure(Needs::Device, install).and_then(|()| device::build(install)),
         Task::Setup => packages::ensure(Needs::Test, install),

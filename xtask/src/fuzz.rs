@@ -4,6 +4,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Mutex, PoisonError},
+    thread,
 };
 
 use crate::{
@@ -21,8 +23,33 @@ const REPORT_LINES: usize = 60;
 /// MiB of memory after which an input counts as a bomb.
 const MEMORY_MIB: u32 = 1024;
 
-/// Builds all targets, and runs those whose name contains `filter` (all without one) for `seconds` each.
-pub(crate) fn run(install: Install, filter: Option<&str>, seconds: u32) -> Result<(), Error> {
+/// Targets that run at a time.
+const AT_A_TIME: usize = 2;
+/// Targets of what devices take from anybody: bundles with their manifests, signatures and indexes; and the boot record.
+const FROM_ANYBODY: [&str; 3] = ["boot_record", "bundle_index", "manifest"];
+
+/// How long each target runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Length {
+    /// For every change: a minute for [`FROM_ANYBODY`], else long enough to see that it starts and that its seeds hold.
+    /// `cargo xtask soak` has the hours.
+    Brief,
+    /// All the same.
+    Seconds(u32),
+}
+
+impl Length {
+    fn seconds(self, name: &str) -> u32 {
+        match self {
+            Self::Brief if FROM_ANYBODY.contains(&name) => 60,
+            Self::Brief => 5,
+            Self::Seconds(seconds) => seconds,
+        }
+    }
+}
+
+/// Builds all targets, and runs those whose name contains `filter` (all without one).
+pub(crate) fn run(install: Install, filter: Option<&str>, length: Length) -> Result<(), Error> {
     packages::ensure(Needs::Fuzz, install)?;
     let wanted = filter.unwrap_or_default();
     let names: Vec<String> = targets()?
@@ -35,9 +62,24 @@ pub(crate) fn run(install: Install, filter: Option<&str>, seconds: u32) -> Resul
         )));
     }
     let programs = compile()?;
-    names
-        .iter()
-        .try_for_each(|name| run_one(&programs.join(name), name, seconds))
+    let next = Mutex::new(names.iter());
+    let work = || -> Result<(), Error> {
+        // A panic of the other worker spoils nothing here.
+        while let Some(name) = next.lock().unwrap_or_else(PoisonError::into_inner).next() {
+            run_one(&programs.join(name), name, length.seconds(name))?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| {
+                Err(Error::Unexpected(
+                    "a thread that runs fuzz targets panicked".to_owned(),
+                ))
+            })
+        })
+    })
 }
 
 fn folder() -> PathBuf {
@@ -137,6 +179,9 @@ mod tests {
         let manifest = fs::read_to_string(folder().join("Cargo.toml")).unwrap();
         let names = targets().unwrap();
         assert!(names.len() >= 10, "{names:?}");
+        for name in FROM_ANYBODY {
+            assert!(names.iter().any(|target| target == name), "{name} is no target");
+        }
         for name in names {
             assert!(
                 manifest.contains(&format!("name = \"{name}\"")),

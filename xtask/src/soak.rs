@@ -24,7 +24,7 @@ pub(crate) fn run(install: Install, minutes: u32, rounds: u32) -> Result<(), Err
         scenarios.env("OUTCROP_POWER_CUTS", POWER_CUTS);
         shell::run(scenarios.env("OUTCROP_POWER_CUT_SEED", round.to_string()))?;
     }
-    fuzz::run(install, None, minutes.saturating_mul(60))
+    fuzz::run(install, None, fuzz::Length::Seconds(minutes.saturating_mul(60)))
 }
 
 fn scenarios(prepared: &Prepared) -> std::process::Command {

@@ -14,8 +14,6 @@ use crate::{
 
 /// The recipes whose images the scenarios boot.
 const RECIPES: [&str; 2] = ["edge.toml", "edge-dev.toml"];
-/// Seconds for each fuzz target: enough to see that it starts and that its seeds hold. `cargo xtask soak` has the hours.
-const FUZZ_SECONDS: u32 = 5;
 
 /// What the tests drive: the builder, its images, the device's programs.
 pub(crate) struct Prepared {
@@ -41,7 +39,7 @@ pub(crate) fn run(install: Install, filter: &[String]) -> Result<(), Error> {
     }
     packages::ensure(Needs::Test, install)?;
     lint::run(install, lint::Advisories::Skip)?;
-    fuzz::run(install, None, FUZZ_SECONDS)?;
+    fuzz::run(install, None, fuzz::Length::Brief)?;
     tests(install, filter)
 }
 

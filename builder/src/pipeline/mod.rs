@@ -222,11 +222,16 @@ impl<'a> Session<'a> {
     }
 
     /// Finds out before the long work what would fail after it: a missing tool, an output folder that can't be written.
-    fn prepare_machine(&self, wanted: &[&Job]) -> Result<OutputFolder, Error> {
+    fn check_machine(&self) -> Result<(), Error> {
+        disk::check_tools()?;
         let failed = PipelineError::file("write to", &self.output);
+        Ok(OutputFolder::check_writable(&self.output).map_err(failed)?)
+    }
+
+    /// Checks the machine when something is to be made, and marks the output folder as in use.
+    fn prepare_machine(&self, wanted: &[&Job]) -> Result<OutputFolder, Error> {
         if !wanted.is_empty() {
-            disk::check_tools()?;
-            OutputFolder::check_writable(&self.output).map_err(failed)?;
+            self.check_machine()?;
         }
         let folder = OutputFolder::open(&self.output, self.progress);
         Ok(folder.map_err(PipelineError::file("mark", &self.output))?)
@@ -234,19 +239,30 @@ impl<'a> Session<'a> {
 
     /// The image of a job: as it is in the output folder, or made now.
     fn have(&self, job: &Job) -> Result<Built, Error> {
-        let Some(known) = &job.known else {
-            let made = self.make(job)?;
-            return Ok(Built {
-                summary: made.summary,
-                unchanged: false,
-            });
+        let _mine = record::own(&self.cache.builds(), &self.output, &job.release, self.progress)
+            .map_err(PipelineError::file("lock", self.cache.builds()))?;
+        // Looked up again: another build may have made it, or written over it, while this one waited.
+        let Some(known) = record::recall(&self.cache.builds(), &job.key, &self.output) else {
+            return self.make_anew(job);
         };
         self.renew(job);
         let digests = known.files.iter().map(|file| (&file.name, file.sha256.clone()));
         self.write_sums(digests)?;
         Ok(Built {
-            summary: known.summary.clone(),
+            summary: known.summary,
             unchanged: true,
+        })
+    }
+
+    /// Makes an image, of packages that aren't fetched yet where it was thought to be there already.
+    fn make_anew(&self, job: &Job) -> Result<Built, Error> {
+        if job.known.is_some() {
+            self.check_machine()?;
+            self.fetch(&[job])?;
+        }
+        Ok(Built {
+            summary: self.make(job)?.summary,
+            unchanged: false,
         })
     }
 
@@ -346,8 +362,6 @@ impl<'a> Session<'a> {
             folder: &self.output,
             keys: self.keys,
         };
-        let _mine = record::own(&self.cache.builds(), &self.output, &job.release, self.progress)
-            .map_err(PipelineError::file("lock", self.cache.builds()))?;
         let written = image.write()?;
         let digests = written.digests.iter();
         self.write_sums(digests.map(|(name, digest)| (name, digest.to_string())))?;

@@ -16,6 +16,33 @@ use crate::{
     status::StatusError,
 };
 
+/// What to do about a release that isn't trusted.
+const fn remedy(untrusted: &Untrusted) -> &'static str {
+    match untrusted {
+        Untrusted::TooFew { .. } => {
+            "have it signed by keys of this device's trust file (`outcrop bundle sign`), or update through a release that brought the new keys"
+        }
+        Untrusted::Manifest(ManifestError::Format(_)) => "install a release in between, with a newer updater",
+        Untrusted::Signatures(_) | Untrusted::Mismatch { .. } | Untrusted::Manifest(_) => {
+            "take it again from where it was made"
+        }
+    }
+}
+
+const fn untrusted_code(untrusted: &Untrusted) -> u8 {
+    match untrusted {
+        Untrusted::TooFew {
+            unknown: 0, signers, ..
+        } => match signers.is_empty() {
+            true => 33,
+            false => 44,
+        },
+        Untrusted::TooFew { .. } => 45,
+        Untrusted::Manifest(ManifestError::Format(_)) => 34,
+        Untrusted::Signatures(_) | Untrusted::Mismatch { .. } | Untrusted::Manifest(_) => 46,
+    }
+}
+
 /// A command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
@@ -47,7 +74,7 @@ pub enum CommandError {
     #[error(transparent)]
     Head(#[from] HeadError),
     /// Nobody whom this device trusts has signed it.
-    #[error("the release isn't trusted; nothing was changed")]
+    #[error("the release isn't trusted, and nothing was changed: {}", remedy(.0))]
     Untrusted(#[from] Untrusted),
     /// The device refuses the release.
     #[error("refused, and nothing was changed: {0}")]
@@ -85,8 +112,8 @@ impl CommandError {
         match self {
             Self::Refused(refusal) => refusal.exit_code(),
             Self::PreCheck(_) => 32,
-            Self::Untrusted(Untrusted::Manifest(ManifestError::Format(_))) => 34,
-            Self::Untrusted(_) | Self::Device(DeviceError::NoTrust) => 33,
+            Self::Untrusted(untrusted) => untrusted_code(untrusted),
+            Self::Device(DeviceError::NoTrust) => 47,
             Self::Install(InstallError::Budget(_)) => 35,
             Self::Busy => 36,
             Self::NoTrial(_) => 37,
@@ -108,7 +135,12 @@ impl CommandError {
                 | InstallError::Plan(_)
                 | InstallError::Frame { .. },
             ) => 39,
-            Self::Install(InstallError::Disk(_) | InstallError::Record(_) | InstallError::Medium { .. })
+            Self::Install(
+                InstallError::Disk(_)
+                | InstallError::Record(_)
+                | InstallError::Loader(_)
+                | InstallError::Medium { .. },
+            )
             | Self::Disk(_)
             | Self::Record(_)
             | Self::Lifecycle(LifecycleError::Record(_) | LifecycleError::Control(_)) => 40,
@@ -127,5 +159,38 @@ impl CommandError {
                 | Self::Install(InstallError::Source(SourceError::Interrupted))
                 | Self::Head(HeadError::Source(SourceError::Interrupted))
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unsigned_too_few_and_foreign_signatures_and_a_changed_manifest_have_exit_codes_of_their_own() {
+        let too_few = |signers: &[&str], unknown| Untrusted::TooFew {
+            signers: signers.iter().map(|name| (*name).to_owned()).collect(),
+            needed: 2,
+            unknown,
+        };
+        let changed = Untrusted::Mismatch {
+            name: "key".to_owned(),
+        };
+        for (untrusted, code, told) in [
+            (too_few(&[], 0), 33, "outcrop bundle sign"),
+            (too_few(&["one"], 0), 44, "outcrop bundle sign"),
+            (too_few(&["one"], 1), 45, "that brought the new keys"),
+            (changed, 46, "take it again"),
+            (
+                Untrusted::Manifest(ManifestError::Format(2)),
+                34,
+                "a newer updater",
+            ),
+        ] {
+            let error = CommandError::from(untrusted);
+            assert_eq!(error.exit_code(), code, "{error}");
+            assert!(error.to_string().contains(told), "{error}");
+        }
+        assert_eq!(CommandError::from(DeviceError::NoTrust).exit_code(), 47);
     }
 }
