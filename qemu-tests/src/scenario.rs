@@ -69,6 +69,18 @@ pub fn healthy_shell(guest: &mut Guest) -> Result<Shell<'_>, Error> {
     Shell::open(&mut guest.console, limit)
 }
 
+/// Shuts the system down from its serial shell: the scenarios' releases have nobody who hears the power button.
+///
+/// # Errors
+/// When the shell doesn't answer, or the machine doesn't go off.
+pub fn shut_down(mut guest: Guest) -> Result<(), Error> {
+    let limit = boot_time(guest.architecture);
+    let mut shell = Shell::open(&mut guest.console, limit)?;
+    // The shell goes away before it can say how that ended.
+    let _ = shell.status("systemctl poweroff", Duration::from_secs(2));
+    guest.wait_off(Duration::from_secs(300))
+}
+
 /// Where the first block of a file of slot A's root lies on the disk, in bytes from its start.
 ///
 /// # Errors

@@ -22,7 +22,7 @@ use rustix::fs::{FlockOperation, flock};
 use crate::{
     Disk, Guest, Shell, Start,
     guest::VARIABLES,
-    scenario::{boot_time, wait_healthy},
+    scenario::{boot_time, shut_down, wait_healthy},
     web::WebServer,
 };
 
@@ -37,6 +37,10 @@ pub const NEW: &str = "1.1.0";
 const DISK: &str = "disk.img";
 const STAMP: &str = "stamp";
 const CLOCK: &str = "clock";
+
+/// The control group that installations run in, and its memory.
+const MEMORY_GROUP: &str = "/sys/fs/cgroup/limited";
+const MEMORY_BYTES: u32 = 32 << 20;
 
 /// A device, and the server of its updates.
 pub struct Device {
@@ -172,14 +176,16 @@ impl Device {
         output
     }
 
-    /// Tries to install a release; exit code and output.
+    /// Tries to install a release, in 32 MiB of memory; exit code and output.
     ///
     /// # Panics
     /// When the shell doesn't answer.
     pub fn try_install(&mut self, version: &str, options: &str) -> (i32, String) {
-        // Into a file, so that no progress bar is drawn over the serial line: it would take longer than the installation.
+        // Into a file, so that no progress bar is drawn over the serial line: it would take longer than the installation. In a group
+        // that has no more memory than an installation may take.
         let command = format!(
-            "outcrop-updater install {} {options} > /run/told 2>&1; (code=$?; cat /run/told; exit $code)",
+            "mkdir -p {MEMORY_GROUP} && echo {MEMORY_BYTES} > {MEMORY_GROUP}/memory.max && sh -c 'echo $$ > {MEMORY_GROUP}/cgroup.procs; \
+             exec outcrop-updater install {} {options}' > /run/told 2>&1; (code=$?; cat /run/told; exit $code)",
             self.url(version)
         );
         let limit = Duration::from_secs(600);
@@ -313,13 +319,12 @@ pub fn image_of(version: &str, architecture: Architecture) -> PathBuf {
 /// off.
 fn armed(architecture: Architecture) -> PathBuf {
     prepared("armed", architecture, |folder| {
-        let disk = Disk::copy(&image_of(OLD, architecture)).unwrap();
-        // Nothing about an update may depend on the time.
-        let mut device = Device::boot(architecture, disk, &["-rtc", "base=1970-01-01T00:00:00"]);
-        wait_healthy(&mut device.guest).unwrap();
-        let clock = device.shell().run("cat /sys/class/rtc/rtc0/date").unwrap();
-        fs::write(folder.join(CLOCK), clock).unwrap();
+        let mut device = Device::start(architecture);
+        // Nothing about an update may depend on the time. (The kernel takes none from before its own start.)
+        device.shell().run("date --set @86400").unwrap();
         device.install(NEW);
+        let clock = device.shell().run("date +%F").unwrap();
+        fs::write(folder.join(CLOCK), clock).unwrap();
         device
     })
 }
@@ -350,7 +355,7 @@ fn prepared(name: &str, architecture: Architecture, make: impl FnOnce(&Path) -> 
         return folder;
     }
     let Device { guest, disk, .. } = make(&folder);
-    guest.power_off(Duration::from_secs(300)).unwrap();
+    shut_down(guest).unwrap();
     copy(disk.raw().unwrap(), &folder.join(DISK));
     copy(&disk.folder().join(VARIABLES), &folder.join(VARIABLES));
     fs::write(folder.join(STAMP), stamp).unwrap();

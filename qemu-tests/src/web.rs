@@ -17,6 +17,8 @@ use crate::error::Error;
 
 /// Address of the host as guests of QEMU's user network see it.
 const HOST: &str = "10.0.2.2";
+/// What separates the parts of an answer.
+const BOUNDARY: &str = "outcrop-part";
 /// Bytes that are sent at a time.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -74,8 +76,8 @@ fn serve(stream: &TcpStream, folder: &Path, served: &AtomicU64) -> io::Result<()
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
     file: String,
-    /// First byte, and last one.
-    range: Option<(u64, Option<u64>)>,
+    /// Of each range the first byte, and the last one; none when everything is asked for.
+    ranges: Vec<(u64, Option<u64>)>,
 }
 
 impl Request {
@@ -94,16 +96,20 @@ impl Request {
         }
         let file = lines.first().and_then(|line| line.split(' ').nth(1));
         let file = file.unwrap_or_default().trim_start_matches('/').to_owned();
-        let range = lines.iter().find_map(|line| {
+        let ranges = lines.iter().find_map(|line| {
             let (name, value) = line.split_once(':')?;
-            let range = value.trim().strip_prefix("bytes=")?;
+            let ranges = value.trim().strip_prefix("bytes=")?;
             if !name.eq_ignore_ascii_case("range") {
                 return None;
             }
-            let (first, last) = range.split_once('-')?;
-            Some((first.parse().ok()?, last.parse().ok()))
+            let range = |text: &str| {
+                let (first, last) = text.split_once('-')?;
+                Some((first.trim().parse().ok()?, last.parse().ok()))
+            };
+            ranges.split(',').map(range).collect::<Option<Vec<_>>>()
         });
-        Ok(Some(Self { file, range }))
+        let ranges = ranges.unwrap_or_default();
+        Ok(Some(Self { file, ranges }))
     }
 }
 
@@ -120,22 +126,54 @@ fn answer(
     };
     let len = file.metadata()?.len();
     let tag = format!("ETag: \"{len}\"\r\n");
-    let (start, end) = match request.range {
-        None => {
+    let end = |last: Option<u64>| last.map_or(len, |last| (last + 1).min(len));
+    let send = |stream: &mut dyn io::Write, start: u64, end: u64| send(stream, &file, start, end, served);
+    match request.ranges.as_slice() {
+        [] => {
             write!(stream, "HTTP/1.1 200 OK\r\n{tag}Content-Length: {len}\r\n\r\n")?;
-            (0, len)
+            send(stream, 0, len)
         }
-        Some((first, last)) => {
-            let end = last.map_or(len, |last| (last + 1).min(len));
+        &[(first, last)] => {
+            let end = end(last);
             write!(
                 stream,
                 "HTTP/1.1 206 Partial Content\r\n{tag}Content-Range: bytes {first}-{}/{len}\r\nContent-Length: {}\r\n\r\n",
                 end.saturating_sub(1),
                 end.saturating_sub(first)
             )?;
-            (first, end)
+            send(stream, first, end)
         }
-    };
+        several => {
+            let heads: Vec<_> = several
+                .iter()
+                .map(|&(first, last)| {
+                    let end = end(last);
+                    let range = format!("{first}-{}/{len}", end.saturating_sub(1));
+                    let head = format!("\r\n--{BOUNDARY}\r\nContent-Range: bytes {range}\r\n\r\n");
+                    (head, first, end)
+                })
+                .collect();
+            let foot = format!("\r\n--{BOUNDARY}--\r\n");
+            let parts = heads
+                .iter()
+                .map(|(head, first, end)| head.len() as u64 + end.saturating_sub(*first));
+            let all = parts.sum::<u64>() + foot.len() as u64;
+            write!(
+                stream,
+                "HTTP/1.1 206 Partial Content\r\n{tag}Content-Type: multipart/byteranges; boundary={BOUNDARY}\r\n\
+                 Content-Length: {all}\r\n\r\n"
+            )?;
+            for (head, first, end) in heads {
+                stream.write_all(head.as_bytes())?;
+                send(stream, first, end)?;
+            }
+            stream.write_all(foot.as_bytes())
+        }
+    }
+}
+
+/// Sends the bytes of a file from `start` to the one before `end`.
+fn send(stream: &mut dyn io::Write, file: &File, start: u64, end: u64, served: &AtomicU64) -> io::Result<()> {
     let mut buffer = vec![0; PIECE_BYTES];
     let mut at = start;
     while at < end {
@@ -171,6 +209,10 @@ mod tests {
                 && part.ends_with("\r\n\r\n234")
         );
         assert!(ask("GET /a HTTP/1.1\r\nrange: bytes=7-\r\n\r\n").ends_with("\r\n\r\n789"));
+        let parts = ask("GET /a HTTP/1.1\r\nRange: bytes=1-2,5-5\r\n\r\n");
+        let (head, body) = parts.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains("boundary=outcrop-part") && head.ends_with(&format!(": {}", body.len())));
+        assert!(body.contains("bytes 1-2/10\r\n\r\n12\r\n") && body.contains("bytes 5-5/10\r\n\r\n5\r\n"));
         assert!(ask("GET /b HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
         assert!(ask("GET /../etc/passwd HTTP/1.1\r\n\r\n").starts_with("HTTP/1.1 404"));
     }

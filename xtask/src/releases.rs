@@ -44,21 +44,53 @@ pub(crate) fn build(outcrop: &Path, whose: For, archs: &[Arch]) -> Result<PathBu
     for &version in whose.versions() {
         let recipe = recipes.join(format!("{PRODUCT}-{version}.toml"));
         write(&recipe, &text(version))?;
-        let lock = project::root().join("recipes/edge-dev.lock");
-        copy(&lock, &recipe.with_extension("lock"))?;
-        let mut command = Command::new(outcrop);
-        command.arg("build").arg(&recipe).arg("--output").arg(&folder);
-        command.arg("--device-programs").arg(project::device_programs());
-        for arch in archs {
-            command.args(["--arch", arch.as_str()]);
-        }
         // The first one is flashed, never sent.
-        if version != FLASHED {
-            command.arg("--key").arg(&key);
-        }
-        shell::run(&mut command)?;
+        let key = (version != FLASHED).then_some(key.as_path());
+        build_one(outcrop, &recipe, &folder, archs, key)?;
     }
     Ok(folder)
+}
+
+/// Builds image and bundle of a release with the files of the folder `content`, for x86_64, into `folder`. Its slots have room for
+/// 3 GiB.
+pub(crate) fn build_large(outcrop: &Path, folder: &Path, content: &Path) -> Result<(), Error> {
+    let releases = project::target().join("releases");
+    make_folder(&releases)?;
+    let key = key(outcrop, &releases)?;
+    let recipe = folder.join("large.toml");
+    let text = format!(
+        "include = [{:?}]\noverlays = [{:?}]\n[image]\nname = \"large\"\nversion = {FLASHED:?}\n[update]\ntrust = {:?}\n\
+         [disk]\nroot-slot = \"3GiB\"\n",
+        project::root()
+            .join("recipes/edge-dev.toml")
+            .display()
+            .to_string(),
+        content.display().to_string(),
+        releases.join("trust.toml").display().to_string(),
+    );
+    write(&recipe, &text)?;
+    build_one(outcrop, &recipe, folder, &[Arch::X86_64], Some(&key))
+}
+
+fn build_one(
+    outcrop: &Path,
+    recipe: &Path,
+    folder: &Path,
+    archs: &[Arch],
+    key: Option<&Path>,
+) -> Result<(), Error> {
+    let lock = project::root().join("recipes/edge-dev.lock");
+    copy(&lock, &recipe.with_extension("lock"))?;
+    let mut command = Command::new(outcrop);
+    command.arg("build").arg(recipe).arg("--output").arg(folder);
+    command.arg("--device-programs").arg(project::device_programs());
+    for arch in archs {
+        command.args(["--arch", arch.as_str()]);
+    }
+    if let Some(key) = key {
+        command.arg("--key").arg(key);
+    }
+    shell::run(&mut command)
 }
 
 /// The recipe of a version: the workbench image, and from the second version on what can be made to fail.

@@ -19,6 +19,8 @@ mod error;
 mod frames;
 mod head;
 mod http;
+#[doc(hidden)]
+pub mod parts;
 mod reading;
 mod server;
 mod source;

@@ -2,9 +2,10 @@
 
 use std::{io, time::Duration};
 
+use outcrop_release::plan::ByteRange;
 use ureq::Agent;
 
-use super::http::{Answer, Server};
+use super::http::{Answer, Server, Wanted};
 use crate::web::{Timeouts, agent};
 
 /// How long a server is waited for before it is asked again.
@@ -34,10 +35,13 @@ impl WebServer {
 }
 
 impl Server for WebServer {
-    fn get(&mut self, start: u64, end: Option<u64>) -> io::Result<Answer> {
-        let range = match end {
-            Some(end) => format!("bytes={start}-{}", end.saturating_sub(1)),
-            None => format!("bytes={start}-"),
+    fn get(&mut self, wanted: &Wanted) -> io::Result<Answer> {
+        let range = match wanted {
+            Wanted::From(start) => format!("bytes={start}-"),
+            Wanted::Ranges(ranges) => {
+                let range = |range: &ByteRange| format!("{}-{}", range.start, range.end.saturating_sub(1));
+                format!("bytes={}", ranges.iter().map(range).collect::<Vec<_>>().join(","))
+            }
         };
         let answer = self.agent.get(&self.url).header("Range", range).call();
         let answer = answer.map_err(ureq::Error::into_io)?;
@@ -50,6 +54,7 @@ impl Server for WebServer {
         Ok(Answer {
             status: answer.status().as_u16(),
             range: header("content-range"),
+            content_type: header("content-type"),
             version: tag.or_else(|| header("last-modified")),
             body: Box::new(answer.into_body().into_reader()),
         })
@@ -94,7 +99,8 @@ mod tests {
                  Last-Modified: yesterday\r\nConnection: close\r\n\r\nabc"
             );
             let (url, thread) = serve(answer.leak());
-            let mut answer = WebServer::new(&url).unwrap().get(5, Some(8)).unwrap();
+            let wanted = Wanted::Ranges(vec![ByteRange { start: 5, end: 8 }]);
+            let mut answer = WebServer::new(&url).unwrap().get(&wanted).unwrap();
             let mut body = String::new();
             answer.body.read_to_string(&mut body).unwrap();
             assert_eq!((answer.status, body.as_str()), (206, "abc"));
@@ -102,5 +108,20 @@ mod tests {
             assert_eq!(answer.version.as_deref(), Some(version));
             assert!(thread.join().unwrap().contains("range: bytes=5-7\n"));
         }
+    }
+    #[test]
+    fn several_ranges_are_one_request() {
+        let (url, thread) = serve(
+            "HTTP/1.1 206 Partial Content\r\nContent-Type: multipart/byteranges; boundary=b\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n",
+        );
+        let ranges = [(5, 8), (10, 11)].map(|(start, end)| ByteRange { start, end });
+        let wanted = Wanted::Ranges(ranges.to_vec());
+        let answer = WebServer::new(&url).unwrap().get(&wanted).unwrap();
+        assert_eq!(
+            answer.content_type.as_deref(),
+            Some("multipart/byteranges; boundary=b")
+        );
+        assert!(thread.join().unwrap().contains("range: bytes=5-7,10-10\n"));
     }
 }

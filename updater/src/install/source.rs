@@ -55,6 +55,9 @@ pub type Take<'a, E> = &'a mut dyn FnMut(&[u8]) -> Result<(), E>;
 
 /// A bundle somewhere.
 pub trait Source {
+    /// Says what will be read from now on: ranges, ascending. Some sources fetch several at a time.
+    fn announce(&mut self, _ranges: &[ByteRange]) {}
+
     /// Hands the bytes of `range` over, in order; the same bytes never twice.
     ///
     /// # Errors

@@ -17,9 +17,6 @@ use super::{
 };
 use crate::disk::{Area, Disk};
 
-/// Bytes between two wanted frames that are fetched rather than asked for separately.
-const GAP_BYTES: u64 = 64 * 1024;
-
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Writes a payload's blocks that aren't in place.
     pub(super) fn write_part(&mut self, part: &Part<'_>) -> Result<(), InstallError> {
@@ -36,18 +33,22 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             }
         }
         let mut unpacker = Unpacker::new(part.name)?;
-        let ranges = coalesce(part.table, fetched.iter().copied(), GAP_BYTES);
+        // What lies between two ranges is the source's to weigh: it knows what a request costs.
+        let ranges: Vec<ByteRange> = coalesce(part.table, fetched.iter().copied(), 0)
+            .into_iter()
+            .map(|range| ByteRange {
+                start: part.place.start + range.start,
+                end: part.place.start + range.end,
+            })
+            .collect();
+        self.source.announce(&ranges);
         let mut frames = fetched.into_iter().peekable();
         for range in ranges {
             let Some(&first) = frames.peek() else { break };
             let (disk, scratch, watch) = (&mut *self.disk, &*self.scratch, self.watch);
             let mut cutter = Cutter::new(part.table, first);
             let mut leaves = part.tree.leaves(scratch);
-            let member = ByteRange {
-                start: part.place.start + range.start,
-                end: part.place.start + range.end,
-            };
-            self.source.read::<InstallError>(member, &mut |piece| {
+            self.source.read::<InstallError>(range, &mut |piece| {
                 watch.checkpoint()?;
                 cutter.push(piece, &mut |number, frame, bytes| {
                     if frames.next_if_eq(&number).is_none() {

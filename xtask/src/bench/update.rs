@@ -20,18 +20,25 @@ use crate::{
     project, releases, shell,
 };
 
+/// Numbers of the slots' root partitions: docs/formats.md, "Disk".
+const ROOT_A: u32 = 5;
+const ROOT_B: u32 = 7;
 /// Most that an installation may take of what `dd` takes.
 const MOST_TIMES_DD: f64 = 1.3;
 /// Most that is written of what has changed.
 const MOST_TIMES_CHANGED: f64 = 1.05;
 /// Most memory, in MiB, for a release of any size.
 const MOST_MIB: f64 = 32.0;
+/// The same in KiB, for `ulimit -d`: whatever the program asks the kernel for beyond that, it doesn't get.
+const MOST_KIB: u32 = 32 << 10;
 /// Longest updater, in MiB.
 const MOST_PROGRAM_MIB: f64 = 6.0;
 /// Every so many-th block is changed: 5 %.
 const EVERY: u64 = 20;
 const BLOCK_BYTES: usize = 4096;
 const RUNS: usize = 3;
+/// Bytes of the large release's one file.
+const LARGE_BYTES: u64 = 2 << 30;
 
 /// What the updater's example prints.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -48,6 +55,8 @@ struct Installed {
 struct Figures {
     full: Installed,
     full_peak_mib: f64,
+    large: Installed,
+    large_peak_mib: f64,
     dd_seconds: f64,
     times_dd: f64,
     changed_bytes: u64,
@@ -83,7 +92,10 @@ pub(crate) fn run(install: Install) -> Result<(), Error> {
     let dd_seconds = bench.dd(full.root)?;
     let changed_bytes = bench.change_blocks(full.root)?;
     let (five_percent, _) = bench.install()?;
+    let (large, large_peak_mib) = large(&outcrop, &bench)?;
     let figures = Figures {
+        large,
+        large_peak_mib,
         times_dd: full.seconds / dd_seconds,
         times_changed: ratio(five_percent.write, changed_bytes),
         full,
@@ -96,6 +108,43 @@ pub(crate) fn run(install: Install) -> Result<(), Error> {
     figures.print();
     eprintln!("figures: {}", save("update", &figures)?.display());
     figures.check()
+}
+
+/// Installs a release of 2 GiB, in no more memory than it may have: what a block of it is in the running slot is copied, and a
+/// tenth of that is worn, so that the bundle is asked too.
+fn large(outcrop: &Path, bench: &Bench) -> Result<(Installed, f64), Error> {
+    let folder = project::target().join("bench/large");
+    let files = folder.join("files/usr/share/large");
+    fs::create_dir_all(&files).map_err(failed("create folder", &files))?;
+    write_large(&files.join("content"))?;
+    releases::build_large(outcrop, &folder, &folder.join("files"))?;
+    let name = format!("large-{}-x86_64-efi", releases::FLASHED);
+    let bench = Bench {
+        disk: folder.join(format!("{name}.img")),
+        bundle: folder.join(format!("{name}.outcrop")),
+        trust: bench.trust.clone(),
+        image: bench.image.clone(),
+        program: bench.program.clone(),
+    };
+    bench.overwrite(bench.start_of(ROOT_A)?, LARGE_BYTES, 10)?;
+    let measured = bench.install()?;
+    fs::remove_dir_all(&folder).map_err(failed("remove", &folder))?;
+    Ok(measured)
+}
+
+/// A file whose blocks all differ, and compress well.
+fn write_large(path: &Path) -> Result<(), Error> {
+    let mut chunk = vec![0; 1 << 20];
+    let file = File::create(path).map_err(failed("create", path))?;
+    for at in (0..LARGE_BYTES).step_by(chunk.len()) {
+        for (block, offset) in chunk.chunks_mut(BLOCK_BYTES).zip((at..).step_by(BLOCK_BYTES)) {
+            if let Some(number) = block.first_chunk_mut() {
+                *number = (offset + 1).to_le_bytes();
+            }
+        }
+        file.write_all_at(&chunk, at).map_err(failed("write", path))?;
+    }
+    Ok(())
 }
 
 fn nothing() -> Error {
@@ -144,7 +193,7 @@ impl Bench {
     fn install(&self) -> Result<(Installed, f64), Error> {
         let output = project::target().join("bench/installed.json");
         let script = format!(
-            "exec {} {} {} {} > {}",
+            "ulimit -d {MOST_KIB}; exec {} {} {} {} > {}",
             self.program.display(),
             self.disk.display(),
             self.bundle.display(),
@@ -176,12 +225,16 @@ impl Bench {
 
     /// Overwrites every [`EVERY`]-th block of slot B's root: bytes that differ from the release now.
     fn change_blocks(&self, root: u64) -> Result<u64, Error> {
-        let start = self.slot_b()?;
+        self.overwrite(self.start_of(ROOT_B)?, root, EVERY)
+    }
+
+    /// Overwrites every `every`-th of the blocks from `start` on; how many bytes.
+    fn overwrite(&self, start: u64, bytes: u64, every: u64) -> Result<u64, Error> {
         let disk = File::options().write(true).open(&self.disk);
         let disk = disk.map_err(failed("open", &self.disk))?;
-        let blocks = root / BLOCK_BYTES as u64;
+        let blocks = bytes / BLOCK_BYTES as u64;
         let mut changed = 0;
-        for block in (0..blocks).step_by(usize::try_from(EVERY).unwrap_or(1)) {
+        for block in (0..blocks).step_by(usize::try_from(every).unwrap_or(1)) {
             let at = start + block * BLOCK_BYTES as u64;
             disk.write_all_at(&[0xa5; BLOCK_BYTES], at)
                 .map_err(failed("write", &self.disk))?;
@@ -191,9 +244,13 @@ impl Bench {
         Ok(changed)
     }
 
-    /// Where slot B's root begins, in bytes.
-    fn slot_b(&self) -> Result<u64, Error> {
-        let told = shell::output(Command::new("sgdisk").arg("--info=7").arg(&self.disk))?;
+    /// Where a partition begins, in bytes.
+    fn start_of(&self, number: u32) -> Result<u64, Error> {
+        let told = shell::output(
+            Command::new("sgdisk")
+                .arg(format!("--info={number}"))
+                .arg(&self.disk),
+        )?;
         let first = told.lines().find_map(|line| {
             line.strip_prefix("First sector: ")?
                 .split(' ')
@@ -228,6 +285,10 @@ impl Figures {
             self.full.seconds, self.dd_seconds, self.times_dd, self.full_peak_mib
         );
         eprintln!(
+            "2 GiB: {:.1} s, {} bytes fetched, {} copied; peak {:.1} MiB (bar {MOST_MIB})",
+            self.large.seconds, self.large.fetch, self.large.copy, self.large_peak_mib
+        );
+        eprintln!(
             "5 % changed: {:.1} s, {} bytes written of {} changed: {:.3} times (bar {MOST_TIMES_CHANGED})",
             self.five_percent.seconds, self.five_percent.write, self.changed_bytes, self.times_changed
         );
@@ -245,6 +306,7 @@ impl Figures {
                 MOST_TIMES_CHANGED,
             ),
             ("memory", self.full_peak_mib, MOST_MIB),
+            ("memory for 2 GiB", self.large_peak_mib, MOST_MIB),
         ];
         let programs = self
             .updater_mib

@@ -13,8 +13,9 @@ use outcrop_qemu::{
     Disk, Guest, Start, images, on_both_architectures,
     scenario::{
         DEGRADED, boot_time, differing_partitions, healthy_shell, offset_of_file, offset_of_partition,
-        wait_healthy,
+        shut_down, wait_healthy,
     },
+    update::{OLD, image_of},
 };
 use outcrop_release::{arch::Architecture, partition::Partition, slot::Slot};
 
@@ -50,7 +51,7 @@ fn expect_reset_on_reading(guest: &mut Guest) {
 }
 
 fn a_flipped_bit_in_the_root_reboots_the_machine_and_is_never_served(architecture: Architecture) {
-    let image = images::image("edge-dev", architecture).unwrap();
+    let image = image_of(OLD, architecture);
     let offset = offset_of_file(&image, UNREAD_FILE).unwrap();
     let disk = Disk::copy(&image).unwrap();
     let byte = disk.read(offset, 1).unwrap()[0];
@@ -60,7 +61,7 @@ fn a_flipped_bit_in_the_root_reboots_the_machine_and_is_never_served(architectur
 }
 
 fn a_block_of_the_root_that_can_t_be_read_reboots_the_machine(architecture: Architecture) {
-    let image = images::image("edge-dev", architecture).unwrap();
+    let image = image_of(OLD, architecture);
     let offset = offset_of_file(&image, UNREAD_FILE).unwrap();
     let disk = Disk::copy(&image).unwrap().with_bad_sector(offset / 512);
     let mut guest = Start::new(architecture, &disk).boot().unwrap();
@@ -108,11 +109,11 @@ fn touched(image: &Path, disk: &Disk) -> Vec<String> {
 }
 
 fn a_second_disk_with_the_same_image_doesn_t_confuse_the_first(architecture: Architecture) {
-    let image = images::image("edge-dev", architecture).unwrap();
+    let image = image_of(OLD, architecture);
     let (first, second) = (Disk::copy(&image).unwrap(), Disk::copy(&image).unwrap());
     let mut guest = Start::new(architecture, &first).and_disk(&second).boot().unwrap();
     wait_healthy(&mut guest).unwrap();
-    guest.power_off(Duration::from_secs(300)).unwrap();
+    shut_down(guest).unwrap();
     assert_eq!(
         touched(&image, &first),
         ["outcrop-data"],
@@ -129,7 +130,7 @@ fn a_second_disk_with_the_same_image_doesn_t_confuse_the_first(architecture: Arc
         .boot()
         .unwrap();
     wait_healthy(&mut guest).unwrap();
-    guest.power_off(Duration::from_secs(300)).unwrap();
+    shut_down(guest).unwrap();
     assert_eq!(
         touched(&image, &second),
         ["outcrop-data"],

@@ -1,0 +1,12 @@
+//! What only a real build or a booted machine can show. One program: its scenarios share the machine's cores from the first to the
+//! last, whichever runner starts it.
+
+mod bad_input;
+mod boot;
+mod built;
+mod damage;
+mod power_cuts;
+mod reproducible;
+mod ssh;
+mod update;
+mod updates_of_a_file;
