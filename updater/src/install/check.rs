@@ -1,9 +1,8 @@
 //! Reading a written slot back from the medium, and proving all of it.
 
-use outcrop_release::{
-    bootrec::PayloadPart,
-    verity::{BLOCK_BYTES, hash_block},
-};
+use std::iter;
+
+use outcrop_release::{bootrec::PayloadPart, verity::BLOCK_BYTES};
 
 use super::{
     engine::{Installation, Part, Stage},
@@ -19,9 +18,10 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     pub(super) fn check_part(&self, part: &Part<'_>) -> Result<(), InstallError> {
         let mut leaves = part.tree.leaves(self.scratch);
         let area = part.to;
-        self.each_block(area, leaves.count(), Reading::Medium, |number, block| {
+        let (all, salt) = (iter::once(0..leaves.count()), part.tree.salt());
+        self.each_hash(area, all, Reading::Medium, salt, |number, hash| {
             self.watch.advance(Stage::Check, BLOCK_BYTES as u64);
-            if hash_block(part.tree.salt(), block) == leaves.get(number)? {
+            if hash == leaves.get(number)? {
                 Ok(())
             } else {
                 Err(InstallError::Medium { area, block: number })
@@ -32,7 +32,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// What the medium holds of a boot payload of that many blocks, which has been checked.
     pub(super) fn boot_payload(&self, area: Area, blocks: u64) -> Result<PayloadPart, InstallError> {
         let mut sum = crc32fast::Hasher::new();
-        self.each_block(area, blocks, Reading::Medium, |_, block| {
+        self.each_block(area, iter::once(0..blocks), Reading::Medium, |_, block| {
             sum.update(block);
             Ok(())
         })?;
@@ -47,20 +47,25 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     pub(super) fn check_tree(&self, tree: Tree, area: Area) -> Result<(), InstallError> {
         let mut verifier = tree.verifier();
         let superblock = tree.block(self.scratch, 0)?;
-        self.each_block(area, tree.blocks(), Reading::Medium, |number, block| {
-            let block = if number == 0 { &superblock } else { block };
-            let proven = verifier.push(block);
-            proven
-                .map(drop)
-                .map_err(|_| InstallError::Medium { area, block: number })
-        })
+        self.each_block(
+            area,
+            iter::once(0..tree.blocks()),
+            Reading::Medium,
+            |number, block| {
+                let block = if number == 0 { &superblock } else { block };
+                let proven = verifier.push(block);
+                proven
+                    .map(drop)
+                    .map_err(|_| InstallError::Medium { area, block: number })
+            },
+        )
     }
 
     /// What is behind the boot payload is zero.
     pub(super) fn check_rest(&self, area: Area, blocks: u64) -> Result<(), InstallError> {
-        let all = self.disk.bytes(area) / BLOCK_BYTES as u64;
-        self.each_block(area, all, Reading::Medium, |number, block| {
-            if number < blocks || *block == [0; BLOCK_BYTES] {
+        let rest = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
+        self.each_block(area, iter::once(rest), Reading::Medium, |number, block| {
+            if *block == [0; BLOCK_BYTES] {
                 Ok(())
             } else {
                 Err(InstallError::Medium { area, block: number })

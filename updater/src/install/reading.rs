@@ -1,14 +1,20 @@
 //! Reading areas block by block: from the kernel's cache or from the medium, and what to do where that fails.
 
-use std::ops::Range;
+use std::{
+    ops::Range,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
 
-use outcrop_release::verity::BLOCK_BYTES;
+use outcrop_release::verity::{BLOCK_BYTES, BlockHash, Salt, hash_block};
 
 use super::{engine::Installation, error::InstallError, source::Source, trees::Scratch};
 use crate::disk::{Area, Disk, DiskError};
 
-/// Blocks that are read at a time.
-const READ_BLOCKS: usize = 32;
+/// Blocks that are read at a time: 1 MiB, for flash gives few of them at a time slowly.
+const READ_BLOCKS: usize = 256;
+/// Threads that hash, beside the one that reads.
+const HASHERS: usize = 2;
 
 /// Which bytes are asked for.
 #[derive(Debug, Clone, Copy)]
@@ -30,19 +36,62 @@ impl Reading {
     }
 }
 
+/// A block and its number.
+type Numbered = (u64, [u8; BLOCK_BYTES]);
+
+/// Hashes blocks. Most slots are empty at first, or end so: zeros are looked at, no more.
+struct Hasher<'a> {
+    salt: &'a Salt,
+    zeros: BlockHash,
+}
+
+impl Hasher<'_> {
+    fn hash(&self, piece: &[Numbered]) -> Vec<(u64, BlockHash)> {
+        let hash = |(number, block): &Numbered| {
+            let is_empty = *block == [0; BLOCK_BYTES];
+            let hash = if is_empty {
+                self.zeros
+            } else {
+                hash_block(self.salt, block)
+            };
+            (*number, hash)
+        };
+        piece.iter().map(hash).collect()
+    }
+}
+
+/// The next piece; none when no more will come.
+fn next(pieces: &Mutex<mpsc::Receiver<Vec<Numbered>>>) -> Option<Vec<Numbered>> {
+    // A thread that panics holds no half of a piece.
+    let pieces = pieces.lock().unwrap_or_else(PoisonError::into_inner);
+    pieces.recv().ok()
+}
+
+fn take_all(
+    hashes: Vec<(u64, BlockHash)>,
+    take: &mut impl FnMut(u64, BlockHash) -> Result<(), InstallError>,
+) -> Result<(), InstallError> {
+    hashes
+        .into_iter()
+        .try_for_each(|(number, hash)| take(number, hash))
+}
+
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
-    /// Reads the first `blocks` blocks of an area and hands over each.
+    /// Reads runs of an area's blocks and hands over each.
     pub(super) fn each_block(
         &self,
         area: Area,
-        blocks: u64,
+        runs: impl IntoIterator<Item = Range<u64>>,
         reading: Reading,
         mut take: impl FnMut(u64, &[u8; BLOCK_BYTES]) -> Result<(), InstallError>,
     ) -> Result<(), InstallError> {
         let mut buffer = vec![[0; BLOCK_BYTES]; READ_BLOCKS];
-        for first in (0..blocks).step_by(READ_BLOCKS) {
+        let pieces = runs
+            .into_iter()
+            .flat_map(|run| run.clone().step_by(READ_BLOCKS).map(move |first| first..run.end));
+        for Range { start: first, end } in pieces {
             self.watch.checkpoint()?;
-            let count = usize::try_from(blocks - first).map_or(READ_BLOCKS, |left| left.min(READ_BLOCKS));
+            let count = usize::try_from(end - first).map_or(READ_BLOCKS, |left| left.min(READ_BLOCKS));
             buffer.resize(count, [0; BLOCK_BYTES]);
             let piece = buffer.as_flattened_mut();
             let read = reading.read(self.disk, area, first * BLOCK_BYTES as u64, piece);
@@ -59,6 +108,61 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             }
         }
         Ok(())
+    }
+
+    /// Reads runs of an area's blocks and hands over each one's hash. Pieces are hashed beside
+    /// the reading, so they come in any order.
+    pub(super) fn each_hash(
+        &self,
+        area: Area,
+        runs: impl IntoIterator<Item = Range<u64>>,
+        reading: Reading,
+        salt: &Salt,
+        mut take: impl FnMut(u64, BlockHash) -> Result<(), InstallError>,
+    ) -> Result<(), InstallError> {
+        let hasher = Hasher {
+            salt,
+            zeros: hash_block(salt, &[0; BLOCK_BYTES]),
+        };
+        thread::scope(|scope| {
+            let (to_hashers, pieces) = mpsc::sync_channel::<Vec<Numbered>>(HASHERS);
+            let (to_us, hashed) = mpsc::channel();
+            let pieces = Arc::new(Mutex::new(pieces));
+            for _ in 0..HASHERS {
+                let (pieces, to_us, hasher) = (Arc::clone(&pieces), to_us.clone(), &hasher);
+                scope.spawn(move || {
+                    // It ends when no piece will come, or whoever asked has given up.
+                    while let Some(mut piece) = next(&pieces) {
+                        let hashes = hasher.hash(&piece);
+                        piece.clear();
+                        if to_us.send((piece, hashes)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            drop((to_us, pieces));
+            let mut piece = Vec::with_capacity(READ_BLOCKS);
+            self.each_block(area, runs, reading, |number, block| {
+                piece.push((number, *block));
+                if piece.len() < READ_BLOCKS {
+                    return Ok(());
+                }
+                let full = std::mem::take(&mut piece);
+                // They end only after us.
+                let _ = to_hashers.send(full);
+                while let Ok((empty, hashes)) = hashed.try_recv() {
+                    piece = empty;
+                    take_all(hashes, &mut take)?;
+                }
+                Ok(())
+            })?;
+            let _ = to_hashers.send(piece);
+            drop(to_hashers);
+            hashed
+                .iter()
+                .try_for_each(|(_, hashes)| take_all(hashes, &mut take))
+        })
     }
 
     fn each_readable(

@@ -1,6 +1,6 @@
 //! Writing a slot: what isn't in place, from the running slot or from the bundle, each block proven before.
 
-use std::{collections::BTreeSet, ops::Range};
+use std::{collections::BTreeSet, iter, ops::Range};
 
 use outcrop_release::{
     plan::{BlockSet, ByteRange, FrameStep, Source as Origin, coalesce},
@@ -84,15 +84,17 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut leaves = part.tree.leaves(self.scratch);
         let mut out = Writer::new(part);
         for run in runs {
-            for offset in 0..run.blocks {
-                let (to, from) = (u64::from(run.to + offset), u64::from(run.from + offset));
-                let mut block = [0; BLOCK_BYTES];
-                // A running slot with a block that can't be read is no reason to give up: the bundle has it.
-                let read = self.disk.read(part.from, from * BLOCK_BYTES as u64, &mut block);
-                if read.is_err() || hash_block(part.tree.salt(), &block) != leaves.get(to)? {
+            let mut blocks = vec![[0; BLOCK_BYTES]; run.blocks as usize];
+            let at = u64::from(run.from) * BLOCK_BYTES as u64;
+            // A running slot with a block that can't be read is no reason to give up: the bundle has it.
+            if self.disk.read(part.from, at, blocks.as_flattened_mut()).is_err() {
+                return Ok(false);
+            }
+            for (block, to) in blocks.iter().zip(u64::from(run.to)..) {
+                if hash_block(part.tree.salt(), block) != leaves.get(to)? {
                     return Ok(false);
                 }
-                out.put(self.disk, to, &block)?;
+                out.put(self.disk, to, block)?;
             }
         }
         self.watch.advance(Stage::Write, out.finish(self.disk)?);
@@ -130,8 +132,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         wanted: impl Fn(u64) -> Result<[u8; BLOCK_BYTES], InstallError>,
     ) -> Result<BTreeSet<u64>, InstallError> {
         let mut same = BTreeSet::new();
-        self.each_block(area, all.end, Reading::Lenient, |number, block| {
-            if all.contains(&number) && *block == wanted(number)? {
+        self.each_block(area, iter::once(all), Reading::Lenient, |number, block| {
+            if *block == wanted(number)? {
                 same.insert(number);
             }
             Ok(())
