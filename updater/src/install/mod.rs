@@ -14,6 +14,7 @@
 mod admit;
 mod check;
 mod compare;
+mod copy;
 mod engine;
 mod error;
 mod frames;

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, iter, ops::Range};
 
 use outcrop_release::{
-    plan::{BlockSet, ByteRange, FrameStep, Source as Origin, coalesce},
+    plan::{BlockSet, ByteRange, Source as Origin, coalesce},
     verity::{BLOCK_BYTES, hash_block},
 };
 
 use super::{
+    copy::Batch,
     engine::{Installation, Part, Stage},
     error::InstallError,
     frames::{Cutter, Unpacker},
@@ -21,17 +22,23 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Writes a payload's blocks that aren't in place.
     pub(super) fn write_part(&mut self, part: &Part<'_>) -> Result<(), InstallError> {
         let mut fetched: Vec<usize> = Vec::new();
+        let mut batch = Batch::default();
         for step in &part.planned.plan.steps {
             self.watch.checkpoint()?;
-            let copied = match &step.source {
+            let is_there = match &step.source {
                 Origin::InPlace => true,
-                Origin::Active(_) => self.copy(part, step)?,
+                Origin::Active(runs) => batch.read(self.disk, part, step.frame, runs),
                 Origin::Bundle => false,
             };
-            if !copied {
+            if !is_there {
                 fetched.push(step.frame);
             }
+            if batch.is_full() {
+                fetched.extend(self.write_batch(part, &mut batch)?);
+            }
         }
+        fetched.extend(self.write_batch(part, &mut batch)?);
+        fetched.sort_unstable();
         let mut unpacker = Unpacker::new(part.name)?;
         // What lies between two ranges is the source's to weigh: it knows what a request costs.
         let ranges: Vec<ByteRange> = coalesce(part.table, fetched.iter().copied(), 0)
@@ -73,32 +80,6 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             })?;
         }
         Ok(())
-    }
-
-    /// Copies a frame's blocks from the running slot. False when one of them isn't what its tree said: then the whole
-    /// frame has to be fetched.
-    fn copy(&mut self, part: &Part<'_>, step: &FrameStep) -> Result<bool, InstallError> {
-        let Origin::Active(runs) = &step.source else {
-            return Ok(false);
-        };
-        let mut leaves = part.tree.leaves(self.scratch);
-        let mut out = Writer::new(part);
-        for run in runs {
-            let mut blocks = vec![[0; BLOCK_BYTES]; run.blocks as usize];
-            let at = u64::from(run.from) * BLOCK_BYTES as u64;
-            // A running slot with a block that can't be read is no reason to give up: the bundle has it.
-            if self.disk.read(part.from, at, blocks.as_flattened_mut()).is_err() {
-                return Ok(false);
-            }
-            for (block, to) in blocks.iter().zip(u64::from(run.to)..) {
-                if hash_block(part.tree.salt(), block) != leaves.get(to)? {
-                    return Ok(false);
-                }
-                out.put(self.disk, to, block)?;
-            }
-        }
-        self.watch.advance(Stage::Write, out.finish(self.disk)?);
-        Ok(true)
     }
 
     /// Writes the blocks of the tree that differ, but for the superblock.
@@ -143,7 +124,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
 }
 
 /// Puts neighbouring blocks together, so that they are written at once; those in place are left out.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     area: Area,
     in_place: &'a BlockSet,
     start: u64,
@@ -152,7 +133,7 @@ struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    const fn new(part: &Part<'a>) -> Self {
+    pub(super) const fn new(part: &Part<'a>) -> Self {
         Self {
             area: part.to,
             in_place: &part.planned.in_place,
@@ -162,7 +143,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn put(
+    pub(super) fn put(
         &mut self,
         disk: &mut impl Disk,
         number: u64,
@@ -190,7 +171,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes what is left; how many bytes were written.
-    fn finish(mut self, disk: &mut impl Disk) -> Result<u64, InstallError> {
+    pub(super) fn finish(mut self, disk: &mut impl Disk) -> Result<u64, InstallError> {
         self.flush(disk)?;
         Ok(self.written)
     }
