@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outcrop_release::arch::Architecture;
+use outcrop_release::{arch::Architecture, digest::FileDigest};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -350,7 +350,9 @@ fn prepared(name: &str, architecture: Architecture, make: impl FnOnce(&Path) -> 
     let bundle = releases().join(format!("{PRODUCT}-{NEW}-{architecture}-efi.outcrop"));
     let times =
         [image_of(OLD, architecture), bundle].map(|path| fs::metadata(path).unwrap().modified().unwrap());
-    let stamp = format!("{times:?}");
+    // How it is prepared is part of what it is.
+    let recipe = FileDigest::of(include_bytes!("update.rs"));
+    let stamp = format!("{times:?} {recipe}");
     if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
         return folder;
     }
