@@ -88,8 +88,13 @@ fn build(folder: &Path) -> (DiskFacts, Layout) {
     let boot = writer.finish().unwrap();
     let (loader, uki) = (noise(2, 120_001), noise(3, 5_000_000));
     let data = boot.make_data().unwrap();
+    let loaders = [
+        ("EFI/BOOT/BOOTX64.EFI".to_owned(), loader),
+        ("BGENV.DAT".to_owned(), noise(4, 132_104)),
+        ("EFI/systemd/systemd-bootx64.efi".to_owned(), noise(5, 90_000)),
+    ];
     let files = BootFiles {
-        loader: &loader,
+        loaders: &loaders,
         uki: &uki,
     };
     let image = boot.finish(&files, data).unwrap();
@@ -165,6 +170,8 @@ fn fsck_finds_the_fat_clean_and_mtools_reads_its_files() {
         fs::read(copy).unwrap()
     };
     assert!(read("EFI/BOOT/BOOTX64.EFI") == noise(2, 120_001));
+    assert!(read("BGENV.DAT") == noise(4, 132_104));
+    assert!(read("EFI/systemd/systemd-bootx64.efi") == noise(5, 90_000));
     assert_eq!(read("loader/loader.conf"), loader_conf(Slot::A));
     let slot = read("EFI/Linux/outcrop-a.efi");
     assert!(slot[..5_000_000] == noise(3, 5_000_000) && slot[5_000_000..].iter().all(|&byte| byte == 0));

@@ -97,6 +97,7 @@ impl<'a> Start<'a> {
         }
         let mut machine = Machine::new(self.architecture, &firmware, &variables, self.disks[0].backend());
         machine.accelerator = Accelerator::probe(self.architecture);
+        machine.cpus = 1; // other machines run beside it
         machine.disks.extend(self.disks[1..].iter().map(|disk| DiskDrive {
             backend: disk.backend(),
         }));

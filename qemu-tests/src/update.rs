@@ -10,19 +10,23 @@
 use std::{
     env,
     fs::{self, File},
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
-use outcrop_release::{arch::Architecture, digest::FileDigest};
+use outcrop_release::{
+    arch::Architecture, digest::FileDigest, loader::LOADER_CONF_PATH, partition::Partition, slot::Slot,
+    units::Extent,
+};
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{
     Disk, Guest, Shell, Start,
     guest::VARIABLES,
-    scenario::{boot_time, shut_down, wait_healthy},
+    scenario::{boot_time, place_of_boot_file, place_of_partition, shut_down, wait_healthy},
     web::WebServer,
 };
 
@@ -313,6 +317,45 @@ pub fn image_of(version: &str, architecture: Architecture) -> PathBuf {
         image.display()
     );
     image
+}
+
+/// Makes of a prepared device's disk that of one that was flashed with `[boot] watchdog` in its recipe: partition 1 is that of such
+/// an image, with the device's boot payloads and its loader.conf in it. Only for x86_64.
+///
+/// # Panics
+/// When that can't be done.
+pub fn start_with_boot_guard(disk: &Disk) {
+    let image = releases().join("watched/unit-1.0.0-x86_64-efi.img");
+    assert!(
+        image.exists(),
+        "{} isn't there: `cargo xtask test` builds it",
+        image.display()
+    );
+    let own = disk.raw().unwrap();
+    let paths: Vec<String> = Slot::ALL
+        .map(|slot| format!("EFI/Linux/{}", slot.uki_file_name()))
+        .into_iter()
+        .chain([LOADER_CONF_PATH.to_owned()])
+        .collect();
+    let read = |place: Extent| {
+        disk.read(place.start, usize::try_from(place.len).unwrap())
+            .unwrap()
+    };
+    let kept: Vec<_> = paths
+        .iter()
+        .map(|path| read(place_of_boot_file(own, path).unwrap()))
+        .collect();
+    let partition = |image| place_of_partition(image, Partition::Esp).unwrap();
+    let (from, to) = (partition(&image), partition(own));
+    assert_eq!(from, to, "both recipes have one layout");
+    let mut bytes = vec![0; usize::try_from(from.len).unwrap()];
+    let read = File::open(&image).unwrap().read_exact_at(&mut bytes, from.start);
+    read.unwrap();
+    disk.write(to.start, &bytes).unwrap();
+    for (path, bytes) in paths.iter().zip(kept) {
+        let place = place_of_boot_file(own, path).unwrap();
+        disk.write(place.start, &bytes).unwrap();
+    }
 }
 
 /// The folder with the disk and the firmware's variables of a device that has just installed the new release, and was switched

@@ -27,6 +27,13 @@ pub(crate) enum Error {
         path: PathBuf,
         source: io::Error,
     },
+    /// The tests would fill the disk.
+    #[error(
+        "only {free} MiB are free in {folder}, and the tests' machines need {needed} MiB. Make room there, or name another folder with \
+         TMPDIR or CARGO_TARGET_DIR",
+        folder = folder.display()
+    )]
+    Space { folder: PathBuf, free: u64, needed: u64 },
     /// A fuzz target found something.
     #[error("the fuzz target {name} failed; fuzz/README.md says how to run the input again\n{told}")]
     Fuzz { name: String, told: String },

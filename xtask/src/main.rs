@@ -17,6 +17,7 @@ mod lint;
 mod packages;
 mod project;
 mod releases;
+mod scratch;
 mod shell;
 mod soak;
 mod test;

@@ -16,6 +16,10 @@ pub(crate) const FLASHED: &str = "1.0.0";
 pub(crate) const GOOD: &str = "1.1.0";
 /// A release whose health check fails: the demo's.
 const BROKEN: &str = "1.2.0";
+/// What releases are made from: the workbench image.
+const PLAIN: &str = "recipes/edge-dev.toml";
+/// The same for machines whose watchdog EFI Boot Guard starts.
+const WATCHED: &str = "qemu-tests/recipes/watched.toml";
 
 /// Whose releases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +47,17 @@ pub(crate) fn build(outcrop: &Path, whose: For, archs: &[Arch]) -> Result<PathBu
     let key = key(outcrop, &folder)?;
     for &version in whose.versions() {
         let recipe = recipes.join(format!("{PRODUCT}-{version}.toml"));
-        write(&recipe, &text(version))?;
+        write(&recipe, &text(PLAIN, version))?;
         // The first one is flashed, never sent.
         let key = (version != FLASHED).then_some(key.as_path());
-        build_one(outcrop, &recipe, &folder, archs, key)?;
+        build_one(outcrop, &recipe, PLAIN, &folder, archs, key)?;
+    }
+    if whose == For::Scenarios {
+        let recipe = recipes.join("watched.toml");
+        write(&recipe, &text(WATCHED, FLASHED))?;
+        let watched = folder.join("watched");
+        make_folder(&watched)?;
+        build_one(outcrop, &recipe, WATCHED, &watched, &[Arch::X86_64], None)?;
     }
     Ok(folder)
 }
@@ -69,17 +80,18 @@ pub(crate) fn build_large(outcrop: &Path, folder: &Path, content: &Path) -> Resu
         releases.join("trust.toml").display().to_string(),
     );
     write(&recipe, &text)?;
-    build_one(outcrop, &recipe, folder, &[Arch::X86_64], Some(&key))
+    build_one(outcrop, &recipe, PLAIN, folder, &[Arch::X86_64], Some(&key))
 }
 
 fn build_one(
     outcrop: &Path,
     recipe: &Path,
+    base: &str,
     folder: &Path,
     archs: &[Arch],
     key: Option<&Path>,
 ) -> Result<(), Error> {
-    let lock = project::root().join("recipes/edge-dev.lock");
+    let lock = project::root().join(base).with_extension("lock");
     copy(&lock, &recipe.with_extension("lock"))?;
     let mut command = Command::new(outcrop);
     command.arg("build").arg(recipe).arg("--output").arg(folder);
@@ -93,10 +105,10 @@ fn build_one(
     shell::run(&mut command)
 }
 
-/// The recipe of a version: the workbench image, and from the second version on what can be made to fail.
-fn text(version: &str) -> String {
+/// The recipe of a version: the recipe `base`, and from the second version on what can be made to fail.
+fn text(base: &str, version: &str) -> String {
     let root = project::root();
-    let recipes = root.join("recipes/edge-dev.toml");
+    let recipes = root.join(base);
     let fails = version != FLASHED;
     // Services that no update needs are left out by the first one: emulated machines start a fifth quicker.
     let overlays: Vec<String> = ["quick", "failing"][..if fails { 2 } else { 1 }]

@@ -9,7 +9,9 @@ use crate::{
     host::Arch,
     images, lint,
     packages::{self, Install, Needs},
-    project, releases, shell,
+    project, releases,
+    scratch::Scratch,
+    shell,
 };
 
 /// The recipes whose images the scenarios boot.
@@ -19,6 +21,7 @@ const RECIPES: [&str; 2] = ["edge.toml", "edge-dev.toml"];
 pub(crate) struct Prepared {
     outcrop: PathBuf,
     releases: PathBuf,
+    scratch: Scratch,
 }
 
 impl Prepared {
@@ -29,6 +32,7 @@ impl Prepared {
             .env("OUTCROP_RELEASES", &self.releases)
             .env("OUTCROP", &self.outcrop)
             .env("OUTCROP_DEVICE_PROGRAMS", project::device_programs())
+            .env("TMPDIR", self.scratch.path())
     }
 }
 
@@ -46,6 +50,7 @@ pub(crate) fn run(install: Install, filter: &[String]) -> Result<(), Error> {
 /// Builds the programs and images of the scenarios.
 pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
     packages::ensure(Needs::Test, install)?;
+    let scratch = Scratch::new()?;
     device::build(install)?;
     // With the tests, as they start the builder too: built alone, without their features, it would be compiled twice.
     shell::run(runner().arg("--no-run"))?;
@@ -54,7 +59,11 @@ pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
         images::build(&outcrop, recipe, &Arch::ALL)?;
     }
     let releases = releases::build(&outcrop, releases::For::Scenarios, &Arch::ALL)?;
-    Ok(Prepared { outcrop, releases })
+    Ok(Prepared {
+        outcrop,
+        releases,
+        scratch,
+    })
 }
 
 fn tests(install: Install, filter: &[String]) -> Result<(), Error> {

@@ -62,8 +62,8 @@ struct Parts {
 /// What goes into partition 1.
 #[derive(Debug, Clone, Copy)]
 pub struct BootFiles<'a> {
-    /// systemd-boot of the architecture.
-    pub loader: &'a [u8],
+    /// What the firmware starts, and what that needs: paths and contents. Nothing of it is written again.
+    pub loaders: &'a [(String, Vec<u8>)],
     /// The release's UKI.
     pub uki: &'a [u8],
 }
@@ -249,24 +249,18 @@ impl Parts {
     fn write_esp(&mut self, boot: &BootFiles<'_>) -> Result<[Extent; 2], DiskError> {
         self.layout.check_boot(boot.uki.len() as u64)?;
         let esp = self.layout.extent(Partition::Esp);
-        let loader_path = format!(
-            "EFI/BOOT/BOOT{}.EFI",
-            self.layout.architecture().efi().to_uppercase()
-        );
         let slots = Slot::ALL.map(|slot| format!("EFI/Linux/{}", slot.uki_file_name()));
-        let plan = self.plan_fat(boot, &loader_path, &slots)?;
+        let plan = self.plan_fat(boot, &slots)?;
         let at = |path: &str| plan.extent(path).unwrap_or(Extent { start: 0, len: 0 });
         for (offset, bytes) in plan.metadata() {
             self.write_after_zeros(esp.start, esp.start + offset, bytes)?;
         }
         self.zeros_to(esp.start + plan.metadata_end())?;
-        let conf = loader_conf(Slot::A).to_vec();
-        for (path, bytes) in [
-            (loader_path.as_str(), boot.loader.to_vec()),
-            (LOADER_CONF_PATH, conf),
-        ] {
-            self.stream.write(esp.start + at(path).start, bytes)?;
+        for (path, bytes) in boot.loaders {
+            self.stream.write(esp.start + at(path).start, bytes.clone())?;
         }
+        let conf = loader_conf(Slot::A).to_vec();
+        self.stream.write(esp.start + at(LOADER_CONF_PATH).start, conf)?;
         let extents = slots.map(|path| Extent {
             start: esp.start + at(&path).start,
             ..at(&path)
@@ -298,25 +292,21 @@ impl Parts {
         self.zeros_to(extent.end())
     }
 
-    /// Places the files of partition 1. Only the loader's length is open: the rest was laid out.
-    fn plan_fat(
-        &self,
-        boot: &BootFiles<'_>,
-        loader: &str,
-        slots: &[String; 2],
-    ) -> Result<FatPlan, DiskError> {
+    /// Places the files of partition 1. Only the loaders' lengths are open: the rest was laid out.
+    fn plan_fat(&self, boot: &BootFiles<'_>, slots: &[String; 2]) -> Result<FatPlan, DiskError> {
         let esp = self.layout.extent(Partition::Esp);
-        let too_long = |_| DiskError::Loader(boot.loader.len() as u64);
         let slot = u32::try_from(self.layout.boot_slot_bytes()).unwrap_or(u32::MAX);
-        let len = u32::try_from(boot.loader.len()).map_err(too_long)?;
-        let mut files = vec![
-            FileSpec { path: loader, len },
-            FileSpec {
-                path: LOADER_CONF_PATH,
-                len: 512,
-            },
-        ];
-        files.extend(slots.iter().map(|path| FileSpec { path, len: slot }));
+        let loader = |(path, bytes): &'_ (String, Vec<u8>)| {
+            let len = bytes.len();
+            u32::try_from(len).map_or(Err(DiskError::Loader(len as u64)), |len| Ok((path.clone(), len)))
+        };
+        let mut files = boot.loaders.iter().map(loader).collect::<Result<Vec<_>, _>>()?;
+        files.push((LOADER_CONF_PATH.to_owned(), 512));
+        files.extend(slots.iter().map(|path| (path.clone(), slot)));
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, len)| FileSpec { path, len: *len })
+            .collect();
         let volume = Volume {
             bytes: esp.len,
             serial: self.identity.fat_serial(),

@@ -9,7 +9,7 @@ use crate::{
     action::Action,
     progress::Silent,
     recipe::schema::{
-        Access, Base, Disk, Distribution, Health, Image, Kernel, Packages, Recipe, Services, Update,
+        Access, Base, Boot, Disk, Distribution, Health, Image, Kernel, Packages, Recipe, Services, Update,
     },
     tree::Tree,
 };
@@ -39,6 +39,7 @@ pub(super) fn recipe() -> Recipe {
         overlays: Vec::new(),
         users: BTreeMap::new(),
         services: Services::default(),
+        boot: Boot::default(),
         disk: Disk {
             root_slot: 1 << 30,
             boot_slot: 64 << 20,

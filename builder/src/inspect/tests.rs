@@ -96,7 +96,7 @@ pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout)
     };
     let uki = uki.build().unwrap();
     let boot = BootFiles {
-        loader: b"MZ",
+        loaders: &[("EFI/BOOT/BOOTX64.EFI".to_owned(), b"MZ".to_vec())],
         uki: &uki,
     };
     let data = stage.make_data().unwrap();

@@ -340,9 +340,12 @@ fn distinct(resolved: &Resolved) -> Vec<(Architecture, LockedPackage)> {
 
 fn wanted(loaded: &LoadedRecipe) -> BTreeMap<Architecture, Wanted> {
     let recipe = &loaded.recipe;
-    let boot: BTreeSet<_> = match recipe.image.board {
+    let mut boot: BTreeSet<_> = match recipe.image.board {
         Board::Efi => BTreeSet::from(["systemd-boot-efi".to_owned()]),
     };
+    if recipe.boot.watchdog.is_some() {
+        boot.insert("efibootguard".to_owned());
+    }
     let of = |arch: &Architecture| {
         let named = NEEDED
             .iter()

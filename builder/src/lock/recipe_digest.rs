@@ -10,7 +10,7 @@ use crate::recipe::{
 };
 
 /// The digest of what a recipe says about packages: base, packages, accepted scripts, kernel packages, architectures,
-/// board. Everything else (files, users, services, module lists, sizes, version) can change without a new lock,
+/// board, boot guard. Everything else (files, users, services, module lists, sizes, version) can change without a new lock,
 /// because it can't change which packages are needed.
 #[must_use]
 pub fn recipe_digest(recipe: &Recipe) -> FileDigest {
@@ -36,6 +36,9 @@ fn canonical(recipe: &Recipe) -> String {
         recipe.image.architectures.iter().map(|arch| arch.as_str()),
     );
     let _ = writeln!(text, "board {}", recipe.image.board);
+    if recipe.boot.watchdog.is_some() {
+        text.push_str("boot-guard\n");
+    }
     list(
         &mut text,
         "install",
@@ -67,8 +70,10 @@ fn kernels(text: &mut String, kernel: &Kernel) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use crate::lock::testing::recipe;
+    use crate::{boot::guard::WatchdogLimit, lock::testing::recipe};
 
     #[test]
     fn a_file_or_a_service_does_not_change_the_digest() {
@@ -79,6 +84,17 @@ mod tests {
         after.image.version = "9.9.9".parse().unwrap();
         after.kernel.exclude_modules.push("sound/**".into());
         assert_eq!(recipe_digest(&before), recipe_digest(&after));
+    }
+
+    #[test]
+    fn a_watchdog_needs_a_package_and_so_a_new_lock_but_its_limit_does_not() {
+        let with = |seconds| {
+            let mut recipe = recipe(&["bash"]);
+            recipe.boot.watchdog = WatchdogLimit::new(Duration::from_secs(seconds));
+            recipe_digest(&recipe)
+        };
+        assert_ne!(with(0), with(60));
+        assert_eq!(with(60), with(90));
     }
 
     #[test]

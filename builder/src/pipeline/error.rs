@@ -24,14 +24,14 @@ pub enum PipelineError {
     #[error("write the kernel command line")]
     #[diagnostic(help("kernel.command-line in the recipe adds options"))]
     CommandLine(#[from] cmdline::BuildError),
-    /// systemd's loader or stub isn't where its package has it.
-    #[error("read /{path} of the package systemd-boot-efi")]
-    #[diagnostic(help(
-        "the lock must hold systemd-boot-efi for the image's architecture: run `outcrop lock`"
-    ))]
+    /// A boot loader or stub isn't where its package has it.
+    #[error("read /{path} of the package {package}")]
+    #[diagnostic(help("the lock must hold {package} for the image's architecture: run `outcrop lock`"))]
     Loader {
         /// Path in the package.
         path: String,
+        /// The package.
+        package: &'static str,
         /// Why.
         source: io::Error,
     },

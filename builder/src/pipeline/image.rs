@@ -78,7 +78,7 @@ pub(super) struct ImageJob<'a> {
 /// The boot payload and what it was made with.
 struct Payload {
     uki: Vec<u8>,
-    loader: Vec<u8>,
+    loaders: Vec<(String, Vec<u8>)>,
     initramfs_bytes: u64,
     command_line: String,
 }
@@ -111,7 +111,7 @@ impl ImageJob<'_> {
         progress.checkpoint()?;
         let payload = self.payload(&initramfs, stage.root_hash())?;
         let files = BootFiles {
-            loader: &payload.loader,
+            loaders: &payload.loaders,
             uki: &payload.uki,
         };
         let tree = stage.tree().clone();
@@ -233,7 +233,11 @@ impl ImageJob<'_> {
 
     fn payload(&self, initramfs: &[u8], root: outcrop_release::digest::RootHash) -> Result<Payload, Error> {
         let finished = &self.root.finished;
-        let files = LoaderFiles::find(&self.root.boot, self.release.architecture)?;
+        let files = LoaderFiles::find(
+            &self.root.boot,
+            self.release.architecture,
+            self.inputs.recipe.boot,
+        )?;
         let command_line = cmdline::build(
             &root,
             self.release.architecture,
@@ -259,7 +263,7 @@ impl ImageJob<'_> {
         };
         Ok(Payload {
             uki: uki.build()?,
-            loader: files.loader,
+            loaders: files.loaders,
             initramfs_bytes: initramfs.len() as u64,
             command_line,
         })

@@ -6,8 +6,12 @@ use outcrop_release::arch::Architecture;
 
 use super::PipelineError;
 use crate::{
-    boot::initramfs::Initramfs,
+    boot::{
+        guard::{ENVIRONMENT_PATH, environment},
+        initramfs::Initramfs,
+    },
     error::Error,
+    recipe::schema::Boot,
     tree::{Content, Node, Tree, TreePath},
 };
 
@@ -48,30 +52,50 @@ fn folders_of(files: &[(TreePath, Content)]) -> BTreeSet<TreePath> {
     folders
 }
 
-/// What is taken from the packages that are locked for booting: systemd's loader and stub.
+/// What is taken from the packages that are locked for booting: systemd's loader and stub, EFI Boot Guard.
 #[derive(Debug)]
 pub(super) struct LoaderFiles {
-    /// `systemd-boot{x64,aa64}.efi`.
-    pub(super) loader: Vec<u8>,
+    /// What partition 1 gets beside the slots: paths and contents, the one that the firmware starts first.
+    pub(super) loaders: Vec<(String, Vec<u8>)>,
     /// `linux{x64,aa64}.efi.stub`.
     pub(super) stub: Vec<u8>,
 }
 
 impl LoaderFiles {
     /// Finds them in the tree of the boot packages.
-    pub(super) fn find(tree: &Tree, architecture: Architecture) -> Result<Self, Error> {
+    pub(super) fn find(tree: &Tree, architecture: Architecture, boot: Boot) -> Result<Self, Error> {
         let suffix = architecture.efi();
-        let file = |name: String| {
-            let path = format!("usr/lib/systemd/boot/efi/{name}");
+        let file = |package, path: String| {
             let content = match tree.get(&path).map(|entry| &entry.node) {
                 Some(Node::File(content, _)) => content.read(),
                 _ => Err(io::ErrorKind::NotFound.into()),
             };
-            content.map_err(|source| Error::from(PipelineError::Loader { path, source }))
+            content.map_err(|source| {
+                Error::from(PipelineError::Loader {
+                    path,
+                    package,
+                    source,
+                })
+            })
+        };
+        let systemd = |name| file("systemd-boot-efi", format!("usr/lib/systemd/boot/efi/{name}"));
+        let first = format!("EFI/BOOT/BOOT{}.EFI", suffix.to_uppercase());
+        let loader = systemd(format!("systemd-boot{suffix}.efi"))?;
+        let loaders = match boot.watchdog {
+            None => vec![(first, loader)],
+            Some(limit) => {
+                let second = format!("EFI/systemd/systemd-boot{suffix}.efi");
+                let guard = format!("usr/lib/x86_64-linux-gnu/efibootguard/efibootguard{suffix}.efi");
+                vec![
+                    (first, file("efibootguard", guard)?),
+                    (ENVIRONMENT_PATH.to_owned(), environment(&second, limit)),
+                    (second, loader),
+                ]
+            }
         };
         Ok(Self {
-            loader: file(format!("systemd-boot{suffix}.efi"))?,
-            stub: file(format!("linux{suffix}.efi.stub"))?,
+            loaders,
+            stub: systemd(format!("linux{suffix}.efi.stub"))?,
         })
     }
 }

@@ -11,7 +11,7 @@ use outcrop_release::{digest::FileDigest, trust::Trust};
 use super::{
     overlay::{OverlayNode, walk},
     problem::RecipeError,
-    schema::{Access, Disk, FileContent, Health, Kernel, Packages, Recipe, Services, Update, User},
+    schema::{Access, Boot, Disk, FileContent, Health, Kernel, Packages, Recipe, Services, Update, User},
 };
 use crate::sha256::Sha256;
 
@@ -29,6 +29,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         overlays,
         users,
         services,
+        boot,
         disk,
         health,
         update,
@@ -62,6 +63,9 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("enable", enable);
     fields.add("disable", disable);
     fields.add("mask", mask);
+    let Boot { watchdog } = boot;
+    let limit = watchdog.map(|limit| limit.seconds().to_string());
+    fields.add("watchdog", limit.iter());
     let Disk {
         root_slot,
         boot_slot,

@@ -126,6 +126,12 @@ pub(super) const RECIPE: &[Key] = &[
         "Units, by full name (`ssh.service`). In one file a unit may be in one of the lists; across files the \
          including file decides.",
     ),
+    optional(
+        "boot",
+        Shape::Table(BOOT),
+        "see below",
+        "What happens before the kernel has started.",
+    ),
     optional("disk", Shape::Table(DISK), "see below", SIZES),
     optional(
         "health",
@@ -327,6 +333,16 @@ const SERVICES: &[Key] = &[
         "Can't be started at all.",
     ),
 ];
+
+const BOOT: &[Key] = &[optional(
+    "watchdog",
+    Shape::Text("duration"),
+    "none: the initramfs starts the watchdog",
+    "EFI Boot Guard starts the machine's watchdog before the boot loader runs: a boot loader or kernel that hangs is reset \
+     after this time, from `30s` to `10min`, which must be enough for the initramfs to be reached. Only for `x86_64`, and only \
+     for machines whose watchdog EFI Boot Guard and the initramfs know (Intel's TCO, AMD's FCH, ACPI's WDAT, QEMU's i6300esb): \
+     another machine does not start. Needs a new lock.",
+)];
 
 const DISK: &[Key] = &[
     optional(

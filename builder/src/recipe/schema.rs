@@ -9,7 +9,7 @@ use outcrop_release::{
 };
 use semver::Version;
 
-use crate::tree::TreePath;
+use crate::{boot::guard::WatchdogLimit, tree::TreePath};
 
 /// A complete recipe: what one image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Recipe {
     pub users: BTreeMap<AccountName, User>,
     /// `[services]`: units to enable, disable, mask.
     pub services: Services,
+    /// `[boot]`: what happens before the kernel has started.
+    pub boot: Boot,
     /// `[disk]`: sizes of the partitions.
     pub disk: Disk,
     /// `[health]`: when a release counts as working.
@@ -139,6 +141,13 @@ pub struct Services {
     pub disable: Vec<String>,
     /// Can't be started at all.
     pub mask: Vec<String>,
+}
+
+/// `[boot]`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Boot {
+    /// `watchdog`: EFI Boot Guard starts it, with this limit. None leaves that to the initramfs. Only for x86_64.
+    pub watchdog: Option<WatchdogLimit>,
 }
 
 /// `[disk]`: sizes in bytes; in the recipe as text with a binary unit (`"1GiB"`).

@@ -8,7 +8,7 @@ use outcrop_release::{
     manifest::MAX_DEADLINE,
 };
 
-use crate::tree::TreePath;
+use crate::{boot::guard::WatchdogLimit, tree::TreePath};
 
 /// One MiB: what all partition sizes are multiples of.
 pub(super) const MIB: u64 = 1 << 20;
@@ -43,24 +43,41 @@ pub(super) fn size_text(bytes: u64) -> String {
     }
 }
 
-/// Parses a duration: a whole number and `s`, `min` or `h`, from one second to what a manifest can say.
+/// Parses a deadline: a duration from one second to what a manifest can say.
 pub(super) fn deadline(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        time if !time.is_zero() && time <= MAX_DEADLINE => Ok(time),
+        _ => Err(format!(
+            "{text:?} is no deadline: it is from 1s to {}h",
+            MAX_DEADLINE.as_secs() / 3600
+        )),
+    }
+}
+
+/// Parses the time after which a watchdog resets the machine.
+pub(super) fn watchdog(text: &str) -> Result<WatchdogLimit, String> {
+    WatchdogLimit::new(duration(text)?).ok_or_else(|| {
+        format!(
+            "{text:?} is no time for a watchdog: it is from {}s to {}min",
+            WatchdogLimit::LEAST.as_secs(),
+            WatchdogLimit::MOST.as_secs() / 60
+        )
+    })
+}
+
+/// Parses a duration: a whole number and `s`, `min` or `h`.
+fn duration(text: &str) -> Result<Duration, String> {
     let units = [("min", 60), ("s", 1), ("h", 3600)];
     let split = units
         .iter()
         .find_map(|(name, unit)| Some((text.strip_suffix(name)?.trim_end_matches(' '), *unit)));
     let whole = split.filter(|(number, _)| number.bytes().all(|digit| digit.is_ascii_digit()));
-    let seconds = whole.and_then(|(number, unit)| number.parse::<u64>().ok()?.checked_mul(unit));
-    match seconds.map(Duration::from_secs) {
-        Some(time) if !time.is_zero() && time <= MAX_DEADLINE => Ok(time),
-        Some(_) => Err(format!(
-            "{text:?} is no deadline: it is from 1s to {}h",
-            MAX_DEADLINE.as_secs() / 3600
-        )),
-        None => Err(format!(
-            "{text:?} is no duration: write a whole number and s, min or h, like \"10min\""
-        )),
-    }
+    whole
+        .and_then(|(number, unit)| number.parse::<u64>().ok()?.checked_mul(unit))
+        .map(Duration::from_secs)
+        .ok_or_else(|| {
+            format!("{text:?} is no duration: write a whole number and s, min or h, like \"10min\"")
+        })
 }
 
 /// Checks a package name. Source: Debian Policy, section 5.6.1.

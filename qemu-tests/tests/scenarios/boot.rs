@@ -16,8 +16,9 @@ use outcrop_qemu::{
 use outcrop_release::arch::Architecture;
 
 on_both_architectures! {
+    the_running_system_is_as_designed_and_its_second_boot_keeps_var_and_drops_an_edit_in_etc;
+    aarch64 in the soak:
     the_default_image_is_healthy_without_a_network_and_writes_to_the_data_partition_alone,
-    the_running_system_is_as_designed_and_its_second_boot_keeps_var_and_drops_an_edit_in_etc,
 }
 
 /// How long nobody answers on the serial line of a machine that is healthy and idle: a shell takes a second.

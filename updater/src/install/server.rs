@@ -27,8 +27,12 @@ impl WebServer {
     /// # Errors
     /// When the image's certificates are there and can't be read.
     pub fn new(url: &str) -> io::Result<Self> {
+        Self::patient(url, TIMEOUTS)
+    }
+
+    fn patient(url: &str, timeouts: Timeouts) -> io::Result<Self> {
         Ok(Self {
-            agent: agent(TIMEOUTS)?,
+            agent: agent(timeouts)?,
             url: url.to_owned(),
         })
     }
@@ -73,22 +77,79 @@ mod tests {
 
     /// Answers one request with `answer`; what was asked for.
     fn serve(answer: &'static str) -> (String, thread::JoinHandle<String>) {
+        serve_each(vec![answer], Duration::ZERO)
+    }
+
+    /// Answers a request with each of `answers`, on connections of their own, each open for `linger` longer; what was asked for last.
+    fn serve_each(answers: Vec<&'static str>, linger: Duration) -> (String, thread::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let thread = thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
             let mut request = String::new();
-            for line in BufReader::new(stream.try_clone().unwrap()).lines() {
-                let line = line.unwrap();
-                if line.is_empty() {
-                    break;
+            for answer in answers {
+                let (mut stream, _) = listener.accept().unwrap();
+                request.clear();
+                for line in BufReader::new(stream.try_clone().unwrap()).lines() {
+                    let line = line.unwrap();
+                    if line.is_empty() {
+                        break;
+                    }
+                    request += &(line.to_lowercase() + "\n");
                 }
-                request += &(line.to_lowercase() + "\n");
+                stream.write_all(answer.as_bytes()).unwrap();
+                thread::sleep(linger);
             }
-            stream.write_all(answer.as_bytes()).unwrap();
             request
         });
         (format!("http://localhost:{}/a.outcrop", address.port()), thread)
+    }
+
+    fn first_byte() -> Wanted {
+        Wanted::Ranges(vec![ByteRange { start: 0, end: 1 }])
+    }
+
+    #[test]
+    fn a_redirect_is_followed_with_the_range_that_was_asked_for() {
+        let answers = vec![
+            "HTTP/1.1 302 Found\r\nLocation: /b.outcrop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/9\r\nConnection: close\r\n\r\na",
+        ];
+        let (url, thread) = serve_each(answers, Duration::ZERO);
+        let answer = WebServer::new(&url).unwrap().get(&first_byte()).unwrap();
+        assert_eq!(answer.status, 206);
+        let request = thread.join().unwrap();
+        assert!(request.starts_with("get /b.outcrop "), "{request}");
+        assert!(request.contains("range: bytes=0-0\n"), "{request}");
+    }
+
+    #[test]
+    fn a_server_that_redirects_for_ever_is_an_error() {
+        let again =
+            "HTTP/1.1 302 Found\r\nLocation: /a.outcrop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+        // As many as are followed: it would wait for another one.
+        let (url, thread) = serve_each(vec![again; 11], Duration::ZERO);
+        let result = WebServer::new(&url).unwrap().get(&first_byte());
+        assert!(result.is_err());
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_body_that_stalls_or_ends_before_its_length_is_an_error_and_not_a_short_file() {
+        let answer =
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 9\r\nContent-Range: bytes 0-8/9\r\n\r\nabc";
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(5),
+            stall: Duration::from_millis(300),
+        };
+        for linger in [Duration::ZERO, Duration::from_secs(3)] {
+            let (url, thread) = serve_each(vec![answer], linger);
+            let mut server = WebServer::patient(&url, timeouts).unwrap();
+            let mut body = Vec::new();
+            let result = server.get(&first_byte()).unwrap().body.read_to_end(&mut body);
+            assert!(result.is_err(), "{linger:?}: {body:?}");
+            assert_eq!(body, b"abc");
+            thread.join().unwrap();
+        }
     }
 
     #[test]
@@ -109,6 +170,7 @@ mod tests {
             assert!(thread.join().unwrap().contains("range: bytes=5-7\n"));
         }
     }
+
     #[test]
     fn several_ranges_are_one_request() {
         let (url, thread) = serve(

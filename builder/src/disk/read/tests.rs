@@ -51,7 +51,7 @@ fn image(folder: &Path) -> PathBuf {
     let uki = uki.build().unwrap();
     let data = boot.make_data().unwrap();
     let files = BootFiles {
-        loader: b"MZ",
+        loaders: &[("EFI/BOOT/BOOTX64.EFI".to_owned(), b"MZ".to_vec())],
         uki: &uki,
     };
     boot.finish(&files, data).unwrap().publish().unwrap().image

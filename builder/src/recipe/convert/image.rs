@@ -9,8 +9,8 @@ use super::{
     super::{
         located::Item,
         problem::Problem,
-        schema::{Base, Disk, Distribution, Image},
-        value::{MIB, archive_word, size, size_text},
+        schema::{Base, Boot, Disk, Distribution, Image},
+        value::{MIB, archive_word, size, size_text, watchdog},
     },
     reader::{Reader, Section},
 };
@@ -108,6 +108,25 @@ fn suite(text: &str) -> Result<String, String> {
         )),
         None => archive_word(text),
     }
+}
+
+pub(super) fn boot(reader: &mut Reader<'_>, top: Section<'_>, architectures: &[Architecture]) -> Boot {
+    let section = reader.section(top, "boot");
+    let watchdog = reader.optional(section, "watchdog", watchdog);
+    let Some((_, place)) = section.text("watchdog") else {
+        return Boot::default();
+    };
+    let other = architectures
+        .iter()
+        .find(|architecture| **architecture != Architecture::X86_64);
+    if let Some(other) = other {
+        let message =
+            format!("`watchdog` is for x86_64 only: EFI Boot Guard knows no watchdog of {other} machines");
+        reader.report(Problem::new(message).at(place.clone()).help(
+            "write architectures = [\"x86_64\"] in [image], and a second recipe for the other machines",
+        ));
+    }
+    Boot { watchdog }
 }
 
 pub(super) fn disk(reader: &mut Reader<'_>, top: Section<'_>) -> Disk {

@@ -36,6 +36,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
     let files = files::files(&mut reader, top);
     let users = users::users(&mut reader, top);
     let services = services::services(&mut reader, top);
+    let boot = image::boot(&mut reader, top, architectures.unwrap_or_default());
     let disk = image::disk(&mut reader, top);
     let health = update::health(&mut reader, top);
     let update = update::update(&mut reader, top);
@@ -54,6 +55,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
                 overlays,
                 users,
                 services,
+                boot,
                 disk,
                 health,
                 update,

@@ -120,6 +120,7 @@ fn every_documented_key_is_read_and_changes_the_recipe() {
         "base.suite",
         "base.components",
         "packages.remove",
+        "boot.watchdog",
     ];
     let mut expected = BTreeSet::new();
     leaves(RECIPE, "", &mut expected);
@@ -164,6 +165,38 @@ fn the_trust_file_rollback_index_and_deadline_are_read_and_what_can_t_be_is_refu
     ] {
         let error = load(after).unwrap_err();
         assert!(error.problems()[0].message().contains(told), "{after}: {error:?}");
+    }
+}
+
+#[test]
+fn a_watchdog_before_the_boot_loader_is_for_x86_64_alone_and_has_limits() {
+    let load = |architectures: &str, watchdog: &str| {
+        load_text(&format!(
+            "[image]\nname = \"a\"\nversion = \"1.0.0\"\narchitectures = {architectures}\n[base]\nsuite = \"trixie\"\n\
+             [boot]\nwatchdog = {watchdog:?}\n"
+        ))
+    };
+    let recipe = load("[\"x86_64\"]", "1min").unwrap().recipe;
+    assert_eq!(recipe.boot.watchdog.unwrap().seconds(), 60);
+    for (architectures, watchdog, told) in [
+        (
+            "[\"x86_64\", \"aarch64\"]",
+            "1min",
+            "is for x86_64 only: EFI Boot Guard knows no watchdog of aarch64",
+        ),
+        (
+            "[\"x86_64\"]",
+            "29s",
+            "no time for a watchdog: it is from 30s to 10min",
+        ),
+        ("[\"x86_64\"]", "1h", "no time for a watchdog"),
+        ("[\"x86_64\"]", "true", "is no duration"),
+    ] {
+        let error = load(architectures, watchdog).unwrap_err();
+        assert!(
+            error.problems()[0].message().contains(told),
+            "{watchdog}: {error:?}"
+        );
     }
 }
 
