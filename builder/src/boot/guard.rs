@@ -79,7 +79,7 @@ mod tests {
         let bytes = environment("EFI/a.efi", limit);
         assert_eq!(bytes.len(), 510 + 510 + 1 + 1 + 2 + 4 + 131_072 + 4);
         assert_eq!(&bytes[..20], b"E\0F\0I\0\\\0a\0.\0e\0f\0i\0\0\0");
-        assert_eq!(&bytes[1020..1028], [0, 0, 300_u16 as u8, 1, 1, 0, 0, 0]);
+        assert_eq!(&bytes[1020..1028], [0, 0, 0x2c, 0x01, 1, 0, 0, 0]);
         let (body, sum) = bytes.split_at(bytes.len() - 4);
         assert_eq!(sum, crc32fast::hash(body).to_le_bytes());
     }

@@ -63,15 +63,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("enable", enable);
     fields.add("disable", disable);
     fields.add("mask", mask);
-    let Boot { watchdog } = boot;
-    let limit = watchdog.map(|limit| limit.seconds().to_string());
-    fields.add("watchdog", limit.iter());
-    let Disk {
-        root_slot,
-        boot_slot,
-        data,
-    } = disk;
-    fields.add("disk", [root_slot, boot_slot, data].map(u64::to_string));
+    fields.layout(*boot, *disk);
     let Health { deadline } = health;
     fields.add("health", [deadline.as_secs().to_string()]);
     let Update {
@@ -115,6 +107,21 @@ impl Fields {
     fn text(&mut self, text: &str) {
         self.0.update((text.len() as u64).to_le_bytes());
         self.0.update(text);
+    }
+
+    fn layout(&mut self, boot: Boot, disk: Disk) {
+        let Boot { watchdog } = boot;
+        let limit = watchdog.map(|limit| limit.seconds().to_string());
+        self.add("watchdog", limit.iter());
+        let Disk {
+            root_slot,
+            boot_slot,
+            data,
+        } = disk;
+        self.add(
+            "disk",
+            [root_slot, boot_slot, data].map(|bytes| bytes.to_string()),
+        );
     }
 
     fn packages(&mut self, recipe: &Recipe) {
