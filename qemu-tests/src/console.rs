@@ -3,7 +3,6 @@
 use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
-    path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -46,12 +45,11 @@ impl Log {
 }
 
 impl Console {
-    /// Connects to the console's socket and reads it from now on.
+    /// The console at the other end of `input`, read from now on.
     ///
     /// # Errors
-    /// When the socket can't be connected.
-    pub fn connect(socket: &Path) -> Result<Self, Error> {
-        let input = UnixStream::connect(socket).map_err(Error::io("connect to the serial console"))?;
+    /// When the connection can't be shared with the reader.
+    pub fn on(input: UnixStream) -> Result<Self, Error> {
         let output = input.try_clone().map_err(Error::io("read the serial console"))?;
         let log = Arc::new(Log::default());
         let writer = Arc::clone(&log);
@@ -203,16 +201,11 @@ fn tail(text: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::net::UnixListener;
-
     use super::*;
 
     fn console() -> (Console, UnixStream) {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("serial");
-        let listener = UnixListener::bind(&socket).unwrap();
-        let console = Console::connect(&socket).unwrap();
-        (console, listener.accept().unwrap().0)
+        let (here, there) = UnixStream::pair().unwrap();
+        (Console::on(here).unwrap(), there)
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! A running machine.
 
 use std::{
+    io::ErrorKind,
+    os::unix::net::UnixStream,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -251,13 +253,21 @@ fn connect(child: &mut Child, sockets: &Path) -> Result<(Console, Monitor), Erro
     let deadline = Instant::now() + START_TIME;
     let (serial, qmp) = (sockets.join("serial"), sockets.join("qmp"));
     // QEMU makes the monitor's socket only after a reader of the serial console has come.
-    let console = wait_for_socket(child, &serial, deadline).and_then(|()| Console::connect(&serial))?;
-    let monitor = wait_for_socket(child, &qmp, deadline).and_then(|()| Monitor::connect(&qmp))?;
+    let console = Console::on(connect_to(child, &serial, deadline)?)?;
+    let monitor = Monitor::on(connect_to(child, &qmp, deadline)?)?;
     Ok((console, monitor))
 }
 
-fn wait_for_socket(child: &mut Child, socket: &Path, deadline: Instant) -> Result<(), Error> {
-    while !socket.exists() {
+/// Connects to a socket as soon as QEMU has made it and listens: between the two it refuses.
+fn connect_to(child: &mut Child, socket: &Path, deadline: Instant) -> Result<UnixStream, Error> {
+    loop {
+        match UnixStream::connect(socket) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+                return Err(Error::io("connect to QEMU")(error));
+            }
+            Err(_) => {}
+        }
         if let Some(status) = child.try_wait().map_err(Error::io("wait for QEMU"))? {
             return Err(RunError::Failed { status }.into());
         }
@@ -269,7 +279,6 @@ fn wait_for_socket(child: &mut Child, socket: &Path, deadline: Instant) -> Resul
         }
         thread::sleep(Duration::from_millis(20));
     }
-    Ok(())
 }
 
 /// Ends a QEMU of ours. It hasn't been waited for, so its id still names it; both calls fail only when it is gone.

@@ -5,7 +5,6 @@
 use std::{
     io::{BufRead, BufReader, Write},
     os::unix::net::UnixStream,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -27,12 +26,11 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Connects and negotiates.
+    /// The monitor at the other end of `stream`; negotiates.
     ///
     /// # Errors
-    /// When the socket can't be connected or QEMU doesn't greet.
-    pub fn connect(socket: &Path) -> Result<Self, Error> {
-        let stream = UnixStream::connect(socket).map_err(Error::io("connect to QEMU's monitor"))?;
+    /// When QEMU doesn't greet.
+    pub fn on(stream: UnixStream) -> Result<Self, Error> {
         let mut monitor = Self {
             reader: BufReader::new(stream),
             partial: String::new(),
@@ -122,17 +120,14 @@ impl Monitor {
 
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::net::UnixListener, thread};
+    use std::thread;
 
     use super::*;
 
     /// Plays QEMU: answers each line with the next of `answers`.
     fn monitor(answers: &'static [&'static str]) -> Result<Monitor, Error> {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("qmp");
-        let listener = UnixListener::bind(&socket).unwrap();
+        let (here, mut stream) = UnixStream::pair().unwrap();
         thread::spawn(move || {
-            let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(b"{\"QMP\": {}}\n").unwrap();
             let lines = BufReader::new(stream.try_clone().unwrap());
             for (line, answer) in lines.lines().zip(answers) {
@@ -141,7 +136,7 @@ mod tests {
             }
             thread::sleep(Duration::from_secs(1));
         });
-        Monitor::connect(&socket)
+        Monitor::on(here)
     }
 
     #[test]
