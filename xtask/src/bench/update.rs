@@ -11,10 +11,10 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    bench::{measure, save},
+    bench::{limited_disk::LimitedDisk, measure, save},
     device,
     error::Error,
-    host::Arch,
+    host::{Arch, as_root},
     images::{self, Profile},
     packages::{self, Install, Needs},
     project, releases, shell,
@@ -37,6 +37,8 @@ const MOST_PROGRAM_MIB: f64 = 6.0;
 const EVERY: u64 = 20;
 const BLOCK_BYTES: usize = 4096;
 const RUNS: usize = 3;
+/// Disks that devices have, by what they read and write, in bytes a second: eMMC, and an SSD behind SATA.
+const RATES: [u64; 2] = [100_000_000, 400_000_000];
 /// Bytes of the large release's one file.
 const LARGE_BYTES: u64 = 2 << 30;
 
@@ -59,10 +61,27 @@ struct Figures {
     large_peak_mib: f64,
     dd_seconds: f64,
     times_dd: f64,
+    /// On disks of [`RATES`]; none where this machine can't limit disks.
+    limited: Vec<Limited>,
     changed_bytes: u64,
     five_percent: Installed,
     times_changed: f64,
     updater_mib: Vec<(&'static str, f64)>,
+}
+
+/// A full image on a disk of limited speed.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Limited {
+    /// Bytes a second that the disk reads, and writes.
+    rate: u64,
+    seconds: f64,
+    dd_seconds: f64,
+}
+
+impl Limited {
+    fn times_dd(self) -> f64 {
+        self.seconds / self.dd_seconds
+    }
 }
 
 /// Measures, prints ratios, and fails when a bar is missed.
@@ -90,6 +109,19 @@ pub(crate) fn run(install: Install) -> Result<(), Error> {
     full.sort_by(|a, b| a.0.seconds.total_cmp(&b.0.seconds));
     let (full, full_peak_mib) = full.get(RUNS / 2).copied().ok_or_else(nothing)?;
     let dd_seconds = bench.dd(full.root)?;
+    let limited = if LimitedDisk::possible() {
+        RATES
+            .into_iter()
+            .map(|rate| bench.limited(rate))
+            .collect::<Result<_, _>>()?
+    } else {
+        eprintln!(
+            "not measured: disks of limited speed need the blkio controller of control groups, version 1"
+        );
+        Vec::new()
+    };
+    bench.fresh_disk()?;
+    bench.install()?;
     let changed_bytes = bench.change_blocks(full.root)?;
     let (five_percent, _) = bench.install()?;
     let (large, large_peak_mib) = large(&outcrop, &bench)?;
@@ -101,6 +133,7 @@ pub(crate) fn run(install: Install) -> Result<(), Error> {
         full,
         full_peak_mib,
         dd_seconds,
+        limited,
         changed_bytes,
         five_percent,
         updater_mib: sizes()?,
@@ -189,18 +222,45 @@ impl Bench {
         shell::run(dd.args(["bs=4M", "conv=fsync", "status=none"]))
     }
 
+    /// A full image on a disk that reads and writes `rate` bytes a second, against `dd` from one slot to the other and one read.
+    fn limited(&self, rate: u64) -> Result<Limited, Error> {
+        self.fresh_disk()?;
+        let (from, to) = (self.start_of(ROOT_A)?, self.start_of(ROOT_B)?);
+        let disk = LimitedDisk::new(&self.disk, rate)?;
+        let (installed, _) = self.install_to(as_root("sh")?, disk.device())?;
+        let device = disk.device().display();
+        let count = format!("count={}", installed.root >> 20);
+        let begin = Instant::now();
+        let mut write = as_root("dd")?;
+        write.args([format!("if={device}"), format!("of={device}"), count.clone()]);
+        write.args([format!("skip={}", from >> 20), format!("seek={}", to >> 20)]);
+        shell::run(write.args(["bs=1M", "iflag=direct", "conv=fsync,notrunc", "status=none"]))?;
+        let mut read = as_root("dd")?;
+        read.args([format!("if={device}"), format!("skip={}", to >> 20), count]);
+        shell::run(read.args(["of=/dev/null", "bs=1M", "iflag=direct", "status=none"]))?;
+        Ok(Limited {
+            rate,
+            seconds: installed.seconds,
+            dd_seconds: begin.elapsed().as_secs_f64(),
+        })
+    }
+
     /// Installs the bundle: what that cost, and the most memory.
     fn install(&self) -> Result<(Installed, f64), Error> {
+        self.install_to(Command::new("sh"), &self.disk)
+    }
+
+    fn install_to(&self, mut shell: Command, disk: &Path) -> Result<(Installed, f64), Error> {
         let output = project::target().join("bench/installed.json");
         let script = format!(
             "ulimit -d {MOST_KIB}; exec {} {} {} {} > {}",
             self.program.display(),
-            self.disk.display(),
+            disk.display(),
             self.bundle.display(),
             self.trust.display(),
             output.display()
         );
-        let cost = measure::measure(Command::new("sh").args(["-c", &script]))?;
+        let cost = measure::measure(shell.args(["-c", &script]))?;
         let text = fs::read_to_string(&output).map_err(failed("read", &output))?;
         let installed = serde_json::from_str(&text).map_err(|error| Error::Unexpected(error.to_string()))?;
         Ok((installed, cost.peak_mib))
@@ -292,6 +352,15 @@ impl Figures {
             "full: {:.1} s, dd and one read {:.1} s: {:.2} times (bar {MOST_TIMES_DD}); peak {:.1} MiB (bar {MOST_MIB})",
             self.full.seconds, self.dd_seconds, self.times_dd, self.full_peak_mib
         );
+        for limited in &self.limited {
+            eprintln!(
+                "full, disk of {} MB/s: {:.1} s, dd and one read {:.1} s: {:.2} times (bar {MOST_TIMES_DD})",
+                limited.rate / 1_000_000,
+                limited.seconds,
+                limited.dd_seconds,
+                limited.times_dd()
+            );
+        }
         eprintln!(
             "2 GiB: {:.1} s, {} bytes fetched, {} copied; peak {:.1} MiB (bar {MOST_MIB})",
             self.large.seconds, self.large.fetch, self.large.copy, self.large_peak_mib
@@ -320,9 +389,17 @@ impl Figures {
             .updater_mib
             .iter()
             .map(|(_, mib)| ("the updater", *mib, MOST_PROGRAM_MIB));
+        let limited = self.limited.iter().map(|limited| {
+            (
+                "an installation's time on a limited disk",
+                limited.times_dd(),
+                MOST_TIMES_DD,
+            )
+        });
         let missed: Vec<String> = bars
             .into_iter()
             .chain(programs)
+            .chain(limited)
             .filter(|(_, found, bar)| found > bar)
             .map(|(what, found, bar)| format!("{what}: {found:.2}, the bar is {bar}"))
             .collect();
