@@ -320,6 +320,16 @@ fn a_release_whose_check_fails_is_given_up_and_not_installed_again(architecture:
         .unwrap();
     let (code, output) = device.try_install(NEW, "--retry-failed");
     assert_eq!(code, 42, "with a full /var: {output}");
+    let mut shell = device.shell();
+    let state = "/var/lib/outcrop";
+    shell
+        .run(&format!(
+            "rm /var/full && mount --bind {state} {state} && mount -o remount,bind,ro {state}"
+        ))
+        .unwrap();
+    let (code, output) = device.try_install(NEW, "--retry-failed");
+    assert_eq!(code, 42, "with a read-only {state}: {output}");
+    assert!(output.contains("Read-only file system"), "{output}");
 }
 
 fn a_release_whose_kernel_panics_is_given_up_at_once(architecture: Architecture) {
