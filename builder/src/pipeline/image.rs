@@ -104,12 +104,12 @@ impl ImageJob<'_> {
         let writer = RootWriter::begin(&target, identity, layout.clone(), plan.size_bytes())
             .map_err(|error| in_recipe(self.loaded, error))?;
         let progress = self.inputs.progress;
-        let stage = write_root(&plan, writer, progress)?;
+        let (stage, initramfs) = self.root_and_initramfs(&plan, writer)?;
         self.inputs.store.flush_beside();
         progress.checkpoint()?;
-        let (initramfs, data) = self.rest(&stage)?;
-        progress.checkpoint()?;
         let payload = self.payload(&initramfs, stage.root_hash())?;
+        let data = data_beside_sync(&stage)?;
+        progress.checkpoint()?;
         let files = BootFiles {
             loaders: &payload.loaders,
             uki: &payload.uki,
@@ -211,16 +211,14 @@ impl ImageJob<'_> {
         Ok(Some((written, target)))
     }
 
-    /// The initramfs and the data file system, made side by side while the root reaches the medium: by now one processor
-    /// is busy with the digest of the empty slot, and nothing else needs the others.
-    fn rest(&self, stage: &BootStage) -> Result<(Vec<u8>, DataFileSystem), Error> {
+    /// Writes the root, and compresses the initramfs meanwhile: it needs nothing of the root's digests, and writing leaves
+    /// a processor half idle.
+    fn root_and_initramfs(&self, plan: &Plan, writer: RootWriter) -> Result<(BootStage, Vec<u8>), Error> {
         std::thread::scope(|scope| {
-            let synced = scope.spawn(|| stage.sync());
-            let data = scope.spawn(|| stage.make_data());
-            let initramfs = self.initramfs();
-            let data = data.join().unwrap_or_else(|panic| resume_unwind(panic));
-            synced.join().unwrap_or_else(|panic| resume_unwind(panic))?;
-            Ok((initramfs?, data?))
+            let initramfs = scope.spawn(|| self.initramfs());
+            let stage = write_root(plan, writer, self.inputs.progress);
+            let initramfs = initramfs.join().unwrap_or_else(|panic| resume_unwind(panic));
+            Ok((stage?, initramfs?))
         })
     }
 
@@ -351,6 +349,17 @@ fn write_root(plan: &Plan, mut writer: RootWriter, progress: &dyn Progress) -> R
     plan.write(&mut writer, phase.as_ref())?;
     drop(phase);
     Ok(writer.finish()?)
+}
+
+/// The data file system, made while the root reaches the medium: by now one processor is busy with the digest of the empty
+/// slot, and nothing else needs the others.
+fn data_beside_sync(stage: &BootStage) -> Result<DataFileSystem, Error> {
+    std::thread::scope(|scope| {
+        let synced = scope.spawn(|| stage.sync());
+        let data = stage.make_data();
+        synced.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        Ok(data?)
+    })
 }
 
 fn text_file(tree: &Tree, path: &str) -> io::Result<String> {

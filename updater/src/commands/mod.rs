@@ -102,6 +102,12 @@ impl OnlyOne {
 fn remember(device: &Device, change: impl FnOnce(&mut History)) {
     let folder = device.state_folder();
     let kept = History::load(&folder).and_then(|loaded| {
+        if let Some(aside) = loaded.set_aside {
+            warn(&format!(
+                "what was remembered is damaged, now in {}",
+                aside.display()
+            ));
+        }
         let mut history = loaded.history;
         change(&mut history);
         history.save(&folder)

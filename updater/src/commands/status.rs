@@ -87,7 +87,15 @@ impl Full {
             trouble: Vec::new(),
         };
         let history = match History::load(&device.state_folder()) {
-            Ok(loaded) => loaded.history,
+            Ok(loaded) => {
+                full.trouble.extend(loaded.set_aside.map(|path| {
+                    format!(
+                        "what was remembered of earlier releases is damaged, now in {}",
+                        path.display()
+                    )
+                }));
+                loaded.history
+            }
             Err(error) => {
                 full.trouble.push(chain::describe(&error));
                 History::default()

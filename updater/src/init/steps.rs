@@ -119,6 +119,10 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
     search.load_drivers()?;
     let firmware = firmware_facts(console, search.modules);
     let found = search.boot_disk(&firmware);
+    if found.is_ok() && !Path::new(WATCHDOG).exists() {
+        // A chip set's watchdog is a device that appears only once the chip set's driver is loaded.
+        search.load_drivers()?;
+    }
     warnings.iter().for_each(|text| console.warn(text));
     let (disk, certainty) = found?;
     tell_disk(console, &disk, certainty);
