@@ -23,7 +23,7 @@ use crate::{
     project, shell,
 };
 
-/// How often each of ours is measured; the median counts. The peers take minutes and are measured once, warmed.
+/// How often each of ours is measured; the median counts.
 const RUNS: usize = 3;
 
 #[derive(Debug, Serialize)]
