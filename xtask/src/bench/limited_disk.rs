@@ -20,7 +20,8 @@ const LIMITS: [&str; 2] = [
 #[derive(Debug)]
 pub(super) struct LimitedDisk {
     device: PathBuf,
-    number: String,
+    /// Its number, once that is known: `7:0`.
+    number: Option<String>,
 }
 
 impl LimitedDisk {
@@ -33,18 +34,18 @@ impl LimitedDisk {
     pub(super) fn new(file: &Path, rate: u64) -> Result<Self, Error> {
         let mut losetup = as_root("losetup")?;
         losetup.args(["--find", "--show", "--direct-io=on"]).arg(file);
-        let device = PathBuf::from(shell::output(&mut losetup)?.trim());
-        let name = device.file_name().unwrap_or_default();
+        let mut disk = Self {
+            device: PathBuf::from(shell::output(&mut losetup)?.trim()),
+            number: None,
+        };
+        let name = disk.device.file_name().unwrap_or_default();
         let path = Path::new("/sys/class/block").join(name).join("dev");
         let number = fs::read_to_string(&path).map_err(|source| Error::File {
             doing: "read",
             path,
             source,
         })?;
-        let disk = Self {
-            device,
-            number: number.trim().to_owned(),
-        };
+        disk.number = Some(number.trim().to_owned());
         disk.limit(rate)?;
         Ok(disk)
     }
@@ -55,8 +56,11 @@ impl LimitedDisk {
     }
 
     fn limit(&self, rate: u64) -> Result<(), Error> {
+        let Some(number) = &self.number else {
+            return Ok(());
+        };
         for path in LIMITS {
-            let script = format!("echo '{} {rate}' > {path}", self.number);
+            let script = format!("echo '{number} {rate}' > {path}");
             shell::run(as_root("sh")?.args(["-c", &script]))?;
         }
         Ok(())
