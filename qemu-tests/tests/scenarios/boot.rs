@@ -115,7 +115,7 @@ fn the_running_system_is_as_designed_and_its_second_boot_keeps_var_and_drops_an_
     assert_var_fills_the_card(&mut shell, architecture);
     if architecture == Architecture::X86_64 {
         // The chip set's, whose device appears only once the chip set has its driver. The aarch64 machine has none.
-        let started = shell.run("dmesg | grep -c 'watchdog started: 60 s'").unwrap();
+        let started = shell.run("dmesg | grep -c 'watchdog started: '").unwrap();
         assert_eq!(started, "1", "the initramfs starts the chip set's watchdog");
     }
     let machine_id = shell.run("cat /etc/machine-id").unwrap();
