@@ -353,7 +353,7 @@ mod tests {
         let (_folder, cache) = cache_with(&[]);
         let store = TreeStore::open_volatile(&cache.store()).unwrap();
         store
-            .keep_file(&crate::tree::Metadata::root(0o644), b"sound")
+            .keep_file(&crate::tree::Metadata::root(0o644), &mut &b"sound"[..])
             .unwrap();
         drop(store);
         let options = Options {

@@ -5,7 +5,7 @@ use std::{fmt, io, path::PathBuf};
 use miette::Diagnostic;
 use outcrop_release::digest::FileDigest;
 
-use super::net::TransportError;
+use super::{net::TransportError, single::WebFile};
 use crate::{failure::FailureClass, lock::format::LockedPackage, progress::Cancelled};
 
 /// Why fetching ended.
@@ -42,6 +42,33 @@ pub enum FetchError {
         package: Missing,
         /// The last address that was tried.
         url: String,
+        /// Why the last try failed.
+        source: Box<TransferError>,
+    },
+    /// `--offline`, and the cache lacks a file that the recipe takes from elsewhere.
+    #[error("{} isn't in the cache, and --offline forbids to fetch it from {}", file.what, file.url)]
+    #[diagnostic(help(
+        "run the same command once without --offline; or copy the file to {} (its name there is its SHA-256)",
+        place.display()
+    ))]
+    OfflineFile {
+        /// Which.
+        file: WebFile,
+        /// Where it would be found.
+        place: PathBuf,
+    },
+    /// A file that the recipe takes from elsewhere didn't come through.
+    #[error("fetch {} from {}", file.what, file.url)]
+    #[diagnostic(help(
+        "try again: what was downloaded is kept. Where this machine can't reach that server, fetch the file elsewhere and copy it to {} \
+         (its name there is its SHA-256), or name it in the recipe by `file` instead of `url`",
+        place.display()
+    ))]
+    WebFile {
+        /// Which.
+        file: WebFile,
+        /// Where it would be found.
+        place: PathBuf,
         /// Why the last try failed.
         source: Box<TransferError>,
     },
@@ -167,7 +194,11 @@ impl FetchError {
     #[must_use]
     pub const fn class(&self) -> FailureClass {
         match self {
-            Self::Offline(_) | Self::Gone { .. } | Self::Transfer { .. } => FailureClass::Network,
+            Self::Offline(_)
+            | Self::OfflineFile { .. }
+            | Self::Gone { .. }
+            | Self::Transfer { .. }
+            | Self::WebFile { .. } => FailureClass::Network,
             Self::NoMirror { .. } => FailureClass::Input,
             Self::Cache { source, .. } => FailureClass::of_io(source),
             Self::Cancelled(_) => FailureClass::Interrupted,

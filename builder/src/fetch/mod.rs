@@ -17,11 +17,13 @@ mod pending;
 mod pool;
 mod response;
 pub mod shelf;
+mod single;
 mod snapshot;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod transfer;
 
 use std::{ops::ControlFlow, path::PathBuf, sync::Mutex, time::Duration};
 
@@ -29,6 +31,7 @@ pub use error::{FetchError, Missing, SnapshotError, TransferError};
 pub use mirrors::{MirrorError, Mirrors};
 pub use net::{Call, Clock, Http, Response, SystemClock, Timeouts, Transport, TransportError};
 pub use shelf::{Recheck, Shelf};
+pub use single::WebFile;
 pub use snapshot::Snapshot;
 
 use crate::{lock::format::LockedPackage, progress::Progress};

@@ -54,6 +54,18 @@ impl Findings {
     }
 }
 
+impl<'a> Run<'a> {
+    pub(super) fn new(fetcher: &'a Fetcher<'a>, phase: Box<dyn Phase>) -> Self {
+        Self {
+            fetcher,
+            phase,
+            stop: AtomicBool::new(false),
+            dead: Mutex::default(),
+            findings: Mutex::default(),
+        }
+    }
+}
+
 impl Run<'_> {
     /// Ends what is under way when the user, or another thread's failure, says so.
     pub(super) fn checkpoint(&self) -> Result<(), FetchError> {
@@ -114,15 +126,10 @@ pub(super) fn run(
         .map(|(wanted, _)| wanted)
         .chain(&missing)
         .map(|wanted| wanted.package.size);
-    let run = Run {
-        fetcher,
-        phase: fetcher
-            .progress
-            .phase("fetch packages", Some(total.sum()), Unit::Bytes),
-        stop: AtomicBool::new(false),
-        dead: Mutex::default(),
-        findings: Mutex::default(),
-    };
+    let phase = fetcher
+        .progress
+        .phase("fetch packages", Some(total.sum()), Unit::Bytes);
+    let run = Run::new(fetcher, phase);
     let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..fetcher.effort.connections.clamp(1, 16).min(missing.len()) {

@@ -26,6 +26,7 @@ use std::{
 
 use outcrop_release::digest::FileDigest;
 
+use super::transfer::Size;
 use crate::cache::{Cache, use_time};
 use crate::sha256::Sha256;
 
@@ -95,6 +96,13 @@ impl Shelf {
         Some(path)
     }
 
+    /// The file if it is there, whatever its length; its use is recorded. Who reads it checks its digest.
+    #[must_use]
+    pub fn find_any(&self, sha256: &FileDigest) -> Option<PathBuf> {
+        let size = fs::metadata(self.path(sha256)).ok()?.len();
+        self.find(sha256, size)
+    }
+
     /// The digests of all packages that are there, sorted.
     ///
     /// # Errors
@@ -135,7 +143,7 @@ impl Shelf {
     }
 
     /// Claims the download of a package: see the module's text.
-    pub(super) fn claim(&self, sha256: &FileDigest, size: u64) -> io::Result<Claim> {
+    pub(super) fn claim(&self, sha256: &FileDigest, size: Size) -> io::Result<Claim> {
         let folder = self.partial_folder();
         fs::create_dir_all(&folder)?;
         let path = folder.join(sha256.to_string());
@@ -154,11 +162,15 @@ impl Shelf {
             if !leads_to(&path, &file)? {
                 continue; // it was published or removed between open and lock
             }
-            if let Some(found) = self.find(sha256, size) {
+            let (found, most) = match size {
+                Size::Known(size) => (self.find(sha256, size), size),
+                Size::AtMost(most) => (self.find_any(sha256), most),
+            };
+            if let Some(found) = found {
                 fs::remove_file(&path)?;
                 return Ok(Claim::Found(found));
             }
-            return Partial::read(file, path, size).map(Claim::Ours);
+            return Partial::read(file, path, most).map(Claim::Ours);
         }
     }
 }

@@ -39,6 +39,7 @@ pub(super) fn recipe() -> Recipe {
         overlays: Vec::new(),
         users: BTreeMap::new(),
         services: Services::default(),
+        kubernetes: None,
         boot: Boot::default(),
         disk: Disk {
             root_slot: 1 << 30,

@@ -34,6 +34,7 @@ pub(crate) fn recipe(packages: &[&str]) -> Recipe {
         overlays: Vec::new(),
         users: BTreeMap::new(),
         services: schema::Services::default(),
+        kubernetes: None,
         boot: schema::Boot::default(),
         disk: schema::Disk {
             root_slot: 1 << 30,

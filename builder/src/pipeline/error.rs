@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use outcrop_release::{arch::Architecture, cmdline};
+use outcrop_release::{arch::Architecture, cmdline, digest::FileDigest};
 
 use crate::failure::FailureClass;
 
@@ -59,6 +59,30 @@ pub enum PipelineError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A file from elsewhere isn't the one that the recipe means.
+    #[error("the SHA-256 of {} is {actual}, and the recipe says {expected}", path.display())]
+    #[diagnostic(help(
+        "if the file is the right one, correct `sha256` in the recipe; a damaged one in the cache can be removed"
+    ))]
+    Digest {
+        /// The file.
+        path: PathBuf,
+        /// What the recipe says.
+        expected: FileDigest,
+        /// What it has.
+        actual: FileDigest,
+    },
+    /// A program from elsewhere can't run in the image.
+    #[error("{} can't run on a device of {architecture}: {why}", path.display())]
+    #[diagnostic(help("name the program for this architecture in `[kubernetes.binary.{architecture}]`"))]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it should be for.
+        architecture: Architecture,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// A file of the output folder or the cache.
     #[error("{doing} {}", path.display())]
     #[diagnostic(help("choose a folder that you may write to, with space left: --output, --cache-dir"))]
@@ -77,7 +101,9 @@ impl PipelineError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::NotInRecipe { .. } | Self::CommandLine(_) => FailureClass::Input,
+            Self::NotInRecipe { .. } | Self::CommandLine(_) | Self::Digest { .. } | Self::Foreign { .. } => {
+                FailureClass::Input
+            }
             Self::Loader { .. } => FailureClass::Package,
             Self::NoPrograms | Self::NoProgram { .. } | Self::Program { .. } | Self::File { .. } => {
                 FailureClass::Environment

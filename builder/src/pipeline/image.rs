@@ -21,6 +21,7 @@ use outcrop_release::{
 
 use super::{
     PipelineError,
+    kubernetes::Part,
     payload::{self, LoaderFiles},
     root::{Root, RootInputs},
     summary::{BundleSummary, ImageSummary},
@@ -276,6 +277,7 @@ impl ImageJob<'_> {
             .iter()
             .map(|(locked, _)| locked.clone())
             .collect();
+        let parts: Vec<_> = self.root.parts.iter().map(Part::for_sbom).collect();
         let sbom = Sbom {
             release: self.release,
             suite: &self.inputs.recipe.base.suite,
@@ -283,6 +285,7 @@ impl ImageJob<'_> {
             time: self.time,
             packages: &packages,
             programs: &self.inputs.programs.digests,
+            parts: &parts,
         };
         let mut bytes = Vec::new();
         let written = sbom.write(&mut bytes).and_then(|()| {

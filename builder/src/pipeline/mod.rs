@@ -12,6 +12,7 @@ mod error;
 mod folder;
 mod image;
 mod key;
+mod kubernetes;
 mod payload;
 mod programs;
 mod record;
@@ -289,7 +290,7 @@ impl<'a> Session<'a> {
             .flat_map(|job| self.packages(job.release.architecture));
         let unique: BTreeMap<FileDigest, &LockedPackage> =
             all.map(|package| (package.sha256, package)).collect();
-        if unique.is_empty() {
+        if jobs.is_empty() {
             return Ok(());
         }
         let packages: Vec<LockedPackage> = unique.into_values().cloned().collect();
@@ -307,7 +308,10 @@ impl<'a> Session<'a> {
             progress: self.progress,
         };
         fetcher.fetch(&packages)?;
-        Ok(())
+        let kubernetes = self.loaded.recipe.kubernetes.iter();
+        kubernetes
+            .flat_map(|kubernetes| jobs.iter().map(move |job| (kubernetes, job.release.architecture)))
+            .try_for_each(|(kubernetes, architecture)| kubernetes::fetch(kubernetes, architecture, &fetcher))
     }
 
     fn sources(&self) -> Result<Sources, Error> {
@@ -341,6 +345,7 @@ impl<'a> Session<'a> {
             architecture,
             packages: &packages,
             programs: &job.programs,
+            shelf: &shelf,
             store: &store,
             progress: self.progress,
         };

@@ -5,11 +5,15 @@ use std::{path::PathBuf, sync::Arc};
 use include_dir::{Dir, include_dir};
 use outcrop_release::{arch::Architecture, manifest::RunningManifest, name::ReleaseName};
 
-use super::programs::DevicePrograms;
+use super::{
+    kubernetes::{self, Part},
+    programs::DevicePrograms,
+};
 use crate::{
     blame::in_recipe,
     compose::{self, Composed, Diversion},
     error::Error,
+    fetch::Shelf,
     finish::{self, Finished, InstalledPackage, Layer, kernel},
     lock::format::{LockedPackage, Role},
     progress::Progress,
@@ -41,6 +45,8 @@ pub(super) struct RootInputs<'a> {
     pub(super) packages: &'a [(LockedPackage, PathBuf)],
     /// The device's programs.
     pub(super) programs: &'a DevicePrograms,
+    /// Where fetched files lie.
+    pub(super) shelf: &'a Shelf,
     /// Where trees are kept.
     pub(super) store: &'a TreeStore,
     /// Who is told.
@@ -53,6 +59,8 @@ pub(super) struct Root {
     pub(super) finished: Finished,
     /// Files of the packages that are locked for booting.
     pub(super) boot: Tree,
+    /// Files that are of no package.
+    pub(super) parts: Vec<Part>,
 }
 
 impl RootInputs<'_> {
@@ -71,8 +79,13 @@ impl RootInputs<'_> {
         self.progress.checkpoint()?;
         let composed = compose_root(&root)?;
         let installed = installed(&root, &composed);
-        let finished = self.finish(composed.tree, &installed, loaded)?;
-        Ok(Root { finished, boot })
+        let (layers, parts) = self.layers()?;
+        let finished = self.finish(composed.tree, &installed, &layers, loaded)?;
+        Ok(Root {
+            finished,
+            boot,
+            parts,
+        })
     }
 
     fn import(&self) -> Result<Vec<Arc<PackageTree>>, Error> {
@@ -93,15 +106,15 @@ impl RootInputs<'_> {
         &self,
         tree: Tree,
         packages: &[InstalledPackage],
+        layers: &[Layer],
         loaded: &LoadedRecipe,
     ) -> Result<Finished, Error> {
-        let layers = self.layers()?;
         let modules = self.initramfs_modules();
         let inputs = finish::Inputs {
             recipe: self.recipe,
             architecture: self.architecture,
             packages,
-            layers: &layers,
+            layers,
             initramfs_modules: &modules,
             contents: self.store,
             progress: self.progress,
@@ -131,7 +144,8 @@ impl RootInputs<'_> {
         }
     }
 
-    fn layers(&self) -> Result<Vec<Layer>, Error> {
+    /// What lies over the packages, and which of it comes from elsewhere.
+    fn layers(&self) -> Result<(Vec<Layer>, Vec<Part>), Error> {
         let mut layers = vec![Layer::embedded("images/base", &BASE)?];
         if self.recipe.access.serial_root_shell {
             layers.push(Layer::embedded("images/dev-access", &DEV_ACCESS)?);
@@ -159,7 +173,13 @@ impl RootInputs<'_> {
                 entries: vec![(path(TRUST)?, Entry::file(0o644, text))],
             });
         }
-        Ok(layers)
+        let mut parts = Vec::new();
+        if let Some(kubernetes) = &self.recipe.kubernetes {
+            let (layer, found) = kubernetes::layer(kubernetes, self.architecture, self.store, self.shelf)?;
+            layers.push(layer);
+            parts = found;
+        }
+        Ok((layers, parts))
     }
 }
 

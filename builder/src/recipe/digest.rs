@@ -6,12 +6,15 @@
 
 use std::{fs::File, path::Path};
 
-use outcrop_release::{digest::FileDigest, trust::Trust};
+use outcrop_release::{arch::Architecture, digest::FileDigest, trust::Trust};
 
 use super::{
     overlay::{OverlayNode, walk},
     problem::RecipeError,
-    schema::{Access, Boot, Disk, FileContent, Health, Kernel, Packages, Recipe, Services, Update, User},
+    schema::{
+        Access, Boot, CustomKubernetes, Disk, FileContent, Health, ImageArchive, Kernel, Kubernetes,
+        KubernetesDistribution, Packages, Recipe, Services, Update, User,
+    },
 };
 use crate::sha256::Sha256;
 
@@ -29,6 +32,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         overlays,
         users,
         services,
+        kubernetes,
         boot,
         disk,
         health,
@@ -63,6 +67,9 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("enable", enable);
     fields.add("disable", disable);
     fields.add("mask", mask);
+    if let Some(kubernetes) = kubernetes {
+        fields.kubernetes(kubernetes);
+    }
     fields.layout(*boot, *disk);
     let Health { deadline } = health;
     fields.add("health", [deadline.as_secs().to_string()]);
@@ -122,6 +129,35 @@ impl Fields {
             "disk",
             [root_slot, boot_slot, data].map(|bytes| bytes.to_string()),
         );
+    }
+
+    /// Where files come from doesn't matter: their digests say what they are.
+    fn kubernetes(&mut self, kubernetes: &Kubernetes) {
+        let Kubernetes {
+            distribution: KubernetesDistribution::Custom(CustomKubernetes { path, units }),
+            version,
+            binaries,
+            images,
+        } = kubernetes;
+        self.add("kubernetes", ["custom", path.as_str(), &version.to_string()]);
+        self.add("kubernetes-units", units);
+        for (architecture, binary) in binaries {
+            self.add(
+                "kubernetes-binary",
+                [architecture.as_str(), &binary.sha256.to_string()],
+            );
+        }
+        for ImageArchive {
+            architecture,
+            download,
+        } in images
+        {
+            let architecture = architecture.map_or("", Architecture::as_str);
+            self.add(
+                "kubernetes-images",
+                [architecture, download.file_name(), &download.sha256.to_string()],
+            );
+        }
     }
 
     fn packages(&mut self, recipe: &Recipe) {

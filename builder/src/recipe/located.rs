@@ -43,6 +43,8 @@ pub enum Item {
     Group(String),
     /// A unit in one of the lists of `[services]`.
     Service(String),
+    /// `kubernetes.binary.ARCH`.
+    KubernetesBinary(Architecture),
     /// `disk.root-slot`.
     RootSlot,
     /// `disk.boot-slot`.

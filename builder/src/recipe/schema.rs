@@ -5,7 +5,8 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use outcrop_release::{
-    arch::Architecture, board::Board, manifest::RollbackIndex, name::ImageName, trust::Trust,
+    arch::Architecture, board::Board, digest::FileDigest, manifest::RollbackIndex, name::ImageName,
+    trust::Trust,
 };
 use semver::Version;
 
@@ -30,6 +31,8 @@ pub struct Recipe {
     pub users: BTreeMap<AccountName, User>,
     /// `[services]`: units to enable, disable, mask.
     pub services: Services,
+    /// `[kubernetes]`: the Kubernetes that the image carries; none carries none.
+    pub kubernetes: Option<Kubernetes>,
     /// `[boot]`: what happens before the kernel has started.
     pub boot: Boot,
     /// `[disk]`: sizes of the partitions.
@@ -141,6 +144,96 @@ pub struct Services {
     pub disable: Vec<String>,
     /// Can't be started at all.
     pub mask: Vec<String>,
+}
+
+/// `[kubernetes]`: a Kubernetes that is one program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kubernetes {
+    /// Whose.
+    pub distribution: KubernetesDistribution,
+    /// `version`: of the distribution's release. Its first three numbers are Kubernetes' own.
+    pub version: Version,
+    /// `binary.ARCH`: the program. Has each of the image's architectures.
+    pub binaries: BTreeMap<Architecture, Download>,
+    /// `[[kubernetes.images]]`: archives of container images, for nodes without a registry; no two with one file name.
+    pub images: Vec<ImageArchive>,
+}
+
+/// A Kubernetes distribution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KubernetesDistribution {
+    /// One of the user's own: the recipe says how it runs.
+    Custom(CustomKubernetes),
+}
+
+/// `[kubernetes.custom]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomKubernetes {
+    /// `path`: where the program lies in the image.
+    pub path: TreePath,
+    /// `units`: what runs Kubernetes. Started at boot. Not empty.
+    pub units: Vec<String>,
+}
+
+/// A file from elsewhere, told by its digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// Where it is.
+    pub origin: Origin,
+    /// SHA-256 of the file.
+    pub sha256: FileDigest,
+}
+
+/// Where a file from elsewhere is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// `url`: on a web server.
+    Url(String),
+    /// `file`: on the build machine; absolute.
+    File(PathBuf),
+}
+
+impl Download {
+    /// The last part of its path or address.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        let (name, _) = match &self.origin {
+            Origin::Url(url) => url.split_once(['?', '#']).unwrap_or((url, "")),
+            Origin::File(path) => (path.to_str().unwrap_or_default(), ""),
+        };
+        name.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// `[[kubernetes.images]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageArchive {
+    /// For this architecture's image only; none for all.
+    pub architecture: Option<Architecture>,
+    /// The archive.
+    pub download: Download,
+}
+
+impl Services {
+    /// Starts `units` at boot too, but for those that a list decides over.
+    pub(super) fn start(&mut self, units: &[String]) {
+        for unit in units {
+            let decided = [&self.enable, &self.disable, &self.mask];
+            if !decided.iter().any(|list| list.contains(unit)) {
+                self.enable.push(unit.clone());
+            }
+        }
+        self.enable.sort_unstable();
+    }
+}
+
+impl Kubernetes {
+    /// What runs it.
+    #[must_use]
+    pub fn units(&self) -> &[String] {
+        let KubernetesDistribution::Custom(custom) = &self.distribution;
+        &custom.units
+    }
 }
 
 /// `[boot]`

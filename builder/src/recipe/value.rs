@@ -5,8 +5,10 @@ use std::time::Duration;
 use globset::GlobBuilder;
 use outcrop_release::{
     cmdline::{BuildError, check_option},
+    digest::FileDigest,
     manifest::MAX_DEADLINE,
 };
+use semver::Version;
 
 use crate::{boot::guard::WatchdogLimit, tree::TreePath};
 
@@ -133,6 +135,42 @@ pub(super) fn unit_name(text: &str) -> Result<String, String> {
             KINDS.join(", ")
         )),
     }
+}
+
+/// Parses the version of a Kubernetes distribution: `1.36.3+k0s.0`, also with the `v` of its release's name.
+pub(super) fn kubernetes_version(text: &str) -> Result<Version, String> {
+    text.strip_prefix('v').unwrap_or(text).parse().map_err(|error| {
+        format!("{text:?} is no version of Kubernetes ({error}): write it like \"1.36.3+k0s.0\"")
+    })
+}
+
+/// Checks an address that files are fetched from.
+pub(super) fn web_address(text: &str) -> Result<String, String> {
+    let host = ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
+    match host {
+        Some(host) if !host.is_empty() && !text.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!(
+            "{text:?} is no web address: it begins with https:// or http://"
+        )),
+    }
+}
+
+/// Checks the file name of an archive of container images.
+pub(super) fn image_name(text: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
+    let good = !text.starts_with('.') && !text.is_empty() && text.len() <= 128 && text.chars().all(legal);
+    good.then_some(())
+        .ok_or_else(|| format!("{text:?} can't name an archive"))
+}
+
+/// Parses a SHA-256.
+pub(super) fn sha256(text: &str) -> Result<FileDigest, String> {
+    text.parse()
+        .map_err(|_| format!("{text:?} is no SHA-256: `sha256sum FILE` prints its 64 hexadecimal digits"))
 }
 
 /// Checks the name of a user or group: `[a-z_][a-z0-9_-]{0,30}`.

@@ -36,6 +36,8 @@ pub struct Sbom<'a> {
     pub packages: &'a [LockedPackage],
     /// Outcrop's own programs on the device: path in the image or boot payload, and digest.
     pub programs: &'a [(&'a str, FileDigest)],
+    /// Files that the recipe takes from elsewhere: path in the image, version, digest.
+    pub parts: &'a [(&'a str, &'a str, FileDigest)],
 }
 
 impl Sbom<'_> {
@@ -50,7 +52,10 @@ impl Sbom<'_> {
 
     fn bom(&self) -> Bom {
         let mut components = self.package_components();
-        components.extend(self.programs.iter().map(|(path, digest)| program(path, *digest)));
+        let own = self.programs.iter();
+        components.extend(own.map(|(path, digest)| program(path, env!("CARGO_PKG_VERSION"), *digest)));
+        let parts = self.parts.iter();
+        components.extend(parts.map(|(path, version, digest)| program(path, version, *digest)));
         Bom {
             schema: "http://cyclonedx.org/schema/bom-1.5.schema.json",
             bom_format: "CycloneDX",
@@ -128,9 +133,9 @@ impl Sbom<'_> {
     }
 }
 
-fn program(path: &str, digest: FileDigest) -> Component {
+fn program(path: &str, version: &str, digest: FileDigest) -> Component {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let mut component = Component::new("application", name, env!("CARGO_PKG_VERSION"));
+    let mut component = Component::new("application", name, version);
     component.bom_ref = Some(format!("outcrop:{path}"));
     component.hashes = vec![Hash::sha256(digest)];
     component.properties = vec![Property::new("outcrop:path", path)];
@@ -185,6 +190,7 @@ mod tests {
             time: 1_763_806_000,
             packages: &packages,
             programs: &[("usr/lib/outcrop/outcrop-init", FileDigest::of(b"init"))],
+            parts: &[("usr/bin/kube", "1.20.2", FileDigest::of(b"kube"))],
         };
         let mut text = Vec::new();
         sbom.write(&mut text).unwrap();
@@ -267,6 +273,6 @@ mod tests {
                 assert!(references.insert(reference), "{reference} is there twice");
             }
         }
-        assert_eq!(components.len(), 3, "a package with two roles is one component");
+        assert_eq!(components.len(), 4, "a package with two roles is one component");
     }
 }

@@ -17,14 +17,14 @@ pub(super) fn reference(key: &FileDigest) -> String {
 }
 
 impl TreeStore {
-    /// Stores `bytes` as the content of a file with `metadata`.
+    /// Stores what `bytes` gives, to its end, as the content of a file with `metadata`.
     ///
     /// # Errors
-    /// When the store can't be written.
-    pub fn keep_file(&self, metadata: &Metadata, mut bytes: &[u8]) -> Result<Content, StoreError> {
+    /// When `bytes` can't be read or the store can't be written.
+    pub fn keep_file(&self, metadata: &Metadata, bytes: &mut dyn io::Read) -> Result<Content, StoreError> {
         self.begin_writing()?;
         let mut writer = self.objects.writer();
-        let object = writer.regular(&TreePath::root(), metadata, &mut bytes)?;
+        let object = writer.regular(&TreePath::root(), metadata, bytes)?;
         Ok(Content::Stored(std::sync::Arc::new(object)))
     }
 
@@ -63,8 +63,8 @@ impl TreeStore {
 }
 
 impl ContentStore for TreeStore {
-    fn keep(&self, bytes: &[u8]) -> io::Result<Content> {
-        self.keep_file(&Metadata::root(0o644), bytes)
+    fn keep(&self, mut bytes: &[u8]) -> io::Result<Content> {
+        self.keep_file(&Metadata::root(0o644), &mut bytes)
             .map_err(io::Error::other)
     }
 

@@ -244,3 +244,57 @@ fn builds_that_were_interrupted_leave_a_cache_that_gives_the_same_bytes_as_a_new
     let fresh = Bench::new();
     assert_eq!(after, fresh.build.run(&mut fresh.command()));
 }
+
+/// `[kubernetes]` with `file` for its program.
+fn kubernetes(file: &Path, sha256: &FileDigest) -> String {
+    let binary = |arch| {
+        format!(
+            "[kubernetes.binary.{arch}]\nfile = {:?}\nsha256 = \"{sha256}\"\n",
+            file.display().to_string()
+        )
+    };
+    format!(
+        "[kubernetes]\ndistribution = \"custom\"\nversion = \"1.20.2\"\n{}{}[kubernetes.custom]\npath = \"/usr/bin/kube\"\n\
+         units = [\"kube.service\"]\n[[files]]\npath = \"/usr/lib/systemd/system/kube.service\"\n\
+         content = \"[Service]\\nExecStart=/usr/bin/kube\\n[Install]\\nWantedBy=multi-user.target\\n\"\n",
+        binary("x86_64"),
+        binary("aarch64"),
+    )
+}
+
+#[test]
+fn a_kubernetes_that_is_another_file_no_program_or_for_another_processor_is_refused_and_the_right_one_is_in_the_image()
+ {
+    let bench = Bench::new();
+    let program = |arch: &str| bench.build.path("device").join(arch).join("outcrop-updater");
+    let digest = |path: &Path| FileDigest::of(&fs::read(path).unwrap());
+    let script = bench.build.path("script");
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    let (own, foreign) = (program("x86_64"), program("aarch64"));
+    for (file, sha256, told) in [
+        (&own, FileDigest::of(b"other"), "and the recipe says"),
+        (&script, digest(&script), "it is no program"),
+        (&foreign, digest(&foreign), "can't run on a device of x86_64"),
+    ] {
+        bench.recipe(&kubernetes(file, &sha256));
+        let output = run(&mut bench.command());
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains(told) && stderr.contains("help:"), "{stderr}");
+        assert!(bench.build.digests().is_empty(), "nothing is left");
+    }
+    bench.recipe(&kubernetes(&own, &digest(&own)));
+    bench.build.run(&mut bench.command());
+    let image = bench.build.path("out").join("edge-0.1.0-x86_64-efi.img");
+    let mut inspect = Command::new(bench.build.path("outcrop"));
+    let files = run(inspect.arg("inspect").arg("--files").arg(&image));
+    let listed = String::from_utf8_lossy(&files.stdout).into_owned();
+    for path in [
+        "/usr/bin/kube",
+        "/etc/systemd/system/multi-user.target.wants/kube.service",
+    ] {
+        assert!(listed.lines().any(|line| line.contains(path)), "{path}");
+    }
+    let bill = fs::read_to_string(image.with_extension("cdx.json")).unwrap();
+    assert!(bill.contains("\"outcrop:usr/bin/kube\""));
+}

@@ -2,6 +2,7 @@
 
 mod damage;
 mod network;
+mod single;
 mod together;
 
 use std::{fs, ops::ControlFlow, path::PathBuf, sync::Mutex, time::Duration};

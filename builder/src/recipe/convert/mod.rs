@@ -2,6 +2,7 @@
 
 mod files;
 mod image;
+mod kubernetes;
 mod packages;
 mod reader;
 mod services;
@@ -35,7 +36,11 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
     let overlays = files::overlays(&mut reader, top);
     let files = files::files(&mut reader, top);
     let users = users::users(&mut reader, top);
-    let services = services::services(&mut reader, top);
+    let mut services = services::services(&mut reader, top);
+    let kubernetes = kubernetes::kubernetes(&mut reader, top, architectures.unwrap_or_default());
+    if let Some(kubernetes) = &kubernetes {
+        services.start(kubernetes.units());
+    }
     let boot = image::boot(&mut reader, top, architectures.unwrap_or_default());
     let disk = image::disk(&mut reader, top);
     let health = update::health(&mut reader, top);
@@ -55,6 +60,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
                 overlays,
                 users,
                 services,
+                kubernetes,
                 boot,
                 disk,
                 health,

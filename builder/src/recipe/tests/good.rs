@@ -27,6 +27,26 @@ fn the_least_recipe_gets_the_documented_defaults() {
     assert!(recipe.users.is_empty() && recipe.files.is_empty() && !recipe.access.serial_root_shell);
 }
 
+/// A `[kubernetes]` that says `line` too.
+fn kubernetes(line: &str) -> String {
+    let binary = |arch| {
+        let digest = "00".repeat(32);
+        format!("[kubernetes.binary.{arch}]\nurl = \"https://example.org/kube\"\nsha256 = \"{digest}\"\n")
+    };
+    format!(
+        "[kubernetes]\ndistribution = \"custom\"\n{line}\n{}{}[kubernetes.custom]\npath = \"/usr/bin/k\"\nunits = [\"k.service\"]\n",
+        binary("x86_64"),
+        binary("aarch64"),
+    )
+}
+
+/// One with an archive of container images.
+fn archive(lines: &str) -> String {
+    let digest = "ab".repeat(32);
+    let kubernetes = kubernetes("version = \"1.20.2\"");
+    format!("{kubernetes}[[kubernetes.images]]\n{lines}\nsha256 = \"{digest}\"\n")
+}
+
 /// For each key that is no section: what to write before and after the least recipe, so that it changes.
 fn examples() -> Vec<(&'static str, &'static str, String)> {
     let after = |key, text: &str| (key, "", text.to_owned());
@@ -78,6 +98,52 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
         after("services.enable", "[services]\nenable = [\"ssh.service\"]"),
         after("services.disable", "[services]\ndisable = [\"ssh.service\"]"),
         after("services.mask", "[services]\nmask = [\"ssh.service\"]"),
+        ("kubernetes.version", "", kubernetes("version = \"1.20.3\"")),
+        (
+            "kubernetes.binary.url",
+            "",
+            kubernetes("version = \"1.20.4\"").replace("/kube\"", "/other\""),
+        ),
+        (
+            "kubernetes.binary.file",
+            "",
+            kubernetes("version = \"1.20.2\"").replacen(
+                "url = \"https://example.org/kube\"",
+                "file = \"Cargo.toml\"",
+                1,
+            ),
+        ),
+        (
+            "kubernetes.binary.sha256",
+            "",
+            kubernetes("version = \"1.20.2\"").replacen("00", "01", 1),
+        ),
+        (
+            "kubernetes.images.url",
+            "",
+            archive("url = \"https://example.org/a\""),
+        ),
+        ("kubernetes.images.file", "", archive("file = \"Cargo.toml\"")),
+        (
+            "kubernetes.images.architecture",
+            "",
+            archive("architecture = \"aarch64\"\nfile = \"Cargo.toml\""),
+        ),
+        (
+            "kubernetes.images.sha256",
+            "",
+            archive("file = \"Cargo.toml\"").replacen("00", "01", 1),
+        ),
+        (
+            "kubernetes.custom.path",
+            "",
+            kubernetes("version = \"1.20.2\"").replace("usr/bin", "usr/lib"),
+        ),
+        (
+            "kubernetes.custom.units",
+            "",
+            kubernetes("version = \"1.20.2\"").replace("k.service", "l.service"),
+        ),
         after("disk.root-slot", "[disk]\nroot-slot = \"2GiB\""),
         after("disk.boot-slot", "[disk]\nboot-slot = \"96MiB\""),
         after("disk.data", "[disk]\ndata = \"1GiB\""),
@@ -121,6 +187,7 @@ fn every_documented_key_is_read_and_changes_the_recipe() {
         "base.components",
         "packages.remove",
         "boot.watchdog",
+        "kubernetes.distribution",
     ];
     let mut expected = BTreeSet::new();
     leaves(RECIPE, "", &mut expected);

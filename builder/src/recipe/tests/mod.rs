@@ -4,6 +4,7 @@ mod digests;
 mod good;
 mod hostile;
 mod includes;
+mod kubernetes;
 
 use std::path::Path;
 

@@ -60,7 +60,9 @@ fn a_derived_tree_is_remembered_by_its_key_alone() {
     let key = FileDigest::of(b"key");
     assert!(store.recall_tree(&key).unwrap().is_none());
     let mut tree = Tree::new();
-    let content = store.keep_file(&Metadata::root(0o600), b"made").unwrap();
+    let content = store
+        .keep_file(&Metadata::root(0o600), &mut &b"made"[..])
+        .unwrap();
     tree.insert_all("a/b".parse().unwrap(), Entry::file(0o644, content))
         .unwrap();
     store.remember_tree(&key, &tree).unwrap();

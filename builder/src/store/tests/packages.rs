@@ -53,7 +53,7 @@ fn objects_have_the_checksums_that_libostree_gives_them() {
             .xattrs
             .insert("security.capability".to_owned(), vec![1, 0, 0, 2]);
         let bytes = vec![b'x'; length];
-        let Content::Stored(own) = store.keep_file(&metadata, &bytes).unwrap() else {
+        let Content::Stored(own) = store.keep_file(&metadata, &mut bytes.as_slice()).unwrap() else {
             panic!("content is stored");
         };
         let xattrs = ostree::glib::prelude::ToVariant::to_variant(&vec![(

@@ -1,0 +1,252 @@
+//! The recipe's Kubernetes: files from elsewhere become files of the root.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use object::elf;
+use outcrop_release::{arch::Architecture, digest::FileDigest};
+
+use super::PipelineError;
+use crate::{
+    error::Error,
+    fetch::{Fetcher, Shelf, WebFile},
+    finish::{FinishError, Layer},
+    recipe::schema::{Download, Kubernetes, KubernetesDistribution, Origin},
+    sha256::Sha256,
+    store::TreeStore,
+    tree::{Content, Entry, Metadata, Node, Tree, TreePath},
+};
+
+/// Where archives of container images lie in the image.
+const IMAGES: &str = "usr/share/outcrop/images";
+/// What [`TreeStore::remember_tree`] keeps of a file that was checked.
+const MEMORY: &str = "outcrop file from elsewhere 1";
+/// Bytes of an ELF header: the 64-bit one's length.
+const HEADER_BYTES: usize = 64;
+
+/// A file of the root that comes from elsewhere.
+#[derive(Debug)]
+struct Wanted<'a> {
+    what: String,
+    path: TreePath,
+    mode: u16,
+    download: &'a Download,
+}
+
+/// A file from elsewhere as the bill of materials names it.
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    /// Path in the image, without the first slash.
+    pub(super) path: String,
+    /// Version of what it is a part of.
+    pub(super) version: String,
+    /// SHA-256 of the file.
+    pub(super) sha256: FileDigest,
+}
+
+impl Part {
+    /// Path, version and digest.
+    pub(super) fn for_sbom(&self) -> (&str, &str, FileDigest) {
+        (&self.path, &self.version, self.sha256)
+    }
+}
+
+/// All files of an architecture.
+fn wanted(kubernetes: &Kubernetes, architecture: Architecture) -> Result<Vec<Wanted<'_>>, FinishError> {
+    let KubernetesDistribution::Custom(custom) = &kubernetes.distribution;
+    let mut wanted = Vec::new();
+    if let Some(download) = kubernetes.binaries.get(&architecture) {
+        wanted.push(Wanted {
+            what: format!(
+                "the program of Kubernetes {} for {architecture}",
+                kubernetes.version
+            ),
+            path: custom.path.clone(),
+            mode: 0o755,
+            download,
+        });
+    }
+    let images = kubernetes.images.iter();
+    for image in images.filter(|image| image.architecture.is_none_or(|only| only == architecture)) {
+        let name = image.download.file_name();
+        wanted.push(Wanted {
+            what: format!("the container images {name}"),
+            path: format!("{IMAGES}/{name}").parse().map_err(FinishError::Path)?,
+            mode: 0o644,
+            download: &image.download,
+        });
+    }
+    Ok(wanted)
+}
+
+/// Brings what has an address into the cache.
+pub(super) fn fetch(
+    kubernetes: &Kubernetes,
+    architecture: Architecture,
+    fetcher: &Fetcher<'_>,
+) -> Result<(), Error> {
+    for wanted in wanted(kubernetes, architecture)? {
+        if let Origin::Url(url) = &wanted.download.origin {
+            fetcher.fetch_web_file(&WebFile {
+                what: wanted.what,
+                url: url.clone(),
+                sha256: wanted.download.sha256,
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// The files as a layer of the root, checked; and what the bill of materials says of them.
+pub(super) fn layer(
+    kubernetes: &Kubernetes,
+    architecture: Architecture,
+    store: &TreeStore,
+    shelf: &Shelf,
+) -> Result<(Layer, Vec<Part>), Error> {
+    let mut layer = Layer {
+        origin: "the recipe's Kubernetes".to_owned(),
+        entries: Vec::new(),
+    };
+    let mut parts = Vec::new();
+    for wanted in wanted(kubernetes, architecture)? {
+        let sha256 = wanted.download.sha256;
+        let file = match &wanted.download.origin {
+            Origin::Url(_) => shelf.path(&sha256),
+            Origin::File(path) => path.clone(),
+        };
+        let content = checked(&file, &sha256, wanted.mode, store)?;
+        if wanted.mode == 0o755 {
+            let header = header(&content).map_err(PipelineError::file("read", &file))?;
+            check_program(&header, architecture).map_err(|why| PipelineError::Foreign {
+                path: file,
+                architecture,
+                why,
+            })?;
+        }
+        parts.push(Part {
+            path: wanted.path.as_str().trim_start_matches('/').to_owned(),
+            version: kubernetes.version.to_string(),
+            sha256,
+        });
+        layer
+            .entries
+            .push((wanted.path, Entry::file(wanted.mode, content)));
+    }
+    Ok((layer, parts))
+}
+
+/// The content of `file` in the tree store, if its digest is right. One that was right before isn't read again.
+fn checked(file: &Path, sha256: &FileDigest, mode: u16, store: &TreeStore) -> Result<Content, Error> {
+    let key = FileDigest::of(format!("{MEMORY} {sha256} {mode:o}").as_bytes());
+    let name: TreePath = "file".parse().map_err(FinishError::Path)?;
+    let remembered = store.recall_tree(&key).unwrap_or_default();
+    if let Some(Node::File(content, _)) = remembered.as_ref().and_then(|tree| Some(&tree.get("file")?.node)) {
+        return Ok(content.clone());
+    }
+    let mut reader = Hashing {
+        file: File::open(file).map_err(PipelineError::file("read", file))?,
+        hash: Sha256::new(),
+    };
+    let content = store.keep_file(&Metadata::root(mode), &mut reader)?;
+    let actual = FileDigest::from_bytes(reader.hash.finish());
+    if actual != *sha256 {
+        return Err(PipelineError::Digest {
+            path: file.to_owned(),
+            expected: *sha256,
+            actual,
+        }
+        .into());
+    }
+    let mut tree = Tree::default();
+    tree.insert_all(name, Entry::file(mode, content.clone()))
+        .map_err(FinishError::Tree)?;
+    store.remember_tree(&key, &tree)?;
+    Ok(content)
+}
+
+/// Hashes what is read.
+struct Hashing {
+    file: File,
+    hash: Sha256,
+}
+
+impl Read for Hashing {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.hash.update(&buffer[..count]);
+        Ok(count)
+    }
+}
+
+fn header(content: &Content) -> io::Result<Vec<u8>> {
+    let mut header = Vec::with_capacity(HEADER_BYTES);
+    content
+        .open()?
+        .take(HEADER_BYTES as u64)
+        .read_to_end(&mut header)?;
+    Ok(header)
+}
+
+/// Whether a file that begins so runs on `architecture`. Source: System V ABI, "ELF Header".
+fn check_program(header: &[u8], architecture: Architecture) -> Result<(), &'static str> {
+    let machine = match architecture {
+        Architecture::X86_64 => elf::EM_X86_64,
+        Architecture::Aarch64 => elf::EM_AARCH64,
+    };
+    let half = |at: usize| {
+        let bytes = header.get(at..at + 2)?;
+        Some(u16::from_le_bytes([bytes[0], bytes[1]]))
+    };
+    // e_ident: magic, 64-bit, little-endian; e_type at 16, e_machine at 18.
+    if header.len() < HEADER_BYTES || !header.starts_with(&[0x7f, b'E', b'L', b'F', 2, 1]) {
+        return Err("it is no program (ELF, 64 bits)");
+    }
+    if half(18) != Some(machine.0) {
+        return Err("it is for another processor");
+    }
+    if [elf::ET_EXEC, elf::ET_DYN]
+        .map(|kind| Some(kind.0))
+        .contains(&half(16))
+    {
+        Ok(())
+    } else {
+        Err("it is an object file or a core dump, no program")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header_of(class: u8, kind: elf::FileType, machine: elf::Machine) -> Vec<u8> {
+        let mut header = vec![0; HEADER_BYTES];
+        header[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1]);
+        header[16..18].copy_from_slice(&kind.0.to_le_bytes());
+        header[18..20].copy_from_slice(&machine.0.to_le_bytes());
+        header
+    }
+
+    #[test]
+    fn a_program_of_the_image_s_processor_is_taken_and_nothing_else() {
+        let good = header_of(2, elf::ET_EXEC, elf::EM_AARCH64);
+        assert_eq!(check_program(&good, Architecture::Aarch64), Ok(()));
+        assert_eq!(
+            check_program(&good, Architecture::X86_64),
+            Err("it is for another processor")
+        );
+        let relocatable = header_of(2, elf::ET_REL, elf::EM_AARCH64);
+        assert_eq!(
+            check_program(&relocatable, Architecture::Aarch64),
+            Err("it is an object file or a core dump, no program")
+        );
+        let no_program = Err("it is no program (ELF, 64 bits)");
+        let short = header_of(1, elf::ET_EXEC, elf::EM_AARCH64);
+        for other in [&b"#!/bin/sh\n"[..], b"", &good[..HEADER_BYTES - 1], &short] {
+            assert_eq!(check_program(other, Architecture::Aarch64), no_program);
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! `[kubernetes]`
+
+use std::{collections::BTreeMap, fs::Metadata};
+
+use outcrop_release::arch::Architecture;
+
+use super::{
+    super::{
+        located::Item,
+        node::{Node, Table, Value},
+        problem::Problem,
+        schema::{CustomKubernetes, Download, ImageArchive, Kubernetes, KubernetesDistribution, Origin},
+        source::Location,
+        value::{file_path, image_name, kubernetes_version, sha256, unit_name, web_address},
+    },
+    files::existing,
+    reader::{Reader, Section},
+};
+
+pub(super) fn kubernetes(
+    reader: &mut Reader<'_>,
+    top: Section<'_>,
+    architectures: &[Architecture],
+) -> Option<Kubernetes> {
+    let section = reader.section(top, "kubernetes");
+    section.table?;
+    let known = |text: &str| match text {
+        "custom" => Ok(()),
+        _ => Err(format!(
+            "{text:?} is no Kubernetes distribution that Outcrop knows: so far it is `custom`, which runs any that is one program"
+        )),
+    };
+    let distribution = reader.required(section, "distribution", known);
+    let version = reader.required(section, "version", kubernetes_version);
+    let custom = custom_kubernetes(reader, section);
+    let binaries = binaries(reader, section, architectures);
+    let images = images(reader, section);
+    distribution?;
+    Some(Kubernetes {
+        distribution: KubernetesDistribution::Custom(custom?),
+        version: version?,
+        binaries,
+        images,
+    })
+}
+
+fn custom_kubernetes(reader: &mut Reader<'_>, kubernetes: Section<'_>) -> Option<CustomKubernetes> {
+    let member = kubernetes.get("custom");
+    let section = Section {
+        name: "kubernetes.custom",
+        table: member.and_then(|member| table_of(&member.node)),
+        place: member.map(|member| &member.key).or(kubernetes.place),
+    };
+    let path = reader.required(section, "path", file_path);
+    let mut units = Vec::new();
+    for (unit, place) in reader.list(section, "units", unit_name) {
+        reader.locate(Item::Service(unit.clone()), place);
+        units.push(unit);
+    }
+    if units.is_empty() {
+        let problem = Problem::new("[kubernetes.custom] needs `units`: what runs Kubernetes");
+        reader.report(in_section(problem, section.place));
+    }
+    Some(CustomKubernetes { path: path?, units })
+}
+
+fn binaries(
+    reader: &mut Reader<'_>,
+    kubernetes: Section<'_>,
+    architectures: &[Architecture],
+) -> BTreeMap<Architecture, Download> {
+    let member = kubernetes.get("binary");
+    let mut binaries = BTreeMap::new();
+    let mut named = Vec::new();
+    for (key, member) in member
+        .and_then(|member| table_of(&member.node))
+        .into_iter()
+        .flatten()
+    {
+        match key.parse::<Architecture>() {
+            Err(error) => reader.report(Problem::new(error.to_string()).at(member.key.clone())),
+            Ok(architecture) => {
+                named.push(architecture);
+                let section = Section {
+                    name: "kubernetes.binary",
+                    table: table_of(&member.node),
+                    place: Some(&member.key),
+                };
+                reader.locate(Item::KubernetesBinary(architecture), &member.key);
+                binaries.extend(download(reader, section).map(|download| (architecture, download)));
+            }
+        }
+    }
+    for architecture in architectures.iter().filter(|wanted| !named.contains(wanted)) {
+        let problem = Problem::new(format!("[kubernetes] names no binary for {architecture}")).help(format!(
+            "write `[kubernetes.binary.{architecture}]` with `url` or `file`, and `sha256`"
+        ));
+        let place = member.map(|member| &member.key).or(kubernetes.place);
+        reader.report(in_section(problem, place));
+    }
+    binaries
+}
+
+fn images(reader: &mut Reader<'_>, kubernetes: Section<'_>) -> Vec<ImageArchive> {
+    let Some(Value::List(entries)) = kubernetes.get("images").map(|member| &member.node.value) else {
+        return Vec::new();
+    };
+    let mut images: Vec<ImageArchive> = Vec::new();
+    for entry in entries {
+        let Some(image) = image(reader, entry) else {
+            continue;
+        };
+        let name = image.download.file_name();
+        let same = |other: &&ImageArchive| {
+            let both = other.architecture.zip(image.architecture);
+            other.download.file_name() == name && both.is_none_or(|(one, two)| one == two)
+        };
+        if image_name(name).is_err() || images.iter().any(|other| same(&other)) {
+            reader.report(
+                Problem::new(format!("{name:?} can't name an archive in the image, or does so already"))
+                    .at(entry.place.clone())
+                    .help("each archive of an image has a file name of its own, of letters, digits, `.`, `_`, `+` and `-`"),
+            );
+        }
+        images.push(image);
+    }
+    images
+}
+
+fn image(reader: &mut Reader<'_>, entry: &Node) -> Option<ImageArchive> {
+    let section = Section {
+        name: "kubernetes.images",
+        table: table_of(entry),
+        place: Some(&entry.place),
+    };
+    let architecture = reader.optional(section, "architecture", |text| {
+        text.parse::<Architecture>().map_err(|error| error.to_string())
+    });
+    Some(ImageArchive {
+        architecture,
+        download: download(reader, section)?,
+    })
+}
+
+fn download(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Download> {
+    let digest = reader.required(section, "sha256", sha256);
+    let origin = origin(reader, section);
+    Some(Download {
+        origin: origin?,
+        sha256: digest?,
+    })
+}
+
+fn origin(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Origin> {
+    let problem = match (section.get("url"), section.get("file")) {
+        (Some(_), None) => return reader.optional(section, "url", web_address).map(Origin::Url),
+        (None, Some(_)) => {
+            let (name, place) = section.text("file")?;
+            return existing(reader, name, place, Metadata::is_file, "file").map(Origin::File);
+        }
+        (Some(_), Some(file)) => {
+            Problem::new("there is either `url` or `file`, not both").at(file.key.clone())
+        }
+        (None, None) => in_section(
+            Problem::new(format!("[{}] needs `url` or `file`", section.name)),
+            section.place,
+        ),
+    };
+    reader.report(problem);
+    None
+}
+
+fn in_section(problem: Problem, place: Option<&Location>) -> Problem {
+    match place {
+        Some(place) => problem.at(place.clone()),
+        None => problem,
+    }
+}
+
+fn table_of(node: &Node) -> Option<&Table> {
+    match &node.value {
+        Value::Table(table) => Some(table),
+        _ => None,
+    }
+}

@@ -1,0 +1,89 @@
+//! What `[kubernetes]` may say.
+
+use outcrop_release::arch::Architecture;
+
+use super::{
+    super::schema::{KubernetesDistribution, Origin},
+    load_text, problems, text,
+};
+
+const DIGEST: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// The least that `[kubernetes]` must say for both architectures, then `more`.
+fn kubernetes(more: &str) -> String {
+    let binary = |arch: &str| {
+        format!(
+            "[kubernetes.binary.{arch}]\nurl = \"https://example.org/{arch}/kube\"\nsha256 = \"{DIGEST}\"\n"
+        )
+    };
+    format!(
+        "[kubernetes]\ndistribution = \"custom\"\nversion = \"1.20.2\"\n[kubernetes.custom]\npath = \"/usr/bin/kube\"\n\
+         units = [\"kube.target\", \"etcd.service\"]\n{}{}{more}",
+        binary("x86_64"),
+        binary("aarch64")
+    )
+}
+
+#[test]
+fn a_kubernetes_of_one_s_own_is_read_and_its_units_are_started_unless_the_recipe_says_otherwise() {
+    let more = format!(
+        "[[kubernetes.images]]\narchitecture = \"aarch64\"\nfile = \"Cargo.toml\"\nsha256 = \"{DIGEST}\"\n\
+         [[kubernetes.images]]\nurl = \"http://example.org/pause.tar?x=1\"\nsha256 = \"{DIGEST}\"\n\
+         [services]\ndisable = [\"etcd.service\"]\n"
+    );
+    let recipe = load_text(&text("", &kubernetes(&more))).unwrap().recipe;
+    assert_eq!(recipe.services.enable, ["kube.target"]);
+    assert_eq!(recipe.services.disable, ["etcd.service"]);
+    let kubernetes = recipe.kubernetes.unwrap();
+    let KubernetesDistribution::Custom(custom) = &kubernetes.distribution;
+    assert_eq!(custom.path.to_string(), "/usr/bin/kube");
+    let binary = &kubernetes.binaries[&Architecture::Aarch64];
+    assert_eq!(
+        binary.origin,
+        Origin::Url("https://example.org/aarch64/kube".to_owned())
+    );
+    assert_eq!(binary.sha256.to_string(), DIGEST);
+    let images = kubernetes.images.iter();
+    let names: Vec<_> = images
+        .map(|image| (image.architecture, image.download.file_name()))
+        .collect();
+    assert_eq!(
+        names,
+        [(Some(Architecture::Aarch64), "Cargo.toml"), (None, "pause.tar")]
+    );
+}
+
+#[test]
+fn mistakes_in_the_kubernetes_section_are_refused_where_they_stand() {
+    let good = kubernetes("");
+    let image = |text: &str| format!("{good}[[kubernetes.images]]\nsha256 = \"{DIGEST}\"\n{text}\n");
+    let cases = [
+        "[kubernetes]".to_owned(),
+        good.replace("\"custom\"", "\"k8s\""),
+        good.replace("\"1.20.2\"", "\"newest\""),
+        good.replace("\"/usr/bin/kube\"", "\"/run/kube\""),
+        good.replace("[\"kube.target\", \"etcd.service\"]", "[]"),
+        good.replace("etcd.service", "etcd"),
+        good.replace("binary.aarch64", "binary.riscv64"),
+        good.replace("https://example.org/x86_64", "ftp://example.org"),
+        good.replacen(DIGEST, "e3b0", 1),
+        good.replacen("url =", "file =", 1),
+        good.replacen("url = \"https://example.org/x86_64/kube\"\n", "", 1),
+        format!("{good}file = \"Cargo.toml\"\n"),
+        image("architecture = \"arm64\"\nfile = \"Cargo.toml\""),
+        image("url = \"https://example.org/\""),
+        image("file = \"Cargo.toml\"") + &image("file = \"Cargo.toml\"").replace(&good, ""),
+    ];
+    let report = cases.map(|case| {
+        let own: Vec<&str> = case
+            .lines()
+            .filter(|line| !good.lines().any(|known| known == *line))
+            .collect();
+        format!(
+            "{}\n    {}",
+            own.join("\n"),
+            problems(&text("", &case)).join("\n    ")
+        )
+    });
+    insta::assert_snapshot!(report.join("\n"));
+}
