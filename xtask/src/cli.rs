@@ -7,6 +7,7 @@ use crate::{
     error::Error,
     fuzz,
     host::Arch,
+    kubernetes,
     lint::{self, Advisories},
     packages::{self, Install, Needs},
     soak, test,
@@ -66,6 +67,8 @@ enum Task {
     },
     /// Build the static programs of the device for both architectures
     Device,
+    /// Build the Kubernetes that the tests run, for both architectures, into the cache: ten minutes or so, once
+    Kubernetes,
     /// Install the system packages that building, booting and testing need
     Setup,
 }
@@ -115,6 +118,11 @@ pub(crate) fn run() -> Result<(), Error> {
         }
         Task::Soak { minutes, rounds } => soak::run(install, minutes, rounds),
         Task::Device => packages::ensure(Needs::Device, install).and_then(|()| device::build(install)),
+        Task::Kubernetes => {
+            let folder = kubernetes::build(install, &Arch::ALL)?;
+            eprintln!("{}", folder.display());
+            Ok(())
+        }
         Task::Setup => packages::ensure(Needs::Test, install),
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod fuzz;
 mod host;
 mod images;
+mod kubernetes;
 mod lint;
 mod packages;
 mod project;

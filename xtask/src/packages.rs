@@ -78,6 +78,14 @@ const BENCH: &[&str] = &[
 /// libFuzzer is compiled from source.
 const FUZZ: &[&str] = &["g++"];
 
+/// To compile the Kubernetes that the tests run, from Debian 12's sources.
+const KUBERNETES: &[&str] = &[
+    "ca-certificates",
+    "curl",
+    "golang-1.19-go",
+    "golang-github-modern-go-reflect2-dev",
+];
+
 /// A task's needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
@@ -91,6 +99,8 @@ pub(crate) enum Needs {
     Fuzz,
     /// The benches.
     Bench,
+    /// Compiling a Kubernetes.
+    Kubernetes,
 }
 
 impl Needs {
@@ -100,6 +110,7 @@ impl Needs {
             Self::Demo => &[BUILD, CROSS, QEMU],
             Self::Test => &[BUILD, CROSS, QEMU, CHECKERS, FUZZ],
             Self::Fuzz => &[BUILD, FUZZ],
+            Self::Kubernetes => &[KUBERNETES],
             Self::Bench => &[BUILD, CROSS, QEMU, CHECKERS, BENCH],
         };
         let mut names: Vec<String> = groups.concat().into_iter().map(str::to_owned).collect();
