@@ -1,6 +1,6 @@
 //! `cargo xtask kubernetes`: builds the Kubernetes that the tests run, once, into the cache.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, io, os::unix::fs::symlink, path::PathBuf, process::Command};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,7 +14,7 @@ use crate::{
 /// What the build is made of: another one is built when this changes.
 const PARTS: [&str; 2] = ["build", "main.go"];
 
-/// Builds what the cache lacks; the folder that holds `kube-single-amd64` and `kube-single-arm64`.
+/// Builds what the cache lacks; the folder that holds `kube-single-amd64` and `kube-single-arm64`, where `recipes/edge-kube.toml` looks for them.
 pub(crate) fn build(install: Install, archs: &[Arch]) -> Result<PathBuf, Error> {
     let folder = project::root().join("qemu-tests/kubernetes");
     let mut hash = Sha256::new();
@@ -36,7 +36,7 @@ pub(crate) fn build(install: Install, archs: &[Arch]) -> Result<PathBuf, Error> 
     if !missing.is_empty() {
         packages::ensure(Needs::Kubernetes, install)?;
         // Its sources and intermediate files are 3 GB that nobody needs afterwards.
-        let work = project::target().join("kubernetes");
+        let work = project::target().join("kubernetes-build");
         let mut build = Command::new(folder.join("build"));
         shell::run(build.arg(&work).arg(&output).args(&missing))?;
         fs::remove_dir_all(&work).map_err(|source| Error::File {
@@ -45,5 +45,15 @@ pub(crate) fn build(install: Install, archs: &[Arch]) -> Result<PathBuf, Error> 
             source,
         })?;
     }
-    Ok(output)
+    let link = project::root().join("target/kubernetes");
+    let linked = match fs::remove_file(&link) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => fs::create_dir_all(project::root().join("target")).and_then(|()| symlink(&output, &link)),
+    };
+    linked.map_err(|source| Error::File {
+        doing: "make the link",
+        path: link.clone(),
+        source,
+    })?;
+    Ok(link)
 }

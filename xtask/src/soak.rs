@@ -4,6 +4,8 @@
 use crate::{
     error::Error,
     fuzz,
+    host::Arch,
+    images, kubernetes,
     packages::Install,
     project, shell,
     test::{self, Prepared},
@@ -14,7 +16,9 @@ const POWER_CUTS: &str = "40";
 
 /// Fuzzes every target for `minutes`, boots the scenarios `rounds` times, runs the tests that wait for the soak.
 pub(crate) fn run(install: Install, minutes: u32, rounds: u32) -> Result<(), Error> {
+    kubernetes::build(install, &Arch::ALL)?;
     let prepared = test::prepare(install)?;
+    images::build(prepared.outcrop(), "edge-kube.toml", &[Arch::X86_64])?;
     let mut waiting = project::cargo();
     waiting.args(["test", "--locked", "--workspace", "--", "--ignored"]);
     shell::run(prepared.describe_to(&mut waiting))?;

@@ -1,6 +1,9 @@
 //! `cargo xtask test`: everything that CI runs.
 
-use std::{path::PathBuf, process::Command};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use crate::{
     device,
@@ -25,6 +28,11 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
+    /// The builder.
+    pub(crate) fn outcrop(&self) -> &Path {
+        &self.outcrop
+    }
+
     /// Tells a test run where everything is.
     pub(crate) fn describe_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command

@@ -5,6 +5,7 @@ mod bad_input;
 mod boot;
 mod built;
 mod damage;
+mod kubernetes;
 mod power_cuts;
 mod reproducible;
 mod ssh;
