@@ -67,7 +67,7 @@ enum Task {
     },
     /// Build the static programs of the device for both architectures
     Device,
-    /// Build the Kubernetes that the tests run, for both architectures, into the cache: ten minutes or so, once
+    /// Build the Kubernetes that the tests run, for both architectures, into the cache: a quarter of an hour, once
     Kubernetes,
     /// Install the system packages that building, booting and testing need
     Setup,

@@ -13,7 +13,7 @@ use super::PipelineError;
 use crate::{
     error::Error,
     fetch::{Fetcher, Shelf, WebFile},
-    finish::{FinishError, Layer},
+    finish::{ContentStore as _, FinishError, Layer},
     recipe::schema::{Download, Kubernetes, KubernetesDistribution, Origin},
     sha256::Sha256,
     store::TreeStore,
@@ -100,6 +100,15 @@ pub(super) fn fetch(
     Ok(())
 }
 
+/// Tells pruning that the cache's files are still used.
+pub(super) fn renew(kubernetes: &Kubernetes, shelf: &Shelf) {
+    let binaries = kubernetes.binaries.values();
+    let downloads = binaries.chain(kubernetes.images.iter().map(|image| &image.download));
+    for download in downloads.filter(|download| matches!(download.origin, Origin::Url(_))) {
+        let _looked_up = shelf.find_any(&download.sha256);
+    }
+}
+
 /// The files as a layer of the root, checked; and what the bill of materials says of them.
 pub(super) fn layer(
     kubernetes: &Kubernetes,
@@ -143,7 +152,9 @@ pub(super) fn layer(
 fn checked(file: &Path, sha256: &FileDigest, mode: u16, store: &TreeStore) -> Result<Content, Error> {
     let key = FileDigest::of(format!("{MEMORY} {sha256} {mode:o}").as_bytes());
     let name: TreePath = "file".parse().map_err(FinishError::Path)?;
-    let remembered = store.recall_tree(&key).unwrap_or_default();
+    let remembered = store
+        .recall(&key)
+        .map_err(PipelineError::file("read", store.path()))?;
     if let Some(Node::File(content, _)) = remembered.as_ref().and_then(|tree| Some(&tree.get("file")?.node)) {
         return Ok(content.clone());
     }

@@ -274,6 +274,9 @@ impl<'a> Session<'a> {
         for package in self.packages(job.release.architecture) {
             let _looked_up = shelf.find(&package.sha256, package.size);
         }
+        if let Some(kubernetes) = &self.loaded.recipe.kubernetes {
+            kubernetes::renew(kubernetes, &shelf);
+        }
     }
 
     fn write_sums<'f>(&self, digests: impl Iterator<Item = (&'f String, String)>) -> Result<(), Error> {

@@ -50,7 +50,7 @@ fn start(disk: &Disk) -> Guest {
 }
 
 #[test]
-#[ignore = "the soak's: the Kubernetes of the tests takes ten minutes to compile"]
+#[ignore = "the soak's: the Kubernetes of the tests takes minutes to compile"]
 fn with_no_network_at_all_the_node_gets_ready_and_a_pod_serves_also_after_a_restart() {
     let disk = Disk::copy(&images::image("edge-kube", Architecture::X86_64).unwrap()).unwrap();
     disk.grow(CARD_BYTES).unwrap();

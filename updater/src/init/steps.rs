@@ -119,11 +119,16 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
     search.load_drivers()?;
     let firmware = firmware_facts(console, search.modules);
     let found = search.boot_disk(&firmware);
-    if found.is_ok() && !Path::new(WATCHDOG).exists() {
-        // A chip set's watchdog is a device that appears only once the chip set's driver is loaded.
-        search.load_drivers()?;
-    }
+    // A chip set's watchdog is a device that appears only once the chip set's driver is loaded. A boot doesn't fail for it.
+    let late = if found.is_ok() && !Path::new(WATCHDOG).exists() {
+        search.load_drivers()
+    } else {
+        Ok(())
+    };
     warnings.iter().for_each(|text| console.warn(text));
+    if let Err(error) = late {
+        console.warn(&chain::describe(&error));
+    }
     let (disk, certainty) = found?;
     tell_disk(console, &disk, certainty);
     always.join().map_err(|_| InitError::Thread)??;
