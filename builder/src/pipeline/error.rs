@@ -83,6 +83,15 @@ pub enum PipelineError {
         /// What is wrong with it.
         why: &'static str,
     },
+    /// A file that the recipe takes from beside it.
+    #[error("there is no {}, which the recipe gives as {what}", path.display())]
+    #[diagnostic(help("put it there, or change the recipe's `file`"))]
+    Absent {
+        /// What it is, for people.
+        what: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of the output folder or the cache.
     #[error("{doing} {}", path.display())]
     #[diagnostic(help("choose a folder that you may write to, with space left: --output, --cache-dir"))]
@@ -101,9 +110,11 @@ impl PipelineError {
     #[must_use]
     pub fn class(&self) -> FailureClass {
         match self {
-            Self::NotInRecipe { .. } | Self::CommandLine(_) | Self::Digest { .. } | Self::Foreign { .. } => {
-                FailureClass::Input
-            }
+            Self::NotInRecipe { .. }
+            | Self::CommandLine(_)
+            | Self::Digest { .. }
+            | Self::Foreign { .. }
+            | Self::Absent { .. } => FailureClass::Input,
             Self::Loader { .. } => FailureClass::Package,
             Self::NoPrograms | Self::NoProgram { .. } | Self::Program { .. } | Self::File { .. } => {
                 FailureClass::Environment

@@ -82,19 +82,29 @@ fn wanted(kubernetes: &Kubernetes, architecture: Architecture) -> Result<Vec<Wan
     Ok(wanted)
 }
 
-/// Brings what has an address into the cache.
+/// Brings what has an address into the cache, and looks whether the other files are there.
 pub(super) fn fetch(
     kubernetes: &Kubernetes,
     architecture: Architecture,
     fetcher: &Fetcher<'_>,
 ) -> Result<(), Error> {
     for wanted in wanted(kubernetes, architecture)? {
-        if let Origin::Url(url) = &wanted.download.origin {
-            fetcher.fetch_web_file(&WebFile {
-                what: wanted.what,
-                url: url.clone(),
-                sha256: wanted.download.sha256,
-            })?;
+        match &wanted.download.origin {
+            Origin::Url(url) => {
+                fetcher.fetch_web_file(&WebFile {
+                    what: wanted.what,
+                    url: url.clone(),
+                    sha256: wanted.download.sha256,
+                })?;
+            }
+            Origin::File(path) if !path.exists() => {
+                return Err(PipelineError::Absent {
+                    what: wanted.what,
+                    path: path.clone(),
+                }
+                .into());
+            }
+            Origin::File(_) => {}
         }
     }
     Ok(())

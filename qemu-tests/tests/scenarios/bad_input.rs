@@ -263,7 +263,7 @@ fn kubernetes(file: &Path, sha256: &FileDigest) -> String {
 }
 
 #[test]
-fn a_kubernetes_that_is_another_file_no_program_or_for_another_processor_is_refused_and_the_right_one_is_in_the_image()
+fn a_kubernetes_that_is_absent_another_file_no_program_or_for_another_processor_is_refused_and_the_right_one_is_in_the_image()
  {
     let bench = Bench::new();
     let program = |arch: &str| bench.build.path("device").join(arch).join("outcrop-updater");
@@ -271,10 +271,12 @@ fn a_kubernetes_that_is_another_file_no_program_or_for_another_processor_is_refu
     let script = bench.build.path("script");
     fs::write(&script, "#!/bin/sh\n").unwrap();
     let (own, foreign) = (program("x86_64"), program("aarch64"));
+    let absent = bench.build.path("absent");
     for (file, sha256, told) in [
         (&own, FileDigest::of(b"other"), "and the recipe says"),
         (&script, digest(&script), "it is no program"),
         (&foreign, digest(&foreign), "can't run on a device of x86_64"),
+        (&absent, FileDigest::of(b"other"), "there is no "),
     ] {
         bench.recipe(&kubernetes(file, &sha256));
         let output = run(&mut bench.command());

@@ -1,6 +1,6 @@
 //! `[kubernetes]`
 
-use std::{collections::BTreeMap, fs::Metadata};
+use std::{collections::BTreeMap, fs::Metadata, path::PathBuf};
 
 use outcrop_release::arch::Architecture;
 
@@ -156,7 +156,7 @@ fn origin(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Origin> {
         (Some(_), None) => return reader.optional(section, "url", web_address).map(Origin::Url),
         (None, Some(_)) => {
             let (name, place) = section.text("file")?;
-            return existing(reader, name, place, Metadata::is_file, "file").map(Origin::File);
+            return later_file(reader, name, place).map(Origin::File);
         }
         (Some(_), Some(file)) => {
             Problem::new("there is either `url` or `file`, not both").at(file.key.clone())
@@ -168,6 +168,15 @@ fn origin(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Origin> {
     };
     reader.report(problem);
     None
+}
+
+/// A file that need not be there yet: that of another architecture may never be. The build of an image that takes it says so.
+fn later_file(reader: &mut Reader<'_>, name: &str, place: &Location) -> Option<PathBuf> {
+    let path = place.file().folder().join(name);
+    match std::path::absolute(&path) {
+        Ok(absolute) if !absolute.exists() => Some(absolute),
+        _ => existing(reader, name, place, Metadata::is_file, "file"),
+    }
 }
 
 fn in_section(problem: Problem, place: Option<&Location>) -> Problem {

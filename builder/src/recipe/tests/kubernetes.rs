@@ -54,6 +54,18 @@ fn a_kubernetes_of_one_s_own_is_read_and_its_units_are_started_unless_the_recipe
 }
 
 #[test]
+fn the_program_of_an_architecture_that_nobody_builds_need_not_be_there() {
+    let text = text("", &kubernetes("")).replacen("https://example.org/x86_64/kube", "none/kube", 1);
+    let recipe = load_text(&text.replacen("url = \"none", "file = \"none", 1))
+        .unwrap()
+        .recipe;
+    let binary = &recipe.kubernetes.unwrap().binaries[&Architecture::X86_64];
+    assert!(
+        matches!(&binary.origin, Origin::File(path) if path.is_absolute() && path.ends_with("none/kube"))
+    );
+}
+
+#[test]
 fn mistakes_in_the_kubernetes_section_are_refused_where_they_stand() {
     let good = kubernetes("");
     let image = |text: &str| format!("{good}[[kubernetes.images]]\nsha256 = \"{DIGEST}\"\n{text}\n");
@@ -67,7 +79,7 @@ fn mistakes_in_the_kubernetes_section_are_refused_where_they_stand() {
         good.replace("binary.aarch64", "binary.riscv64"),
         good.replace("https://example.org/x86_64", "ftp://example.org"),
         good.replacen(DIGEST, "e3b0", 1),
-        good.replacen("url =", "file =", 1),
+        good.replacen("url = \"https://example.org/x86_64/kube\"", "file = \"src\"", 1),
         good.replacen("url = \"https://example.org/x86_64/kube\"\n", "", 1),
         format!("{good}file = \"Cargo.toml\"\n"),
         image("architecture = \"arm64\"\nfile = \"Cargo.toml\""),
