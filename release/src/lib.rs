@@ -16,6 +16,7 @@ pub mod partition;
 pub mod plan;
 pub mod read_at;
 pub mod slot;
+pub mod state;
 pub mod trust;
 pub mod units;
 pub mod verity;

@@ -19,6 +19,7 @@ pub mod install;
 pub mod lifecycle;
 pub mod os_release;
 pub mod record;
+pub mod state;
 pub mod status;
 #[cfg(test)]
 mod testing;

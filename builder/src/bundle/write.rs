@@ -49,6 +49,8 @@ pub struct Contents<'a> {
     pub rollback_index: RollbackIndex,
     /// How long the health checks of a trial may take.
     pub health_deadline: Duration,
+    /// The Kubernetes that it carries, if any.
+    pub kubernetes: Option<Version>,
     /// The boot payload.
     pub boot: Payload<'a>,
     /// The root file system.
@@ -114,6 +116,7 @@ pub fn write(
         rollback_index: contents.rollback_index,
         minimum_updater: MINIMUM_UPDATER,
         health_deadline: contents.health_deadline,
+        kubernetes: contents.kubernetes.clone(),
         root: target_of(&contents.root),
         boot: target_of(&contents.boot),
         members: Members {

@@ -202,6 +202,10 @@ impl ImageJob<'_> {
             release: self.release,
             rollback_index: recipe.update.rollback_index,
             health_deadline: recipe.health.deadline,
+            kubernetes: recipe
+                .kubernetes
+                .as_ref()
+                .map(|kubernetes| kubernetes.version.clone()),
             boot: bundle::Payload {
                 bytes: &boot,
                 tree: &boot_tree,

@@ -141,6 +141,11 @@ impl RootInputs<'_> {
             },
             rollback_index: self.recipe.update.rollback_index,
             health_deadline: self.recipe.health.deadline,
+            kubernetes: self
+                .recipe
+                .kubernetes
+                .as_ref()
+                .map(|kubernetes| kubernetes.version.clone()),
         }
     }
 

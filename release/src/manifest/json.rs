@@ -64,6 +64,8 @@ struct Json {
     rollback_index: u32,
     minimum_updater: Version,
     health_deadline_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    kubernetes: Option<Version>,
     root: JsonTarget,
     boot: JsonTarget,
     members: JsonMembers,
@@ -108,6 +110,7 @@ pub(super) fn write(manifest: &Manifest) -> Vec<u8> {
         rollback_index: manifest.rollback_index.0,
         minimum_updater: manifest.minimum_updater.clone(),
         health_deadline_seconds: manifest.health_deadline.as_secs(),
+        kubernetes: manifest.kubernetes.clone(),
         root: manifest.root.into(),
         boot: manifest.boot.into(),
         members: manifest.members.into(),
@@ -157,6 +160,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         rollback_index: RollbackIndex(json.rollback_index),
         minimum_updater: json.minimum_updater,
         health_deadline: deadline(json.health_deadline_seconds)?,
+        kubernetes: json.kubernetes,
         root: target("root", &json.root)?,
         boot: target("boot payload", &json.boot)?,
         members: Members {
@@ -253,6 +257,7 @@ pub(crate) mod tests {
             rollback_index: RollbackIndex(4),
             minimum_updater: Version::new(0, 1, 0),
             health_deadline: Duration::from_secs(600),
+            kubernetes: Some(Version::new(1, 20, 2)),
             root: target("root"),
             boot: target("boot"),
             members: Members {

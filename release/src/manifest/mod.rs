@@ -72,6 +72,8 @@ pub struct Manifest {
     pub minimum_updater: Version,
     /// How long the health checks of a trial may take.
     pub health_deadline: Duration,
+    /// The Kubernetes that it carries, if any: devices refuse to skip a minor version.
+    pub kubernetes: Option<Version>,
     /// The root file system.
     pub root: Target,
     /// The boot payload.

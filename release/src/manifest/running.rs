@@ -20,6 +20,8 @@ pub struct RunningManifest {
     pub rollback_index: RollbackIndex,
     /// How long a trial of this release may take, from its kernel's start, until its checks hold.
     pub health_deadline: Duration,
+    /// The Kubernetes that it carries, if any.
+    pub kubernetes: Option<Version>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -32,6 +34,8 @@ struct Json {
     board: String,
     rollback_index: u32,
     health_deadline_seconds: u64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    kubernetes: Option<Version>,
 }
 
 impl RunningManifest {
@@ -55,6 +59,7 @@ impl RunningManifest {
             board: board.to_string(),
             rollback_index: self.rollback_index.0,
             health_deadline_seconds: self.health_deadline.as_secs(),
+            kubernetes: self.kubernetes.clone(),
         })
     }
 
@@ -68,6 +73,7 @@ impl RunningManifest {
             release: release(&json.name, json.version, &json.architecture, &json.board)?,
             rollback_index: RollbackIndex(json.rollback_index),
             health_deadline: deadline(json.health_deadline_seconds)?,
+            kubernetes: json.kubernetes,
         })
     }
 }
@@ -84,6 +90,7 @@ mod tests {
             release: manifest.release,
             rollback_index: manifest.rollback_index,
             health_deadline: manifest.health_deadline,
+            kubernetes: Some(Version::new(1, 20, 2)),
         };
         let bytes = running.to_bytes();
         assert_eq!(RunningManifest::parse(&bytes).unwrap(), running);

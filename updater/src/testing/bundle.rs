@@ -120,6 +120,7 @@ impl Bundle {
             rollback_index: RollbackIndex(0),
             minimum_updater: Version::new(0, 1, 0),
             health_deadline: Duration::from_secs(600),
+            kubernetes: None,
             root: target(&release.root, &root_tree),
             boot: target(&release.boot, &boot_tree),
             members: Members {
