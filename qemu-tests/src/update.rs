@@ -249,6 +249,15 @@ impl Device {
         self.shell().run("outcrop-updater status").unwrap()
     }
 
+    /// What the releases wrote into their datastore: a version a boot.
+    ///
+    /// # Panics
+    /// When it can't be read.
+    pub fn datastore(&mut self) -> Vec<String> {
+        let written = self.shell().run("cat /var/lib/datastore/written").unwrap();
+        written.lines().map(str::to_owned).collect()
+    }
+
     /// Starts a command of the updater and doesn't wait for it.
     ///
     /// # Panics

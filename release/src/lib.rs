@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod cmdline;
 pub mod digest;
 pub mod fat;
+pub mod kubernetes;
 pub mod loader;
 pub mod manifest;
 pub mod name;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{HealthOptions, InstallOptions};
+use crate::commands::{HealthOptions, InstallOptions, StateCommand};
 
 /// Looks after the releases on this device.
 #[derive(Debug, Parser)]
@@ -34,6 +34,17 @@ pub enum Command {
         #[arg(long)]
         reboot: bool,
     },
+    /// Looks after the data that is bound to the running release: Kubernetes' datastore and what else the recipe names.
+    #[command(subcommand)]
+    State(StateCommand),
+    /// Keeps new pods away from this device's Kubernetes node, and has its pods go elsewhere, as far as disruption budgets allow.
+    Drain {
+        /// How long that may take; then 1 is the exit code. Without it, the recipe's limit counts, or five minutes.
+        #[arg(long, value_name = "SECONDS")]
+        limit: Option<u64>,
+    },
+    /// Lets pods come to this device's Kubernetes node again, where `drain` has kept them away.
+    Uncordon,
     /// Waits until the system has started, then says on the console in one line how that went.
     #[command(hide = true)]
     BootReport,

@@ -109,6 +109,20 @@ pub fn write_degraded(folder: &Path, reasons: &[String]) -> io::Result<()> {
     fs::write(folder.join(DEGRADED_FILE), lines.collect::<String>())
 }
 
+/// Adds a reason to the file `degraded`, unless it is there.
+///
+/// # Errors
+/// When the file can't be read or written.
+pub fn add_degraded_reason(folder: &Path, reason: &str) -> io::Result<()> {
+    let mut reasons = degraded_reasons(folder)?;
+    let reason = reason.replace('\n', " ");
+    if !reasons.contains(&reason) {
+        reasons.push(reason);
+        write_degraded(folder, &reasons)?;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

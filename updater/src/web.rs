@@ -56,6 +56,20 @@ pub fn agent(timeouts: Timeouts) -> io::Result<Agent> {
     Ok(Agent::with_parts(config, DefaultConnector::new(), Getent))
 }
 
+/// What asks servers of this device itself, past any proxy, and waits at most `timeout` for each answer.
+#[must_use]
+pub fn local_agent(tls: TlsConfig, timeout: Duration) -> Agent {
+    let config = Agent::config_builder()
+        .tls_config(tls)
+        .proxy(None)
+        .http_status_as_error(false)
+        .user_agent(concat!("outcrop-updater/", env!("CARGO_PKG_VERSION")))
+        .accept_encoding("identity")
+        .timeout_global(Some(timeout))
+        .build();
+    Agent::with_parts(config, DefaultConnector::new(), Getent)
+}
+
 /// The status with which `url` answers.
 ///
 /// # Errors

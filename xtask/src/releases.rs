@@ -111,7 +111,7 @@ fn text(base: &str, version: &str) -> String {
     let recipes = root.join(base);
     let fails = version != FLASHED;
     // Services that no update needs are left out by the first one: emulated machines start a fifth quicker.
-    let overlays: Vec<String> = ["quick", "failing"][..if fails { 2 } else { 1 }]
+    let overlays: Vec<String> = ["quick", "datastore", "failing"][..if fails { 3 } else { 2 }]
         .iter()
         .map(|name| root.join("qemu-tests/overlays").join(name).display().to_string())
         .collect();
@@ -121,9 +121,11 @@ fn text(base: &str, version: &str) -> String {
         recipes.display().to_string(),
     );
     text += "[services]\ndisable = [\"containerd.service\", \"systemd-resolved.service\", \"systemd-timesyncd.service\"]\n";
-    if fails {
-        text += "enable = [\"unit-fail.service\", \"unit-veto.service\"]\n";
-    }
+    text += match fails {
+        true => "enable = [\"datastore.service\", \"unit-fail.service\", \"unit-veto.service\"]\n",
+        false => "enable = [\"datastore.service\"]\n",
+    };
+    text += "[state]\npaths = [\"/var/lib/datastore\"]\nunits = [\"datastore.service\"]\n";
     if version == BROKEN {
         text += "[[files]]\npath = \"/etc/greenboot/check/required.d/20-till.sh\"\nmode = \"0755\"\n\
                  content = \"#!/bin/bash\\necho \\\"the till doesn't answer\\\"\\nexit 1\\n\"\n";

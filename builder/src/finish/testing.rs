@@ -40,6 +40,7 @@ pub(super) fn recipe() -> Recipe {
         users: BTreeMap::new(),
         services: Services::default(),
         kubernetes: None,
+        state: None,
         boot: Boot::default(),
         disk: Disk {
             root_slot: 1 << 30,

@@ -35,6 +35,7 @@ pub(crate) fn recipe(packages: &[&str]) -> Recipe {
         users: BTreeMap::new(),
         services: schema::Services::default(),
         kubernetes: None,
+        state: None,
         boot: schema::Boot::default(),
         disk: schema::Disk {
             root_slot: 1 << 30,

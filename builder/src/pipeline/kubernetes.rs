@@ -7,7 +7,7 @@ use std::{
 };
 
 use object::elf;
-use outcrop_release::{arch::Architecture, digest::FileDigest};
+use outcrop_release::{arch::Architecture, digest::FileDigest, kubernetes::KubernetesDefinition};
 
 use super::PipelineError;
 use crate::{
@@ -22,6 +22,8 @@ use crate::{
 
 /// Where archives of container images lie in the image.
 const IMAGES: &str = "usr/share/outcrop/images";
+/// Where health checks lie in the image.
+const CHECKS: &str = "usr/lib/outcrop/health.d";
 /// What [`TreeStore::remember_tree`] keeps of a file that was checked.
 const MEMORY: &str = "outcrop file from elsewhere 1";
 /// Bytes of an ELF header: the 64-bit one's length.
@@ -130,6 +132,20 @@ pub(super) fn layer(
         origin: "the recipe's Kubernetes".to_owned(),
         entries: Vec::new(),
     };
+    if let Some(definition) = &kubernetes.definition {
+        let mut file = |path: &str, bytes: Vec<u8>| -> Result<(), FinishError> {
+            let path = path.parse().map_err(FinishError::Path)?;
+            layer.entries.push((path, Entry::file(0o644, bytes)));
+            Ok(())
+        };
+        file(KubernetesDefinition::PATH, definition.to_bytes())?;
+        for check in ["kubernetes-api", "kubernetes-node"] {
+            file(
+                &format!("{CHECKS}/{check}.toml"),
+                format!("kind = \"{check}\"\n").into_bytes(),
+            )?;
+        }
+    }
     let mut parts = Vec::new();
     for wanted in wanted(kubernetes, architecture)? {
         let sha256 = wanted.download.sha256;

@@ -3,7 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use include_dir::{Dir, include_dir};
-use outcrop_release::{arch::Architecture, manifest::RunningManifest, name::ReleaseName};
+use outcrop_release::{
+    arch::Architecture, manifest::RunningManifest, name::ReleaseName, state::StateDefinition,
+};
 
 use super::{
     kubernetes::{self, Part},
@@ -14,10 +16,13 @@ use crate::{
     compose::{self, Composed, Diversion},
     error::Error,
     fetch::Shelf,
-    finish::{self, Finished, InstalledPackage, Layer, kernel},
+    finish::{self, FinishError, Finished, InstalledPackage, Layer, kernel},
     lock::format::{LockedPackage, Role},
     progress::Progress,
-    recipe::{LoadedRecipe, schema::Recipe},
+    recipe::{
+        LoadedRecipe,
+        schema::{Recipe, State},
+    },
     store::{PackageFile, PackageTree, TreeStore},
     tree::{Entry, Tree, TreePath},
 };
@@ -30,6 +35,8 @@ static DEV_ACCESS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/dev-acc
 const MODULES: &str = include_str!("../../../images/efi/initramfs-modules.txt");
 /// Where the updater lies in the root file system.
 const UPDATER: &str = "usr/lib/outcrop/outcrop-updater";
+/// What brings the state in order; units of the recipe wait for it.
+const STATE_UNIT: &str = "outcrop-state.service";
 /// Where the trust file lies.
 const TRUST: &str = "usr/lib/outcrop/trust.toml";
 /// Where it is found by whoever types its name, and what that link says.
@@ -155,7 +162,7 @@ impl RootInputs<'_> {
         if self.recipe.access.serial_root_shell {
             layers.push(Layer::embedded("images/dev-access", &DEV_ACCESS)?);
         }
-        let path = |text: &str| text.parse::<TreePath>().map_err(finish::FinishError::Path);
+        let path = |text: &str| text.parse::<TreePath>().map_err(FinishError::Path);
         let (link, target) = UPDATER_LINK;
         layers.push(Layer {
             origin: "the device's programs".to_owned(),
@@ -178,6 +185,7 @@ impl RootInputs<'_> {
                 entries: vec![(path(TRUST)?, Entry::file(0o644, text))],
             });
         }
+        layers.extend(self.recipe.state.as_ref().map(state_layer).transpose()?);
         let mut parts = Vec::new();
         if let Some(kubernetes) = &self.recipe.kubernetes {
             let (layer, found) = kubernetes::layer(kubernetes, self.architecture, self.store, self.shelf)?;
@@ -186,6 +194,22 @@ impl RootInputs<'_> {
         }
         Ok((layers, parts))
     }
+}
+
+/// What `[state]` makes of the image: what the updater reads, and units that wait for it.
+fn state_layer(state: &State) -> Result<Layer, FinishError> {
+    let path = |text: &str| text.parse::<TreePath>().map_err(FinishError::Path);
+    let file = |bytes: Vec<u8>| Entry::file(0o644, bytes);
+    let mut entries = vec![(path(StateDefinition::PATH)?, file(state.definition.to_bytes()))];
+    for unit in &state.units {
+        let text = format!("[Unit]\nRequires={STATE_UNIT}\nAfter={STATE_UNIT}\n");
+        let name = format!("usr/lib/systemd/system/{unit}.d/10-outcrop-state.conf");
+        entries.push((path(&name)?, file(text.into_bytes())));
+    }
+    Ok(Layer {
+        origin: "the recipe's [state]".to_owned(),
+        entries,
+    })
 }
 
 fn compose_root(packages: &[(&LockedPackage, &Arc<PackageTree>)]) -> Result<Composed, Error> {

@@ -6,14 +6,16 @@
 
 use std::{fs::File, path::Path};
 
-use outcrop_release::{arch::Architecture, digest::FileDigest, trust::Trust};
+use outcrop_release::{
+    arch::Architecture, digest::FileDigest, kubernetes::KubernetesDefinition, trust::Trust,
+};
 
 use super::{
     overlay::{OverlayNode, walk},
     problem::RecipeError,
     schema::{
         Access, Boot, CustomKubernetes, Disk, FileContent, Health, ImageArchive, Kernel, Kubernetes,
-        KubernetesDistribution, Packages, Recipe, Services, Update, User,
+        KubernetesDistribution, Packages, Recipe, Services, State, Update, User,
     },
 };
 use crate::sha256::Sha256;
@@ -33,6 +35,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         users,
         services,
         kubernetes,
+        state,
         boot,
         disk,
         health,
@@ -69,6 +72,10 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("mask", mask);
     if let Some(kubernetes) = kubernetes {
         fields.kubernetes(kubernetes);
+    }
+    if let Some(State { definition, units }) = state {
+        fields.add("state", [String::from_utf8_lossy(&definition.to_bytes())]);
+        fields.add("state-units", units);
     }
     fields.layout(*boot, *disk);
     let Health { deadline } = health;
@@ -137,10 +144,16 @@ impl Fields {
             distribution: KubernetesDistribution::Custom(CustomKubernetes { path, units }),
             version,
             binaries,
+            definition,
             images,
         } = kubernetes;
         self.add("kubernetes", ["custom", path.as_str(), &version.to_string()]);
         self.add("kubernetes-units", units);
+        let definition = definition.as_ref().map(KubernetesDefinition::to_bytes);
+        self.add(
+            "kubernetes-definition",
+            definition.iter().map(|bytes| String::from_utf8_lossy(bytes)),
+        );
         for (architecture, binary) in binaries {
             self.add(
                 "kubernetes-binary",

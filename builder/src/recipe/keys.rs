@@ -2,6 +2,12 @@
 //!
 //! `convert` reads the keys by name; a test makes sure that it reads each of them.
 
+mod kubernetes;
+mod state;
+
+use kubernetes::KUBERNETES;
+use state::STATE;
+
 /// One key.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
@@ -131,6 +137,12 @@ pub(super) const RECIPE: &[Key] = &[
         Shape::Table(KUBERNETES),
         "none",
         "The Kubernetes that the image carries: a distribution that is one program.",
+    ),
+    optional(
+        "state",
+        Shape::Table(STATE),
+        "none",
+        "Data on the device that goes with the release: copied before an update's trial, brought back when the trial fails.",
     ),
     optional(
         "boot",
@@ -337,76 +349,6 @@ const SERVICES: &[Key] = &[
         Shape::Append("unit names"),
         "none",
         "Can't be started at all.",
-    ),
-];
-
-const KUBERNETES: &[Key] = &[
-    required(
-        "distribution",
-        Shape::Text("distribution"),
-        "Whose: so far only `custom`, which runs any Kubernetes that is one program.",
-    ),
-    required(
-        "version",
-        Shape::Text("version"),
-        "Version of the distribution's release: `1.20.2`, `1.36.3+k0s.0`. Its first three numbers are Kubernetes' own.",
-    ),
-    optional(
-        "binary",
-        Shape::Map {
-            key: "ARCH",
-            value: &Shape::Table(DOWNLOAD),
-        },
-        "",
-        "The program, for each of the image's architectures.",
-    ),
-    optional(
-        "images",
-        Shape::Tables(IMAGE_ARCHIVE),
-        "none",
-        "Archives of container images, for nodes that reach no registry. They lie in `/usr/share/outcrop/images` under their file names.",
-    ),
-    optional(
-        "custom",
-        Shape::Table(CUSTOM),
-        "",
-        "How it runs. Its units come with the recipe's files, overlays or packages.",
-    ),
-];
-
-const DOWNLOAD: &[Key] = &[
-    optional("url", Shape::Text("web address"), "", URL),
-    optional("file", Shape::Text("path"), "", LOCAL),
-    required("sha256", Shape::Text("SHA-256"), DIGEST),
-];
-
-const IMAGE_ARCHIVE: &[Key] = &[
-    optional(
-        "architecture",
-        Shape::Text("architecture"),
-        "all",
-        "For images of this architecture only: `x86_64`, `aarch64`.",
-    ),
-    optional("url", Shape::Text("web address"), "", URL),
-    optional("file", Shape::Text("path"), "", LOCAL),
-    required("sha256", Shape::Text("SHA-256"), DIGEST),
-];
-
-const URL: &str = "Where it is fetched from, once: then it is in the cache. Either this or `file`.";
-const LOCAL: &str = "The file on the build machine, relative to the recipe that says so.";
-const DIGEST: &str = "SHA-256 of the file, 64 hexadecimal digits.";
-
-const CUSTOM: &[Key] = &[
-    required(
-        "path",
-        Shape::Text("absolute path"),
-        "Where the program lies in the image: `/usr/bin/kube`.",
-    ),
-    optional(
-        "units",
-        Shape::Append("unit names"),
-        "",
-        "What runs Kubernetes, by full names: at least one. They are started at boot.",
     ),
 ];
 

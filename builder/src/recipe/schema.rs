@@ -5,8 +5,8 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use outcrop_release::{
-    arch::Architecture, board::Board, digest::FileDigest, manifest::RollbackIndex, name::ImageName,
-    trust::Trust,
+    arch::Architecture, board::Board, digest::FileDigest, kubernetes::KubernetesDefinition,
+    manifest::RollbackIndex, name::ImageName, state::StateDefinition, trust::Trust,
 };
 use semver::Version;
 
@@ -33,6 +33,8 @@ pub struct Recipe {
     pub services: Services,
     /// `[kubernetes]`: the Kubernetes that the image carries; none carries none.
     pub kubernetes: Option<Kubernetes>,
+    /// `[state]`: data that goes with the release.
+    pub state: Option<State>,
     /// `[boot]`: what happens before the kernel has started.
     pub boot: Boot,
     /// `[disk]`: sizes of the partitions.
@@ -155,6 +157,8 @@ pub struct Kubernetes {
     pub version: Version,
     /// `binary.ARCH`: the program. Has each of the image's architectures.
     pub binaries: BTreeMap<Architecture, Download>,
+    /// `kubeconfig`, `node` and `drain`: how the device deals with it; none when the recipe names no kubeconfig file.
+    pub definition: Option<KubernetesDefinition>,
     /// `[[kubernetes.images]]`: archives of container images, for nodes without a registry; no two with one file name.
     pub images: Vec<ImageArchive>,
 }
@@ -234,6 +238,15 @@ impl Kubernetes {
         let KubernetesDistribution::Custom(custom) = &self.distribution;
         &custom.units
     }
+}
+
+/// `[state]`: what the device is told, and which units wait for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    /// `paths`, `keep` and the hooks.
+    pub definition: StateDefinition,
+    /// `units`, and those of Kubernetes: they start once the state is as the release needs it. Not empty.
+    pub units: Vec<String>,
 }
 
 /// `[boot]`

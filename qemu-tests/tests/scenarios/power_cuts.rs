@@ -56,6 +56,8 @@ fn a_device_that_loses_its_power_at_random_moments_of_updates_always_comes_up() 
         thread::sleep(moment);
         device = device.power_cycle();
         running = device.expect_any_release();
+        let written = device.datastore();
+        assert_eq!(written.last(), Some(&running), "its state is there: {written:?}");
     }
     println!("{cuts} power cuts, {running} runs");
 }

@@ -279,6 +279,11 @@ mod x86_64_only {
         device.expect_healthy(OLD, "a");
         let status = device.status();
         assert!(status.contains("it failed again and again"), "{status}");
+        let written = device.datastore();
+        assert!(
+            written.iter().any(|line| line == NEW),
+            "after a commit nothing comes back: {written:?}"
+        );
     }
 }
 
@@ -300,6 +305,15 @@ fn a_release_from_a_web_server_is_tried_and_committed(architecture: Architecture
         status.contains(&format!("last         {NEW} committed in slot b")),
         "{status}"
     );
+    assert_eq!(device.datastore().last().unwrap(), NEW);
+    let state = device.shell().run("outcrop-updater state list").unwrap();
+    for told in [
+        format!("state of release {NEW}"),
+        format!("snapshot 1: release {OLD}, taken before release {NEW}"),
+        format!("release {NEW} was committed: the state stays as it is"),
+    ] {
+        assert!(state.contains(&told), "{state}");
+    }
 }
 
 fn a_release_whose_check_fails_is_given_up_and_not_installed_again(architecture: Architecture) {
@@ -321,7 +335,11 @@ fn a_release_whose_check_fails_is_given_up_and_not_installed_again(architecture:
         .run("dd if=/dev/zero of=/var/full bs=1M status=none; sync; true")
         .unwrap();
     let (code, output) = device.try_install(NEW, "--retry-failed");
-    assert_eq!(code, 42, "with a full /var: {output}");
+    assert_eq!(code, 49, "with a full /var: {output}");
+    assert!(
+        output.contains("too little room for a copy of the state"),
+        "{output}"
+    );
     let mut shell = device.shell();
     let state = "/var/lib/outcrop";
     shell
@@ -368,5 +386,17 @@ fn given_up(architecture: Architecture, fault: &str, why: &str) -> Device {
     device.expect(why);
     let time = device.expect_healthy(OLD, "a");
     println!("{fault}: old release healthy {time:?} after the failure");
+    let written = device.datastore();
+    assert!(
+        written.iter().all(|line| line == OLD),
+        "the new release's work is undone: {written:?}"
+    );
+    let state = device.shell().run("outcrop-updater state list").unwrap();
+    for told in [
+        format!("state of release {OLD}"),
+        "snapshot 1 of the state was brought back; what it replaced is snapshot 2".to_owned(),
+    ] {
+        assert!(state.contains(&told), "{state}");
+    }
     device
 }

@@ -4,7 +4,13 @@ use std::{path::Path, thread, time::Duration};
 
 use outcrop_release::bootrec::{BadReason, SlotState};
 
-use super::{CommandError, Opened, announce, on_trial, reboot, remember, say, warn};
+use super::{
+    CommandError, Opened, announce,
+    drain::when_healthy,
+    on_trial, reboot, remember, say,
+    state::{owner, with_keeper},
+    warn,
+};
 use crate::{
     block_disk::Access,
     boot_report::{Systemctl, Systemd as _},
@@ -25,7 +31,29 @@ const STEP: Duration = Duration::from_secs(20);
 pub fn commit(root: &Path) -> Result<(), CommandError> {
     let device = Device::read(root)?;
     commit_running(&device)?;
+    close_state(&device);
+    when_healthy(root);
     check_fallback(&device)
+}
+
+/// The state is the committed release's. Where that can't be noted, the next boot does it.
+fn close_state(device: &Device) {
+    if let Err(error) = settle_state(device) {
+        warn(&format!(
+            "the state can't be noted as committed: {}",
+            chain::describe(&error)
+        ));
+    }
+}
+
+/// Says that the state is what runs' own, where its trial is committed.
+pub(super) fn settle_state(device: &Device) -> Result<(), CommandError> {
+    let record = Opened::open(device, Access::Read)?.lifecycle(device).record()?;
+    if record.default != device.slot() {
+        return Ok(());
+    }
+    let owner = owner(device, &record);
+    Ok(with_keeper(device, |keeper| keeper.committed(&owner))?.unwrap_or(Ok(()))?)
 }
 
 fn check_fallback(device: &Device) -> Result<(), CommandError> {

@@ -11,8 +11,10 @@ use crate::{
     durable::DurableError,
     health::HealthError,
     install::{HeadError, InstallError, Refusal, SourceError},
+    kubernetes::{DrainError, OursError},
     lifecycle::LifecycleError,
     record::StoreError,
+    state::{SnapshotError, StateError},
     status::StatusError,
 };
 
@@ -40,6 +42,22 @@ const fn untrusted_code(untrusted: &Untrusted) -> u8 {
         Untrusted::TooFew { .. } => 45,
         Untrusted::Manifest(ManifestError::Format(_)) => 34,
         Untrusted::Signatures(_) | Untrusted::Mismatch { .. } | Untrusted::Manifest(_) => 46,
+    }
+}
+
+const fn state_code(error: &StateError) -> u8 {
+    match error {
+        StateError::Held(_) | StateError::NoData => 50,
+        StateError::Busy => 36,
+        StateError::Snapshot(
+            SnapshotError::Missing(_)
+            | SnapshotError::Foreign { .. }
+            | SnapshotError::About { .. }
+            | SnapshotError::Format { .. },
+        ) => 51,
+        StateError::Snapshot(_) | StateError::Durable(_) | StateError::Memory(_) => 42,
+        StateError::Hook { .. } => 52,
+        StateError::Read { .. } | StateError::Definition { .. } | StateError::NoDefinition => 1,
     }
 }
 
@@ -91,6 +109,18 @@ pub enum CommandError {
     /// A file can't be kept.
     #[error(transparent)]
     Durable(#[from] DurableError),
+    /// The device's Kubernetes can't be asked.
+    #[error(transparent)]
+    Kubernetes(#[from] OursError),
+    /// The node can't be drained.
+    #[error(transparent)]
+    Drain(#[from] DrainError),
+    /// The data that is bound to the release.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A trial couldn't begin with a copy of the state.
+    #[error("refused before the trial, which begins with a copy of the state")]
+    NoRoomForState(#[source] StateError),
     /// No release to go back to.
     #[error("there is no release to go back to: slot {0} holds none that was ever committed")]
     NothingBack(Slot),
@@ -148,6 +178,9 @@ impl CommandError {
             Self::Install(InstallError::TrialArmed) => 41,
             Self::Install(InstallError::Scratch { .. }) | Self::Durable(_) => 42,
             Self::NothingBack(_) => 43,
+            Self::NoRoomForState(_) => 49,
+            Self::State(error) => state_code(error),
+            Self::Kubernetes(_) | Self::Drain(_) => 53,
             _ => 1,
         }
     }

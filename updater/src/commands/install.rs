@@ -14,7 +14,7 @@ use outcrop_release::{
 use serde_json::json;
 
 use super::{CommandError, OnlyOne, Opened, announce, progress::Listener, reboot, remember, warn};
-use super::{progress::Progress, signals::Stop};
+use super::{drain::before_restart, progress::Progress, signals::Stop, state::with_keeper};
 use crate::{
     block_disk::Access,
     boot_control::BootControl as _,
@@ -27,6 +27,7 @@ use crate::{
         Allowed, FileSource, Head, HttpSource, Installation, Refusal, Running, Source, Space, WebServer,
         admit,
     },
+    state::is_neighbour,
 };
 
 /// Folder of checks that are looked at before anything is changed, below the root.
@@ -47,6 +48,9 @@ pub struct InstallOptions {
     /// Also a release that is older than what runs.
     #[arg(long)]
     pub allow_downgrade: bool,
+    /// Also a release whose Kubernetes is older than the one that wrote this device's state, or skips a minor version.
+    #[arg(long)]
+    pub allow_kubernetes_skip: bool,
     /// Also a release that failed on this device.
     #[arg(long)]
     pub retry_failed: bool,
@@ -114,6 +118,7 @@ impl Work<'_> {
         };
         let mut opened = Opened::open(self.device, access)?;
         let needed = self.admit(&mut opened, &release)?;
+        self.check_state(&release)?;
         self.pre_checks()?;
         if !self.options.dry_run {
             opened.control.probe().map_err(CommandError::NoTrial)?;
@@ -182,6 +187,24 @@ impl Work<'_> {
                 warn(&crate::chain::describe(&error));
                 History::default()
             }
+        }
+    }
+
+    /// Whether the release's Kubernetes can go on with the device's state, and a copy of it fits.
+    fn check_state(&self, release: &VerifiedRelease) -> Result<(), CommandError> {
+        let known = with_keeper(self.device, |keeper| {
+            keeper.check_room().map_err(CommandError::NoRoomForState)?;
+            Ok::<_, CommandError>(keeper.memory()?.owner.and_then(|owner| owner.kubernetes))
+        })?;
+        let from = known
+            .transpose()?
+            .flatten()
+            .or_else(|| self.device.release.kubernetes.clone());
+        match (from, &release.manifest().kubernetes) {
+            (Some(from), Some(to)) if !self.options.allow_kubernetes_skip && !is_neighbour(&from, to) => {
+                Err(Refusal::Kubernetes { from, to: to.clone() }.into())
+            }
+            _ => Ok(()),
         }
     }
 
@@ -307,6 +330,10 @@ impl Work<'_> {
 
     fn arm(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
         let target = self.device.slot().other();
+        // The installation took its time, and the state may have grown.
+        with_keeper(self.device, |keeper| keeper.check_room())?
+            .transpose()
+            .map_err(CommandError::NoRoomForState)?;
         opened.lifecycle(self.device).arm()?;
         let name = &release.manifest().release;
         let next = if self.options.reboot {
@@ -325,6 +352,7 @@ impl Work<'_> {
             announce(&line);
         }
         if self.options.reboot {
+            before_restart(&self.device.path("/"));
             reboot()?;
         }
         Ok(())

@@ -1,12 +1,14 @@
 //! What each command does. Here the decisions of the other modules meet the real device.
 
 mod commit;
+mod drain;
 mod error;
 mod health;
 mod install;
 mod progress;
 mod rollback;
 mod signals;
+mod state;
 mod status;
 
 use std::{
@@ -23,10 +25,12 @@ use rustix::{
 };
 
 pub use commit::{catch_up, commit, trial_deadline, trial_vetoed};
+pub use drain::{drain, uncordon};
 pub use error::CommandError;
 pub use health::{HealthOptions, health};
 pub use install::{InstallOptions, install};
 pub use rollback::rollback;
+pub use state::{StateCommand, state};
 pub use status::status;
 
 use crate::{

@@ -4,7 +4,11 @@ use std::path::Path;
 
 use outcrop_release::bootrec::{BadReason, SlotState, TrialStage};
 
-use super::{CommandError, OnlyOne, Opened, announce, commit::give_up, reboot, remember, say};
+use super::{
+    CommandError, OnlyOne, Opened, announce,
+    commit::{give_up, settle_state},
+    reboot, remember, say,
+};
 use crate::{block_disk::Access, device::Device};
 
 /// Goes back: takes back a trial that is armed, gives up one that runs, else returns to the release in the other slot.
@@ -37,6 +41,8 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
     if record.slot(other).state != SlotState::Good {
         return Err(CommandError::NothingBack(other));
     }
+    // What was committed stays so for the state: it must not be taken for the work of a trial that failed.
+    settle_state(&device)?;
     let back = lifecycle.roll_back()?;
     let version = device.release.release.version.to_string();
     remember(&device, |history| history.rolled_back(device.slot(), &version));

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::kubernetes::Selection;
+
 /// A check that counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
@@ -60,6 +62,26 @@ pub enum Kind {
     Clock,
     /// The server that updates come from answers at all.
     UpdateServer(String),
+    /// The device's Kubernetes is as it should be.
+    Kubernetes {
+        /// What is asked.
+        question: KubernetesQuestion,
+        /// The kubeconfig file; none: the release's.
+        kubeconfig: Option<String>,
+    },
+}
+
+/// What is asked of Kubernetes; what is left out is the release's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KubernetesQuestion {
+    /// Its API is ready.
+    Api,
+    /// The node is ready, and its kubelet the release's.
+    Node(Option<String>),
+    /// Pods are ready.
+    Pods(Selection),
+    /// DaemonSets are complete.
+    DaemonSets(Selection),
 }
 
 /// A file that defines no check.
@@ -85,7 +107,9 @@ pub enum DefinitionError {
         key: &'static str,
     },
     /// A kind that doesn't exist.
-    #[error("unknown kind {0:?}: there are unit, command, http, tcp, space, clock and update-server")]
+    #[error(
+        "unknown kind {0:?}: there are unit, command, http, tcp, space, clock, update-server, kubernetes-api, kubernetes-node, kubernetes-pods and kubernetes-daemonsets"
+    )]
     Kind(String),
     /// A value that means nothing.
     #[error("{key} is {value:?}: {expected}")]
@@ -114,6 +138,10 @@ struct File {
     address: Option<String>,
     path: Option<String>,
     free: Option<String>,
+    kubeconfig: Option<String>,
+    node: Option<String>,
+    namespace: Option<String>,
+    selector: Option<String>,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -172,7 +200,7 @@ impl File {
             let kind = kind.clone();
             move || DefinitionError::Missing { kind, key }
         };
-        Ok(match self.kind.as_str() {
+        Ok(match self.kind.clone().as_str() {
             "unit" => Kind::Unit(self.unit.take().ok_or_else(missing("unit"))?),
             "command" => {
                 let words = self.command.take().ok_or_else(missing("command"))?;
@@ -199,8 +227,34 @@ impl File {
             }
             "clock" => Kind::Clock,
             "update-server" => Kind::UpdateServer(self.url.take().ok_or_else(missing("url"))?),
-            other => return Err(DefinitionError::Kind(other.to_owned())),
+            other => match other
+                .strip_prefix("kubernetes-")
+                .and_then(|what| self.take_question(what))
+            {
+                Some(question) => Kind::Kubernetes {
+                    question,
+                    kubeconfig: self.kubeconfig.take(),
+                },
+                None => return Err(DefinitionError::Kind(other.to_owned())),
+            },
         })
+    }
+
+    fn take_question(&mut self, what: &str) -> Option<KubernetesQuestion> {
+        Some(match what {
+            "api" => KubernetesQuestion::Api,
+            "node" => KubernetesQuestion::Node(self.node.take()),
+            "pods" => KubernetesQuestion::Pods(self.take_selection()),
+            "daemonsets" => KubernetesQuestion::DaemonSets(self.take_selection()),
+            _ => return None,
+        })
+    }
+
+    fn take_selection(&mut self) -> Selection {
+        Selection {
+            namespace: self.namespace.take(),
+            selector: self.selector.take(),
+        }
     }
 
     fn check_nothing_left(&self) -> Result<(), DefinitionError> {
@@ -212,6 +266,10 @@ impl File {
             ("address", self.address.is_some()),
             ("path", self.path.is_some()),
             ("free", self.free.is_some()),
+            ("kubeconfig", self.kubeconfig.is_some()),
+            ("node", self.node.is_some()),
+            ("namespace", self.namespace.is_some()),
+            ("selector", self.selector.is_some()),
         ];
         match left.into_iter().find(|(_, is_there)| *is_there) {
             None => Ok(()),
@@ -260,6 +318,13 @@ mod tests {
 
     use super::*;
 
+    fn kubernetes(question: KubernetesQuestion) -> Kind {
+        Kind::Kubernetes {
+            question,
+            kubeconfig: None,
+        }
+    }
+
     #[test]
     fn each_kind_is_understood() {
         for (text, kind) in [
@@ -294,6 +359,28 @@ mod tests {
                 "kind = 'update-server'\nurl = 'http://u/'",
                 Kind::UpdateServer("http://u/".to_owned()),
             ),
+            (
+                "kind = 'kubernetes-api'\nkubeconfig = '/etc/k'",
+                Kind::Kubernetes {
+                    question: KubernetesQuestion::Api,
+                    kubeconfig: Some("/etc/k".to_owned()),
+                },
+            ),
+            (
+                "kind = 'kubernetes-node'\nnode = 'edge'",
+                kubernetes(KubernetesQuestion::Node(Some("edge".to_owned()))),
+            ),
+            (
+                "kind = 'kubernetes-pods'\nnamespace = 'shop'\nselector = 'app=till'",
+                kubernetes(KubernetesQuestion::Pods(Selection {
+                    namespace: Some("shop".to_owned()),
+                    selector: Some("app=till".to_owned()),
+                })),
+            ),
+            (
+                "kind = 'kubernetes-daemonsets'",
+                kubernetes(KubernetesQuestion::DaemonSets(Selection::default())),
+            ),
         ] {
             assert_eq!(Check::parse("x", text).unwrap().kind, kind);
         }
@@ -318,6 +405,12 @@ mod tests {
             ("kind = 'unit'", "needs the key unit"),
             ("kind = 'clock'\nunit = 'a'", "has no key unit"),
             ("kind = 'moon'", "unknown kind"),
+            ("kind = 'kubernetes-moon'", "unknown kind"),
+            ("kind = 'kubernetes-api'\nnode = 'x'", "has no key node"),
+            (
+                "kind = 'kubernetes-node'\nnamespace = 'x'",
+                "has no key namespace",
+            ),
             ("kind = 'clock'\nlimit = 3", "unknown field"),
             ("kind = 'clock'\ntimeout = '3'", "timeout is"),
             ("kind = 'clock'\ninterval = '0s'", "more than nothing"),

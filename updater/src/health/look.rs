@@ -1,36 +1,28 @@
 //! One look at a check on the real system.
 
 use std::{
-    fs::File,
-    io::{self, Read as _, Seek as _},
+    io,
     net::{SocketAddr, TcpStream},
-    os::unix::process::CommandExt as _,
     path::Path,
-    process::{Command, ExitStatus, Stdio},
-    thread,
-    time::{Duration, Instant},
+    process::{Command, Stdio},
+    time::Duration,
 };
 
-use rustix::{
-    fs::{MemfdFlags, memfd_create, statvfs},
-    process::{Pid, Signal, kill_process_group},
-};
+use rustix::fs::statvfs;
 
 use super::{
     board::Look,
-    definition::{Check, Kind},
+    definition::{Check, Kind, KubernetesQuestion},
 };
 use crate::{
     chain,
+    kubernetes::{Ours, OursError, Question, ask},
+    process,
     web::{self, look_up},
 };
 
 /// systemd-timesyncd makes it once the clock was set from the network.
 const CLOCK_SET: &str = "/run/systemd/timesync/synchronized";
-/// How often a running program is asked whether it has ended.
-const POLL: Duration = Duration::from_millis(50);
-/// Bytes of a program's output that are kept for its reason.
-const OUTPUT_BYTES: u64 = 4096;
 
 /// Looks once.
 #[must_use]
@@ -47,6 +39,13 @@ pub fn look(check: &Check) -> Look {
         Kind::UpdateServer(url) => http(url, check.timeout, |answer| answer < 500),
         Kind::Tcp(address) => tcp(address, check.timeout),
         Kind::Space { path, free } => space(path, *free),
+        Kind::Kubernetes { question, kubeconfig } => {
+            match kubernetes(Path::new("/"), question, kubeconfig.as_deref(), check.timeout) {
+                Ok(None) => Look::Holds,
+                Ok(Some(trouble)) => Look::Not(trouble),
+                Err(error) => Look::Not(chain::describe(&error)),
+            }
+        }
         Kind::Clock => clock(Path::new(CLOCK_SET)),
     }
 }
@@ -73,68 +72,7 @@ fn unit_state(state: &str) -> Look {
 
 /// Runs a program; `fails` makes a look of the reason why it didn't end well.
 fn command(words: &[String], timeout: Duration, fails: fn(String) -> Look) -> Look {
-    match run(words, timeout) {
-        Ok(Ended::Status(status, _)) if status.success() => Look::Holds,
-        Ok(Ended::Status(status, output)) => fails(match output.as_str() {
-            "" => status.to_string(),
-            output => format!("{status}: {output}"),
-        }),
-        Ok(Ended::TooLate) => fails(format!("it didn't end within {} s", timeout.as_secs())),
-        Err(error) => fails(format!("start {}: {error}", words.join(" "))),
-    }
-}
-
-enum Ended {
-    /// By itself, with its last line of output.
-    Status(ExitStatus, String),
-    /// It was killed.
-    TooLate,
-}
-
-fn run(words: &[String], timeout: Duration) -> io::Result<Ended> {
-    let (program, arguments) = words
-        .split_first()
-        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    // A pipe would hold up a program that says a lot.
-    let output = File::from(memfd_create("outcrop-check", MemfdFlags::CLOEXEC)?);
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .stderr(output.try_clone()?)
-        .process_group(0)
-        .spawn()?;
-    let begin = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Ended::Status(status, last_line(output)));
-        }
-        if begin.elapsed() >= timeout {
-            // Whatever it has started goes too.
-            let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-            if let Some(group) = group {
-                let _ = kill_process_group(group, Signal::KILL);
-            }
-            child.wait()?;
-            return Ok(Ended::TooLate);
-        }
-        thread::sleep(POLL);
-    }
-}
-
-/// The last line that says something.
-fn last_line(mut output: File) -> String {
-    let mut read = || {
-        let end = output.seek(io::SeekFrom::End(0))?;
-        output.seek(io::SeekFrom::Start(end.saturating_sub(OUTPUT_BYTES)))?;
-        let mut bytes = Vec::new();
-        (&output).take(OUTPUT_BYTES).read_to_end(&mut bytes)?;
-        io::Result::Ok(bytes)
-    };
-    let bytes = read().unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let last = text.lines().rev().map(str::trim).find(|line| !line.is_empty());
-    last.unwrap_or_default().to_owned()
+    process::succeed(words, timeout).map_or_else(fails, |()| Look::Holds)
 }
 
 fn http(url: &str, timeout: Duration, is_good: impl Fn(u16) -> bool) -> Look {
@@ -143,6 +81,27 @@ fn http(url: &str, timeout: Duration, is_good: impl Fn(u16) -> bool) -> Look {
         Ok(status) => Look::Not(format!("{url} answers {status}")),
         Err(error) => Look::Not(format!("{url}: {}", chain::describe(&error))),
     }
+}
+
+/// What is wrong with the Kubernetes of the system whose root is `root`; nothing when all is well.
+fn kubernetes(
+    root: &Path,
+    question: &KubernetesQuestion,
+    kubeconfig: Option<&str>,
+    timeout: Duration,
+) -> Result<Option<String>, OursError> {
+    let ours = Ours::read(root)?;
+    let api = ours.api(kubeconfig, timeout)?;
+    let question = match question {
+        KubernetesQuestion::Api => Question::Api,
+        KubernetesQuestion::Node(name) => Question::Node {
+            name: name.clone().unwrap_or_else(|| ours.node()),
+            version: ours.version.clone(),
+        },
+        KubernetesQuestion::Pods(selection) => Question::Pods(selection.clone()),
+        KubernetesQuestion::DaemonSets(selection) => Question::DaemonSets(selection.clone()),
+    };
+    Ok(ask(&api, &question)?)
 }
 
 fn tcp(address: &str, timeout: Duration) -> Look {
@@ -199,38 +158,6 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    fn shell(script: &str, timeout: Duration) -> Look {
-        let words = ["/bin/sh", "-c", script].map(str::to_owned);
-        command(&words, timeout, Look::Not)
-    }
-
-    #[test]
-    fn a_program_that_ends_with_0_holds_and_another_one_says_why() {
-        assert_eq!(shell("exit 0", SECOND * 10), Look::Holds);
-        let look = shell("echo first; echo no network >&2; exit 3", SECOND * 10);
-        assert_eq!(look, Look::Not("exit status: 3: no network".to_owned()));
-    }
-
-    #[test]
-    fn a_program_that_says_a_lot_is_not_held_up() {
-        let look = shell("head -c 3000000 /dev/zero | tr '\\0' 'x'; exit 1", SECOND * 20);
-        assert!(matches!(look, Look::Not(why) if why.contains("xxx")));
-    }
-
-    #[test]
-    fn a_program_that_never_ends_is_ended_with_all_that_it_started() {
-        let begin = Instant::now();
-        let look = shell("sleep 1000 & sleep 1000", SECOND);
-        assert_eq!(look, Look::Not("it didn't end within 1 s".to_owned()));
-        assert!(begin.elapsed() < SECOND * 20);
-    }
-
-    #[test]
-    fn a_program_that_is_missing_is_told() {
-        let look = command(&["/nonexistent".to_owned()], SECOND, Look::Not);
-        assert!(matches!(look, Look::Not(why) if why.contains("start /nonexistent")));
-    }
 
     #[test]
     fn a_script_of_greenboot_that_fails_is_final() {

@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use board::{Board, CheckState, Look, Verdict};
-pub use definition::{Check, DefinitionError, Kind, Need};
+pub use definition::{Check, DefinitionError, Kind, KubernetesQuestion, Need};
 pub use look::look;
 
 /// Folders of checks; a file in a later one replaces that of the same name in an earlier one.

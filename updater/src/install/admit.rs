@@ -119,6 +119,16 @@ pub enum Refusal {
     /// It was tried here, and failed.
     #[error("the release {0} failed on this device before: --retry-failed tries it again")]
     Failed(Version),
+    /// Its Kubernetes can't take over this device's.
+    #[error(
+        "the release has Kubernetes {to}, this device's state is {from}'s: take a release with the same minor version or the next, or use --allow-kubernetes-skip"
+    )]
+    Kubernetes {
+        /// The device's.
+        from: Version,
+        /// The bundle's.
+        to: Version,
+    },
     /// It doesn't fit.
     #[error(
         "the release's {what} has {needed} bytes, its slot {space}: build it smaller, or flash a disk with larger slots"
@@ -154,6 +164,7 @@ impl Refusal {
             Self::Armed => 41,
             Self::TooLarge { .. } => 27,
             Self::Geometry(_) => 28,
+            Self::Kubernetes { .. } => 48,
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fs::Metadata, path::PathBuf};
 
-use outcrop_release::arch::Architecture;
+use outcrop_release::{
+    arch::Architecture,
+    kubernetes::{KubernetesDefinition, MAX_DRAIN},
+};
 
 use super::{
     super::{
@@ -11,7 +14,7 @@ use super::{
         problem::Problem,
         schema::{CustomKubernetes, Download, ImageArchive, Kubernetes, KubernetesDistribution, Origin},
         source::Location,
-        value::{file_path, image_name, kubernetes_version, sha256, unit_name, web_address},
+        value::{deadline, file_path, image_name, kubernetes_version, sha256, unit_name, web_address},
     },
     files::existing,
     reader::{Reader, Section},
@@ -35,13 +38,58 @@ pub(super) fn kubernetes(
     let custom = custom_kubernetes(reader, section);
     let binaries = binaries(reader, section, architectures);
     let images = images(reader, section);
+    let definition = definition(reader, section);
     distribution?;
     Some(Kubernetes {
         distribution: KubernetesDistribution::Custom(custom?),
         version: version?,
         binaries,
+        definition,
         images,
     })
+}
+
+/// How the device deals with it.
+fn definition(reader: &mut Reader<'_>, section: Section<'_>) -> Option<KubernetesDefinition> {
+    let absolute = |text: &str| match text.starts_with('/') && !text.ends_with('/') {
+        true => Ok(text.to_owned()),
+        false => Err(format!("{text:?} is no absolute path of a file")),
+    };
+    let kubeconfig = reader.optional(section, "kubeconfig", absolute);
+    let node = reader.optional(section, "node", node_name);
+    let drain = reader.optional(section, "drain", |text| match deadline(text)? {
+        limit if limit <= MAX_DRAIN => Ok(limit),
+        _ => Err(format!("{text:?} is too long for draining: a day at most")),
+    });
+    for key in ["node", "drain"] {
+        if let Some(member) = section.get(key).filter(|_| section.get("kubeconfig").is_none()) {
+            let problem = Problem::new(format!(
+                "`{key}` needs `kubeconfig`: the API can't be asked without it"
+            ));
+            reader.report(problem.at(member.key.clone()));
+        }
+    }
+    Some(KubernetesDefinition {
+        kubeconfig: kubeconfig?,
+        node,
+        drain,
+    })
+}
+
+/// A node's name: an RFC 1123 subdomain. Source: Kubernetes, "Object Names and IDs".
+fn node_name(text: &str) -> Result<String, String> {
+    let is_inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
+    let is_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    match text.len() <= 253
+        && text.starts_with(is_end)
+        && text.ends_with(is_end)
+        && text.chars().all(is_inner)
+    {
+        true => Ok(text.to_owned()),
+        false => Err(format!(
+            "{text:?} is no node's name: lower-case letters, digits, `-` and `.`, at most 253"
+        )),
+    }
 }
 
 fn custom_kubernetes(reader: &mut Reader<'_>, kubernetes: Section<'_>) -> Option<CustomKubernetes> {

@@ -6,6 +6,7 @@ mod kubernetes;
 mod packages;
 mod reader;
 mod services;
+mod state;
 mod update;
 mod users;
 
@@ -41,6 +42,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
     if let Some(kubernetes) = &kubernetes {
         services.start(kubernetes.units());
     }
+    let state = state::state(&mut reader, top, kubernetes.as_ref());
     let boot = image::boot(&mut reader, top, architectures.unwrap_or_default());
     let disk = image::disk(&mut reader, top);
     let health = update::health(&mut reader, top);
@@ -61,6 +63,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
                 users,
                 services,
                 kubernetes,
+                state,
                 boot,
                 disk,
                 health,

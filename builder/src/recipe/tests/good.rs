@@ -27,6 +27,21 @@ fn the_least_recipe_gets_the_documented_defaults() {
     assert!(recipe.users.is_empty() && recipe.files.is_empty() && !recipe.access.serial_root_shell);
 }
 
+/// A `[kubernetes]` whose API can be asked.
+const ASKED: &str = "version = \"1.20.2\"\nkubeconfig = \"/var/lib/kube/config\"";
+
+/// A `[state]` that says `line` too.
+fn state(line: &str) -> String {
+    format!("[state]\npaths = [\"/var/lib/a\"]\nunits = [\"a.service\"]\n{line}")
+}
+
+/// A hook of `[state]`.
+fn hook(name: &str, seconds: u32) -> String {
+    state(&format!(
+        "[state.{name}]\ncommand = [\"/bin/hook\"]\ndeadline = \"{seconds}s\""
+    ))
+}
+
 /// A `[kubernetes]` that says `line` too.
 fn kubernetes(line: &str) -> String {
     let binary = |arch| {
@@ -143,6 +158,24 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
             "kubernetes.custom.units",
             "",
             kubernetes("version = \"1.20.2\"").replace("k.service", "l.service"),
+        ),
+        ("state.keep", "", state("keep = 4")),
+        ("state.paths", "", state("").replace("lib/a", "lib/b")),
+        ("state.units", "", state("").replace("a.service", "b.service")),
+        ("state.pre-start.command", "", hook("pre-start", 1)),
+        ("state.pre-start.deadline", "", hook("pre-start", 2)),
+        ("state.post-rollback.command", "", hook("post-rollback", 1)),
+        ("state.post-rollback.deadline", "", hook("post-rollback", 2)),
+        ("kubernetes.kubeconfig", "", kubernetes(ASKED)),
+        (
+            "kubernetes.node",
+            "",
+            kubernetes(&format!("{ASKED}\nnode = \"edge\"")),
+        ),
+        (
+            "kubernetes.drain",
+            "",
+            kubernetes(&format!("{ASKED}\ndrain = \"5min\"")),
         ),
         after("disk.root-slot", "[disk]\nroot-slot = \"2GiB\""),
         after("disk.boot-slot", "[disk]\nboot-slot = \"96MiB\""),
