@@ -32,6 +32,9 @@ enum Task {
     Test {
         /// Run only the tests whose name contains one of these
         filter: Vec<String>,
+        /// Run the scenarios with a real Kubernetes instead, which is compiled first unless it is in the cache
+        #[arg(long)]
+        kubernetes: bool,
     },
     /// Measure, against peers where there are any
     Bench {
@@ -94,7 +97,11 @@ pub(crate) fn run() -> Result<(), Error> {
     };
     match arguments.task {
         Task::Demo => demo::run(install),
-        Task::Test { filter } => test::run(install, &filter),
+        Task::Test {
+            filter,
+            kubernetes: true,
+        } => test::with_kubernetes(install, &filter),
+        Task::Test { filter, .. } => test::run(install, &filter),
         Task::Bench {
             what: Bench::Build,
             arch,

@@ -3,7 +3,7 @@
 //! The compiler is the installed one where its standard library knows the target (rustup adds it when it can);
 //! else Debian's own, whose standard library for another architecture is a package.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{fs, path::PathBuf, process::Command, thread};
 
 use crate::{
     error::Error,
@@ -24,13 +24,37 @@ enum Compiler {
 
 /// Builds the programs for every architecture, into [`project::device_programs`].
 pub(crate) fn build(install: Install) -> Result<(), Error> {
-    Arch::ALL
-        .into_iter()
-        .try_for_each(|arch| build_one(arch, install))
+    Toolchains::find(install)?.build()
 }
 
-fn build_one(arch: Arch, install: Install) -> Result<(), Error> {
-    let compiler = compiler_for(arch, install)?;
+/// What the programs are built with.
+pub(crate) struct Toolchains(Vec<(Arch, Compiler)>);
+
+impl Toolchains {
+    /// Installs what is missing.
+    pub(crate) fn find(install: Install) -> Result<Self, Error> {
+        let one = |arch| Ok((arch, compiler_for(arch, install)?));
+        Arch::ALL.into_iter().map(one).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Builds the programs. The last step of each is one processor's: the architectures are built at the same time.
+    pub(crate) fn build(&self) -> Result<(), Error> {
+        thread::scope(|scope| {
+            let builds: Vec<_> = self
+                .0
+                .iter()
+                .map(|(arch, compiler)| scope.spawn(move || build_one(*arch, compiler)))
+                .collect();
+            builds.into_iter().try_for_each(|build| {
+                let panicked =
+                    || Error::Unexpected("a thread that builds the device's programs panicked".to_owned());
+                build.join().unwrap_or_else(|_| Err(panicked()))
+            })
+        })
+    }
+}
+
+fn build_one(arch: Arch, compiler: &Compiler) -> Result<(), Error> {
     let mut cargo = project::cargo();
     cargo.args([
         "build",
@@ -44,12 +68,12 @@ fn build_one(arch: Arch, install: Install) -> Result<(), Error> {
     cargo
         .args(["--target", arch.target()])
         .arg("--target-dir")
-        .arg(target_folder(&compiler));
-    configure(&mut cargo, arch, &compiler);
+        .arg(target_folder(compiler));
+    configure(&mut cargo, arch, compiler);
     shell::run(&mut cargo)?;
     PROGRAMS
         .into_iter()
-        .try_for_each(|name| publish(arch, &compiler, name))
+        .try_for_each(|name| publish(arch, compiler, name))
 }
 
 /// Static, and the same wherever the project and the registry lie.

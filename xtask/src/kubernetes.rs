@@ -1,18 +1,31 @@
 //! `cargo xtask kubernetes`: builds the Kubernetes that the tests run, once, into the cache.
 
-use std::{fs, io, os::unix::fs::symlink, path::PathBuf, process::Command};
+use std::{
+    fs, io,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::Error,
     host::Arch,
+    images,
     packages::{self, Install, Needs},
-    project, shell,
+    project, releases, shell,
 };
 
 /// What the build is made of: another one is built when this changes.
 const PARTS: [&str; 2] = ["build", "main.go"];
+
+/// Builds the images and releases of the scenarios with this Kubernetes.
+pub(crate) fn images(outcrop: &Path) -> Result<(), Error> {
+    images::build(outcrop, "edge-kube.toml", &Arch::ALL)?;
+    releases::build_kubernetes(outcrop, &[Arch::X86_64])?;
+    Ok(())
+}
 
 /// Builds what the cache lacks; the folder that holds `kube-single-amd64` and `kube-single-arm64`, where `recipes/edge-kube.toml` looks for them.
 pub(crate) fn build(install: Install, archs: &[Arch]) -> Result<PathBuf, Error> {

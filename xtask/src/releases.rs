@@ -18,6 +18,8 @@ pub(crate) const GOOD: &str = "1.1.0";
 const BROKEN: &str = "1.2.0";
 /// What releases are made from: the workbench image.
 const PLAIN: &str = "recipes/edge-dev.toml";
+/// The image with the tests' Kubernetes.
+const KUBERNETES: &str = "recipes/edge-kube.toml";
 /// The same for machines whose watchdog EFI Boot Guard starts.
 const WATCHED: &str = "qemu-tests/recipes/watched.toml";
 
@@ -60,6 +62,40 @@ pub(crate) fn build(outcrop: &Path, whose: For, archs: &[Arch]) -> Result<PathBu
         build_one(outcrop, &recipe, WATCHED, &watched, &[Arch::X86_64], None)?;
     }
     Ok(folder)
+}
+
+/// Builds a history of releases with the tests' Kubernetes for `archs`; returns the folder with images and bundles: 1.0.0 is flashed, 1.1.0
+/// has other manifests and says that its Kubernetes is of the next minor version, 1.2.0 ruins the datastore.
+pub(crate) fn build_kubernetes(outcrop: &Path, archs: &[Arch]) -> Result<PathBuf, Error> {
+    let releases = project::target().join("releases");
+    let folder = releases.join("kubernetes");
+    make_folder(&folder)?;
+    let key = key(outcrop, &releases)?;
+    for (version, kubernetes, overlays) in [
+        (FLASHED, "1.20.2", &[][..]),
+        (GOOD, "1.21.0", &["kube-next"]),
+        (BROKEN, "1.21.0", &["kube-next", "kube-broken"]),
+    ] {
+        let overlays = overlays_of(overlays);
+        let recipe = folder.join(format!("kube-{version}.toml"));
+        let text = format!(
+            "include = [{:?}]\noverlays = {overlays:?}\n[image]\nname = \"kube\"\nversion = {version:?}\n[update]\n\
+             trust = \"../trust.toml\"\n[health]\ndeadline = \"5min\"\n[kubernetes]\nversion = {kubernetes:?}\n",
+            project::root().join(KUBERNETES).display().to_string(),
+        );
+        write(&recipe, &text)?;
+        let key = (version != FLASHED).then_some(key.as_path());
+        build_one(outcrop, &recipe, KUBERNETES, &folder, archs, key)?;
+    }
+    Ok(folder)
+}
+
+fn overlays_of(names: &[&str]) -> Vec<String> {
+    let folder = project::root().join("qemu-tests/overlays");
+    names
+        .iter()
+        .map(|name| folder.join(name).display().to_string())
+        .collect()
 }
 
 /// Builds image and bundle of a release with the files of the folder `content`, for x86_64, into `folder`. Its slots have room for
@@ -111,10 +147,7 @@ fn text(base: &str, version: &str) -> String {
     let recipes = root.join(base);
     let fails = version != FLASHED;
     // Services that no update needs are left out by the first one: emulated machines start a fifth quicker.
-    let overlays: Vec<String> = ["quick", "datastore", "failing"][..if fails { 3 } else { 2 }]
-        .iter()
-        .map(|name| root.join("qemu-tests/overlays").join(name).display().to_string())
-        .collect();
+    let overlays = overlays_of(&["quick", "datastore", "failing"][..if fails { 3 } else { 2 }]);
     let mut text = format!(
         "include = [{:?}]\noverlays = {overlays:?}\n[image]\nname = {PRODUCT:?}\nversion = {version:?}\n[update]\n\
          trust = \"../trust.toml\"\n[health]\ndeadline = \"4min\"\n",

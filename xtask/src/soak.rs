@@ -5,7 +5,7 @@ use crate::{
     error::Error,
     fuzz,
     host::Arch,
-    images, kubernetes,
+    kubernetes,
     packages::Install,
     project, shell,
     test::{self, Prepared},
@@ -18,7 +18,7 @@ const POWER_CUTS: &str = "40";
 pub(crate) fn run(install: Install, minutes: u32, rounds: u32) -> Result<(), Error> {
     kubernetes::build(install, &Arch::ALL)?;
     let prepared = test::prepare(install)?;
-    images::build(prepared.outcrop(), "edge-kube.toml", &[Arch::X86_64])?;
+    kubernetes::images(prepared.outcrop())?;
     let mut waiting = project::cargo();
     waiting.args(["test", "--locked", "--workspace", "--", "--ignored"]);
     shell::run(prepared.describe_to(&mut waiting))?;

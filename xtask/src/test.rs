@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     error::Error,
     fuzz,
     host::Arch,
-    images, lint,
+    images, kubernetes, lint,
     packages::{self, Install, Needs},
     project, releases,
     scratch::Scratch,
@@ -50,7 +51,15 @@ pub(crate) fn run(install: Install, filter: &[String]) -> Result<(), Error> {
         return tests(install, filter);
     }
     packages::ensure(Needs::Test, install)?;
-    lint::run(install, lint::Advisories::Skip)?;
+    packages::ensure(Needs::Fuzz, install)?;
+    let toolchains = device::Toolchains::find(install)?;
+    // The device's programs take one processor most of the time, and share no folder with what the lints compile.
+    thread::scope(|scope| {
+        let programs = scope.spawn(|| toolchains.build());
+        lint::run(install, lint::Advisories::Skip)?;
+        let panicked = || Error::Unexpected("a thread that builds the device's programs panicked".to_owned());
+        programs.join().unwrap_or_else(|_| Err(panicked()))
+    })?;
     fuzz::run(install, None, fuzz::Length::Brief)?;
     tests(install, filter)
 }
@@ -81,6 +90,29 @@ fn tests(install: Install, filter: &[String]) -> Result<(), Error> {
         runner.args(["--", "--test-threads", "2"]);
     }
     shell::run(prepared.describe_to(runner.args(filter)))
+}
+
+/// The scenarios with the tests' Kubernetes, which take too long for every change.
+pub(crate) fn with_kubernetes(install: Install, filter: &[String]) -> Result<(), Error> {
+    kubernetes::build(install, &Arch::ALL)?;
+    let prepared = prepare(install)?;
+    kubernetes::images(prepared.outcrop())?;
+    let mut cargo = project::cargo();
+    cargo.args([
+        "test",
+        "--locked",
+        "--package",
+        "outcrop-qemu-tests",
+        "--test",
+        "scenarios",
+        "--",
+    ]);
+    cargo.args(["--ignored", "--test-threads", "1", "--nocapture"]);
+    match filter {
+        [] => cargo.arg("kubernetes::"),
+        some => cargo.args(some),
+    };
+    shell::run(prepared.describe_to(&mut cargo))
 }
 
 /// nextest where it is installed, else cargo's own runner.

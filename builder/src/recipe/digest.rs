@@ -70,13 +70,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("enable", enable);
     fields.add("disable", disable);
     fields.add("mask", mask);
-    if let Some(kubernetes) = kubernetes {
-        fields.kubernetes(kubernetes);
-    }
-    if let Some(State { definition, units }) = state {
-        fields.add("state", [String::from_utf8_lossy(&definition.to_bytes())]);
-        fields.add("state-units", units);
-    }
+    fields.carried(kubernetes.as_ref(), state.as_ref());
     fields.layout(*boot, *disk);
     let Health { deadline } = health;
     fields.add("health", [deadline.as_secs().to_string()]);
@@ -136,6 +130,16 @@ impl Fields {
             "disk",
             [root_slot, boot_slot, data].map(|bytes| bytes.to_string()),
         );
+    }
+
+    fn carried(&mut self, kubernetes: Option<&Kubernetes>, state: Option<&State>) {
+        if let Some(kubernetes) = kubernetes {
+            self.kubernetes(kubernetes);
+        }
+        if let Some(State { definition, units }) = state {
+            self.add("state", [String::from_utf8_lossy(&definition.to_bytes())]);
+            self.add("state-units", units);
+        }
     }
 
     /// Where files come from doesn't matter: their digests say what they are.

@@ -331,9 +331,10 @@ impl Work<'_> {
     fn arm(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
         let target = self.device.slot().other();
         // The installation took its time, and the state may have grown.
-        with_keeper(self.device, |keeper| keeper.check_room())?
-            .transpose()
-            .map_err(CommandError::NoRoomForState)?;
+        with_keeper(self.device, |keeper| {
+            keeper.check_room().map_err(CommandError::NoRoomForState)
+        })?
+        .transpose()?;
         opened.lifecycle(self.device).arm()?;
         let name = &release.manifest().release;
         let next = if self.options.reboot {

@@ -76,7 +76,7 @@ pub fn state(root: &Path, command: &StateCommand) -> Result<(), CommandError> {
             StateCommand::List { json } => return list(keeper, *json),
             StateCommand::Keep => keeper.keep(&now(&device, &keeper.memory()?)?)?,
             StateCommand::Restore { snapshot } => {
-                keeper.choose(&now(&device, &keeper.memory()?)?, *snapshot)?
+                keeper.choose(&now(&device, &keeper.memory()?)?, *snapshot)?;
             }
             StateCommand::Remove { snapshot } => keeper.remove(*snapshot)?,
             StateCommand::Prepare => {}
@@ -214,7 +214,7 @@ fn list(keeper: &Keeper<'_>, as_json: bool) -> Result<(), CommandError> {
             title(of)
         )),
         Phase::Restoring { snapshot, .. } => {
-            say(&format!("snapshot {snapshot} comes back at the next restart"))
+            say(&format!("snapshot {snapshot} comes back at the next restart"));
         }
     }
     for (id, about) in &snapshots {

@@ -20,7 +20,7 @@ pub use copy::{CopyError, Size};
 pub use error::StateError;
 pub use memory::{Event, Memory, MemoryError, Owner, Phase};
 pub use plan::{Hold, Now, Step, TrialFate, is_neighbour, next};
-pub use snapshots::{About, Kept, Kind, Label, SnapshotError, SnapshotId, Snapshots};
+pub use snapshots::{About, Kept, Kind, Label, Listed, SnapshotError, SnapshotId, Snapshots};
 
 /// Name of the folder with snapshots, in Outcrop's folder on the data partition.
 pub const FOLDER: &str = "state";
@@ -314,7 +314,7 @@ impl Keeper<'_> {
                 (self.tell)(&format!(
                     "snapshot {id} of the state was removed: {} are kept",
                     self.definition.keep
-                ))
+                ));
             }),
             Err(error) => (self.tell)(&crate::chain::describe(&error)),
         }

@@ -195,6 +195,9 @@ pub enum SnapshotError {
     },
 }
 
+/// A snapshot, and what it is, where that can be understood.
+pub type Listed = (SnapshotId, Result<About, SnapshotError>);
+
 /// The snapshots of a device.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
@@ -259,7 +262,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// When the folder can't be read.
-    pub fn list(&self) -> Result<Vec<(SnapshotId, Result<About, SnapshotError>)>, SnapshotError> {
+    pub fn list(&self) -> Result<Vec<Listed>, SnapshotError> {
         let whole = self.numbers()?.into_iter().filter(|id| self.path(*id).is_dir());
         Ok(whole.map(|id| (id, self.about(id))).collect())
     }
