@@ -11,6 +11,7 @@ pub mod error;
 pub mod guest;
 pub mod host;
 pub mod images;
+pub mod kubernetes;
 pub mod monitor;
 pub mod scenario;
 pub mod shell;

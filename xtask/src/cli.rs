@@ -26,8 +26,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Install what is missing, build the default image for x86_64, boot it, show it healthy
-    Demo,
+    /// Install what is missing, build three releases for x86_64, show a good update and one that fails
+    Demo {
+        /// With a real Kubernetes in them, which is compiled first unless it is in the cache
+        #[arg(long)]
+        kubernetes: bool,
+    },
     /// Install what is missing; run the lints, the fuzz targets for a moment, and every test
     Test {
         /// Run only the tests whose name contains one of these
@@ -85,6 +89,8 @@ enum Bench {
     Boot,
     /// Installing a release, against `dd`
     Update,
+    /// What the state that goes with a release costs, against `cp`; a node's start; memory
+    Kubernetes,
 }
 
 /// Parses the arguments and runs the task.
@@ -96,7 +102,8 @@ pub(crate) fn run() -> Result<(), Error> {
         Install::Missing
     };
     match arguments.task {
-        Task::Demo => demo::run(install),
+        Task::Demo { kubernetes: false } => demo::run(install),
+        Task::Demo { kubernetes: true } => demo::with_kubernetes(install),
         Task::Test {
             filter,
             kubernetes: true,
@@ -112,6 +119,10 @@ pub(crate) fn run() -> Result<(), Error> {
         Task::Bench {
             what: Bench::Update, ..
         } => bench::update::run(install),
+        Task::Bench {
+            what: Bench::Kubernetes,
+            ..
+        } => bench::kubernetes::run(install),
         Task::Lint { advisories } => {
             let advisories = if advisories {
                 Advisories::Check

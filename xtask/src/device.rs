@@ -15,6 +15,7 @@ use crate::{
 const PROGRAMS: [&str; 2] = ["outcrop-init", "outcrop-updater"];
 
 /// A compiler that can build for a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Compiler {
     /// Whatever cargo uses by itself.
     Default,
@@ -41,9 +42,9 @@ impl Toolchains {
     pub(crate) fn build(&self) -> Result<(), Error> {
         thread::scope(|scope| {
             let builds: Vec<_> = self
-                .0
-                .iter()
-                .map(|(arch, compiler)| scope.spawn(move || build_one(*arch, compiler)))
+                .by_compiler()
+                .into_iter()
+                .map(|(compiler, archs)| scope.spawn(move || build_with(compiler, &archs)))
                 .collect();
             builds.into_iter().try_for_each(|build| {
                 let panicked =
@@ -52,9 +53,20 @@ impl Toolchains {
             })
         })
     }
+
+    fn by_compiler(&self) -> Vec<(Compiler, Vec<Arch>)> {
+        let mut groups: Vec<(Compiler, Vec<Arch>)> = Vec::new();
+        for (arch, compiler) in &self.0 {
+            match groups.iter_mut().find(|(known, _)| known == compiler) {
+                Some((_, archs)) => archs.push(*arch),
+                None => groups.push((*compiler, vec![*arch])),
+            }
+        }
+        groups
+    }
 }
 
-fn build_one(arch: Arch, compiler: &Compiler) -> Result<(), Error> {
+fn build_with(compiler: Compiler, archs: &[Arch]) -> Result<(), Error> {
     let mut cargo = project::cargo();
     cargo.args([
         "build",
@@ -65,19 +77,23 @@ fn build_one(arch: Arch, compiler: &Compiler) -> Result<(), Error> {
         "outcrop-updater",
         "--bins",
     ]);
-    cargo
-        .args(["--target", arch.target()])
-        .arg("--target-dir")
-        .arg(target_folder(compiler));
-    configure(&mut cargo, arch, compiler);
+    cargo.arg("--target-dir").arg(target_folder(compiler));
+    configure(&mut cargo, compiler);
+    for arch in archs {
+        cargo.args(["--target", arch.target()]);
+        configure_linker(&mut cargo, *arch);
+    }
     shell::run(&mut cargo)?;
-    PROGRAMS
-        .into_iter()
-        .try_for_each(|name| publish(arch, compiler, name))
+    for arch in archs {
+        PROGRAMS
+            .into_iter()
+            .try_for_each(|name| publish(*arch, compiler, name))?;
+    }
+    Ok(())
 }
 
 /// Static, and the same wherever the project and the registry lie.
-fn configure(cargo: &mut Command, arch: Arch, compiler: &Compiler) {
+fn configure(cargo: &mut Command, compiler: Compiler) {
     let home = std::env::var("CARGO_HOME").unwrap_or_else(|_| {
         std::env::var("HOME").map_or_else(|_| "/nonexistent".to_owned(), |home| format!("{home}/.cargo"))
     });
@@ -88,14 +104,17 @@ fn configure(cargo: &mut Command, arch: Arch, compiler: &Compiler) {
         format!("--remap-path-prefix={home}=/cargo"),
     ];
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
+    if let Compiler::Debian(rustc) = compiler {
+        cargo.env("RUSTC", rustc);
+    }
+}
+
+fn configure_linker(cargo: &mut Command, arch: Arch) {
     if arch != Arch::host() {
         let gcc = format!("{}-gcc", arch.gnu());
         let target = arch.target().replace('-', "_");
         cargo.env(format!("CARGO_TARGET_{}_LINKER", target.to_uppercase()), &gcc);
         cargo.env(format!("CC_{target}"), &gcc);
-    }
-    if let Compiler::Debian(rustc) = compiler {
-        cargo.env("RUSTC", rustc);
     }
 }
 
@@ -146,14 +165,14 @@ fn debian_compiler(arch: Arch, install: Install) -> Result<Compiler, Error> {
 }
 
 /// Another compiler's artefacts must not mix with the default one's.
-fn target_folder(compiler: &Compiler) -> PathBuf {
+fn target_folder(compiler: Compiler) -> PathBuf {
     match compiler {
         Compiler::Default => project::target(),
         Compiler::Debian(_) => project::target().join("debian-rustc"),
     }
 }
 
-fn publish(arch: Arch, compiler: &Compiler, name: &str) -> Result<(), Error> {
+fn publish(arch: Arch, compiler: Compiler, name: &str) -> Result<(), Error> {
     let built = target_folder(compiler)
         .join(arch.target())
         .join("device")

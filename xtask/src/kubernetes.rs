@@ -27,9 +27,14 @@ pub(crate) fn images(outcrop: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Builds what the cache lacks; the folder that holds `kube-single-amd64` and `kube-single-arm64`, where `recipes/edge-kube.toml` looks for them.
-pub(crate) fn build(install: Install, archs: &[Arch]) -> Result<PathBuf, Error> {
-    let folder = project::root().join("qemu-tests/kubernetes");
+/// Whether the cache has it for `archs`.
+pub(crate) fn is_built(archs: &[Arch]) -> Result<bool, Error> {
+    Ok(missing(&cached()?, archs).is_empty())
+}
+
+/// Where the cache has what these sources build.
+fn cached() -> Result<PathBuf, Error> {
+    let folder = sources();
     let mut hash = Sha256::new();
     for part in PARTS {
         let path = folder.join(part);
@@ -40,17 +45,31 @@ pub(crate) fn build(install: Install, archs: &[Arch]) -> Result<PathBuf, Error> 
         })?);
     }
     let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    let output = project::cache().join("kubernetes").join(digest);
-    let missing: Vec<&str> = archs
+    Ok(project::cache().join("kubernetes").join(digest))
+}
+
+fn sources() -> PathBuf {
+    project::root().join("qemu-tests/kubernetes")
+}
+
+/// Debian's names of the architectures that `output` lacks.
+fn missing(output: &Path, archs: &[Arch]) -> Vec<&'static str> {
+    archs
         .iter()
         .map(|arch| arch.debian())
         .filter(|name| !output.join(format!("kube-single-{name}")).exists())
-        .collect();
+        .collect()
+}
+
+/// Builds what the cache lacks; the folder that holds `kube-single-amd64` and `kube-single-arm64`, where `recipes/edge-kube.toml` looks for them.
+pub(crate) fn build(install: Install, archs: &[Arch]) -> Result<PathBuf, Error> {
+    let output = cached()?;
+    let missing = missing(&output, archs);
     if !missing.is_empty() {
         packages::ensure(Needs::Kubernetes, install)?;
         // Its sources and intermediate files are 3 GB that nobody needs afterwards.
         let work = project::target().join("kubernetes-build");
-        let mut build = Command::new(folder.join("build"));
+        let mut build = Command::new(sources().join("build"));
         shell::run(build.arg(&work).arg(&output).args(&missing))?;
         fs::remove_dir_all(&work).map_err(|source| Error::File {
             doing: "remove",
