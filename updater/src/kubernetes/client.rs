@@ -229,28 +229,4 @@ fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_reason_of_a_refusal_is_the_api_s_message_or_its_first_line() {
-        assert_eq!(
-            reason(br#"{"kind":"Status","message":"no such node"}"#),
-            ": no such node"
-        );
-        assert_eq!(reason(b"\n[+]ping ok\n[-]etcd failed"), ": [+]ping ok");
-        assert_eq!(reason(b"{}"), ": {}");
-        assert_eq!(reason(b""), "");
-        assert_eq!(
-            reason("é".repeat(1000).as_bytes()).chars().count(),
-            MAX_REASON + 2
-        );
-    }
-
-    #[test]
-    fn a_certificate_s_time_makes_one_think_of_the_clock() {
-        assert!(hint("invalid peer certificate: certificate expired: verification time 5").contains("clock"));
-        assert!(hint("invalid peer certificate: certificate not valid yet").contains("clock"));
-        assert_eq!(hint("connection refused"), "");
-    }
-}
+mod tests;
