@@ -13,7 +13,7 @@ use outcrop_release::arch::Architecture;
 
 use crate::{
     Disk, Guest, Shell, Start,
-    scenario::{boot_time, wait_healthy},
+    scenario::{DEGRADED, HEALTHY},
     update::releases,
     web::WebServer,
 };
@@ -22,7 +22,7 @@ use crate::{
 const CARD_BYTES: u64 = 6 << 30;
 /// A machine that a single node of Kubernetes fits into.
 const MACHINE: [&str; 4] = ["-m", "3072", "-smp", "2"];
-/// Longest wait for something of Kubernetes, in software emulation.
+/// Longest wait for something of Kubernetes, a boot with it included, in software emulation.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The product that `cargo xtask test --kubernetes` builds releases of.
 const PRODUCT: &str = "kube";
@@ -102,7 +102,8 @@ impl Cluster {
         if network == Network::None {
             guest.unplug_network().unwrap();
         }
-        wait_healthy(&mut guest).unwrap();
+        let (which, line) = guest.console.expect_any(&[HEALTHY, DEGRADED], PATIENCE).unwrap();
+        assert_eq!(which, 0, "{line}\n{}", guest.console.text());
         let server = WebServer::start(&releases().join("kubernetes")).unwrap();
         Self { guest, server }
     }
@@ -130,8 +131,7 @@ impl Cluster {
     /// # Panics
     /// When it doesn't come.
     pub fn expect(&mut self, text: &str) -> String {
-        let limit = boot_time(self.guest.architecture) * 4;
-        self.guest.console.expect(text, limit).unwrap()
+        self.guest.console.expect(text, PATIENCE).unwrap()
     }
 
     /// Installs a release and restarts into its trial.
