@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{HealthOptions, InstallOptions, StateCommand};
+use crate::commands::{HealthOptions, InstallOptions, JoinOptions, StateCommand};
 
 /// Looks after the releases on this device.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ pub enum Command {
     /// Looks after the data that is bound to the running release: Kubernetes' datastore and what else the recipe names.
     #[command(subcommand)]
     State(StateCommand),
+    /// Says which Kubernetes cluster this device joins, for releases whose recipe has it join one.
+    Join(JoinOptions),
     /// Keeps new pods away from this device's Kubernetes node, and has its pods go elsewhere, as far as disruption budgets allow.
     Drain {
         /// How long that may take; then 1 is the exit code. Without it, the recipe's limit counts, or five minutes.

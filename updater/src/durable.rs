@@ -1,10 +1,15 @@
 //! Small files that survive a power cut: the old content or the new one, never half of it.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
+
+/// Modes of files, before the process' umask.
+const PUBLIC: u32 = 0o666;
+const PRIVATE: u32 = 0o600;
 
 /// A file can't be kept.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +39,25 @@ impl DurableError {
 /// # Errors
 /// When there is no room, or the file system fails. The old content is untouched then.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
+    replace_with(path, bytes, File::options().mode(PUBLIC))
+}
+
+/// The same for a file that only its owner may read.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_private(path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
+    // One that a power cut left may have been made otherwise.
+    remove(&path.with_extension("new"))?;
+    replace_with(path, bytes, File::options().mode(PRIVATE))
+}
+
+fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> Result<(), DurableError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(DurableError::new("make folder", folder))?;
     let new = path.with_extension("new");
-    let write = || {
-        let mut file = File::create(&new)?;
+    let mut write = || {
+        let mut file = options.write(true).create(true).truncate(true).open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()
     };

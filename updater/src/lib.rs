@@ -16,6 +16,7 @@ pub mod health;
 pub mod history;
 pub mod init;
 pub mod install;
+pub mod join;
 pub mod kubernetes;
 pub mod lifecycle;
 pub mod os_release;

@@ -10,7 +10,7 @@ use std::{
 
 use clap::Parser as _;
 use outcrop_updater::{
-    boot_report::{Systemctl, announce, report},
+    boot_report::{Systemctl, Systemd as _, announce, report},
     chain,
     cli::{Cli, Command},
     commands::{self, CommandError},
@@ -49,6 +49,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::Commit => commands::commit(root)?,
         Command::Rollback { reboot } => commands::rollback(root, *reboot)?,
         Command::State(command) => commands::state(root, command)?,
+        Command::Join(options) => commands::join(root, options)?,
         Command::Drain { limit } => return judged(commands::drain(root, *limit)?),
         Command::Uncordon => commands::uncordon(root)?,
         Command::TrialFailed => commands::trial_vetoed(root)?,
@@ -57,6 +58,8 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::GrowData => grow_data()?,
         Command::BootReport => {
             commands::catch_up(root)?;
+            // What starts late may have something to say, too.
+            Systemctl.settled_state()?;
             let report = report(&read_status(root)?, &Systemctl, &uptime)?;
             announce(&report, Path::new("/dev/kmsg"))?;
             return judged(report.healthy);

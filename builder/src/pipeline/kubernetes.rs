@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use include_dir::{Dir, include_dir};
 use object::elf;
 use outcrop_release::{arch::Architecture, digest::FileDigest, kubernetes::KubernetesDefinition};
 
@@ -14,12 +15,21 @@ use crate::{
     error::Error,
     fetch::{Fetcher, Shelf, WebFile},
     finish::{ContentStore as _, FinishError, Layer},
-    recipe::schema::{Download, Kubernetes, KubernetesDistribution, Origin},
+    recipe::schema::{Download, Kubernetes, KubernetesDistribution, KubernetesRole, Origin},
     sha256::Sha256,
     store::TreeStore,
     tree::{Content, Entry, Metadata, Node, Tree, TreePath},
 };
 
+/// How k0s and k3s run, whatever the device is in its cluster, and as what.
+static K0S: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k0s/common");
+static K0S_SINGLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k0s/single");
+static K0S_CONTROLLER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k0s/controller");
+static K0S_WORKER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k0s/worker");
+static K3S: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k3s/common");
+static K3S_SINGLE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k3s/single");
+static K3S_CONTROLLER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k3s/controller");
+static K3S_WORKER: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/k3s/worker");
 /// Where archives of container images lie in the image.
 const IMAGES: &str = "usr/share/outcrop/images";
 /// Where health checks lie in the image.
@@ -58,7 +68,6 @@ impl Part {
 
 /// All files of an architecture.
 fn wanted(kubernetes: &Kubernetes, architecture: Architecture) -> Result<Vec<Wanted<'_>>, FinishError> {
-    let KubernetesDistribution::Custom(custom) = &kubernetes.distribution;
     let mut wanted = Vec::new();
     if let Some(download) = kubernetes.binaries.get(&architecture) {
         wanted.push(Wanted {
@@ -66,7 +75,7 @@ fn wanted(kubernetes: &Kubernetes, architecture: Architecture) -> Result<Vec<Wan
                 "the program of Kubernetes {} for {architecture}",
                 kubernetes.version
             ),
-            path: custom.path.clone(),
+            path: kubernetes.path.clone(),
             mode: 0o755,
             download,
         });
@@ -82,6 +91,26 @@ fn wanted(kubernetes: &Kubernetes, architecture: Architecture) -> Result<Vec<Wan
         });
     }
     Ok(wanted)
+}
+
+/// How a distribution that Outcrop knows runs: its units, settings and folders.
+pub(super) fn units(distribution: KubernetesDistribution) -> Result<Vec<Layer>, FinishError> {
+    let Some(role) = distribution.role() else {
+        return Ok(Vec::new());
+    };
+    let (common, own): (_, &Dir<'_>) = match (distribution, role) {
+        (KubernetesDistribution::K3s(_), KubernetesRole::Single) => (&K3S, &K3S_SINGLE),
+        (KubernetesDistribution::K3s(_), KubernetesRole::Controller) => (&K3S, &K3S_CONTROLLER),
+        (KubernetesDistribution::K3s(_), KubernetesRole::Worker) => (&K3S, &K3S_WORKER),
+        (_, KubernetesRole::Single) => (&K0S, &K0S_SINGLE),
+        (_, KubernetesRole::Controller) => (&K0S, &K0S_CONTROLLER),
+        (_, KubernetesRole::Worker) => (&K0S, &K0S_WORKER),
+    };
+    let name = |folder: &str| format!("images/{}/{folder}", distribution.name());
+    Ok(vec![
+        Layer::embedded(&name("common"), common)?,
+        Layer::embedded(&name(role.name()), own)?,
+    ])
 }
 
 /// Brings what has an address into the cache, and looks whether the other files are there.
@@ -285,5 +314,51 @@ mod tests {
         for other in [&b"#!/bin/sh\n"[..], b"", &good[..HEADER_BYTES - 1], &short] {
             assert_eq!(check_program(other, Architecture::Aarch64), no_program);
         }
+    }
+
+    #[test]
+    fn each_role_of_k0s_and_k3s_has_a_unit_and_one_that_joins_waits_for_its_join_data() {
+        let roles = [
+            KubernetesRole::Single,
+            KubernetesRole::Controller,
+            KubernetesRole::Worker,
+        ];
+        for role in roles {
+            for distribution in [
+                KubernetesDistribution::K0s(role),
+                KubernetesDistribution::K3s(role),
+            ] {
+                let name = distribution.name();
+                let unit = format!("usr/lib/systemd/system/{name}.service");
+                let layers = units(distribution).unwrap();
+                let entries = layers.iter().flat_map(|layer| &layer.entries);
+                let found: Vec<&Entry> = entries
+                    .filter(|(path, _)| path.as_str().trim_start_matches('/') == unit)
+                    .map(|(_, entry)| entry)
+                    .collect();
+                let [
+                    Entry {
+                        node: Node::File(content, _),
+                        ..
+                    },
+                ] = found.as_slice()
+                else {
+                    panic!("{name}: {found:?}");
+                };
+                let mut text = String::new();
+                content.open().unwrap().read_to_string(&mut text).unwrap();
+                let joins = text.contains("Requires=outcrop-join.service");
+                assert_eq!(joins, role != KubernetesRole::Single, "{text}");
+                assert!(text.contains(&format!("ExecStart=/usr/bin/{name} ")), "{text}");
+                // k0s brings something that would replace the program.
+                let updates_itself = name == "k0s" && role != KubernetesRole::Worker;
+                assert_eq!(
+                    text.contains("--disable-components autopilot"),
+                    updates_itself,
+                    "{text}"
+                );
+            }
+        }
+        assert!(units(KubernetesDistribution::Custom).unwrap().is_empty());
     }
 }

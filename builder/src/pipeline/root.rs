@@ -188,6 +188,7 @@ impl RootInputs<'_> {
         layers.extend(self.recipe.state.as_ref().map(state_layer).transpose()?);
         let mut parts = Vec::new();
         if let Some(kubernetes) = &self.recipe.kubernetes {
+            layers.extend(kubernetes::units(kubernetes.distribution)?);
             let (layer, found) = kubernetes::layer(kubernetes, self.architecture, self.store, self.shelf)?;
             layers.push(layer);
             parts = found;

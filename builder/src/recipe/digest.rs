@@ -14,8 +14,8 @@ use super::{
     overlay::{OverlayNode, walk},
     problem::RecipeError,
     schema::{
-        Access, Boot, CustomKubernetes, Disk, FileContent, Health, ImageArchive, Kernel, Kubernetes,
-        KubernetesDistribution, Packages, Recipe, Services, State, Update, User,
+        Access, Boot, Disk, FileContent, Health, ImageArchive, Kernel, Kubernetes, KubernetesRole, Packages,
+        Recipe, Services, State, Update, User,
     },
 };
 use crate::sha256::Sha256;
@@ -145,13 +145,19 @@ impl Fields {
     /// Where files come from doesn't matter: their digests say what they are.
     fn kubernetes(&mut self, kubernetes: &Kubernetes) {
         let Kubernetes {
-            distribution: KubernetesDistribution::Custom(CustomKubernetes { path, units }),
+            distribution,
+            path,
+            units,
             version,
             binaries,
             definition,
             images,
         } = kubernetes;
-        self.add("kubernetes", ["custom", path.as_str(), &version.to_string()]);
+        let role = distribution.role().map_or("", KubernetesRole::name);
+        self.add(
+            "kubernetes",
+            [distribution.name(), role, path.as_str(), &version.to_string()],
+        );
         self.add("kubernetes-units", units);
         let definition = definition.as_ref().map(KubernetesDefinition::to_bytes);
         self.add(

@@ -7,6 +7,7 @@
 mod check;
 mod convert;
 pub mod digest;
+mod distribution;
 mod include;
 mod keys;
 pub mod located;

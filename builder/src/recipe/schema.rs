@@ -151,8 +151,12 @@ pub struct Services {
 /// `[kubernetes]`: a Kubernetes that is one program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kubernetes {
-    /// Whose.
+    /// Whose, and what the device is in its cluster.
     pub distribution: KubernetesDistribution,
+    /// Where the program lies in the image. `custom.path` where it is one of the user's own.
+    pub path: TreePath,
+    /// What runs it, started at boot; not empty. `custom.units` where it is one of the user's own.
+    pub units: Vec<String>,
     /// `version`: of the distribution's release. Its first three numbers are Kubernetes' own.
     pub version: Version,
     /// `binary.ARCH`: the program. Has each of the image's architectures.
@@ -164,19 +168,26 @@ pub struct Kubernetes {
 }
 
 /// A Kubernetes distribution.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KubernetesDistribution {
+    /// Mirantis' and the CNCF's k0s.
+    K0s(KubernetesRole),
+    /// SUSE's and the CNCF's k3s.
+    K3s(KubernetesRole),
     /// One of the user's own: the recipe says how it runs.
-    Custom(CustomKubernetes),
+    Custom,
 }
 
-/// `[kubernetes.custom]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CustomKubernetes {
-    /// `path`: where the program lies in the image.
-    pub path: TreePath,
-    /// `units`: what runs Kubernetes. Started at boot. Not empty.
-    pub units: Vec<String>,
+/// `role`: what a device is in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KubernetesRole {
+    /// A cluster of its own.
+    #[default]
+    Single,
+    /// One of those that run the control plane.
+    Controller,
+    /// One that runs pods only.
+    Worker,
 }
 
 /// A file from elsewhere, told by its digest.
@@ -228,15 +239,6 @@ impl Services {
             }
         }
         self.enable.sort_unstable();
-    }
-}
-
-impl Kubernetes {
-    /// What runs it.
-    #[must_use]
-    pub fn units(&self) -> &[String] {
-        let KubernetesDistribution::Custom(custom) = &self.distribution;
-        &custom.units
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
     durable::DurableError,
     health::HealthError,
     install::{HeadError, InstallError, Refusal, SourceError},
+    join::JoinError,
     kubernetes::{DrainError, OursError},
     lifecycle::LifecycleError,
     record::StoreError,
@@ -109,6 +110,9 @@ pub enum CommandError {
     /// A file can't be kept.
     #[error(transparent)]
     Durable(#[from] DurableError),
+    /// Which cluster this device joins.
+    #[error(transparent)]
+    Join(#[from] JoinError),
     /// The device's Kubernetes can't be asked.
     #[error(transparent)]
     Kubernetes(#[from] OursError),
@@ -181,6 +185,8 @@ impl CommandError {
             Self::NoRoomForState(_) => 49,
             Self::State(error) => state_code(error),
             Self::Kubernetes(_) | Self::Drain(_) => 53,
+            Self::Join(JoinError::Durable(_)) => 42,
+            Self::Join(_) => 54,
             _ => 1,
         }
     }

@@ -12,13 +12,14 @@ use super::{
         located::Item,
         node::{Node, Table, Value},
         problem::Problem,
-        schema::{CustomKubernetes, Download, ImageArchive, Kubernetes, KubernetesDistribution, Origin},
+        schema::{Download, ImageArchive, Kubernetes, KubernetesDistribution, KubernetesRole, Origin},
         source::Location,
         value::{deadline, file_path, image_name, kubernetes_version, sha256, unit_name, web_address},
     },
     files::existing,
     reader::{Reader, Section},
 };
+use crate::tree::TreePath;
 
 pub(super) fn kubernetes(
     reader: &mut Reader<'_>,
@@ -27,21 +28,25 @@ pub(super) fn kubernetes(
 ) -> Option<Kubernetes> {
     let section = reader.section(top, "kubernetes");
     section.table?;
-    let known = |text: &str| match text {
-        "custom" => Ok(()),
+    let role = role(reader, section);
+    let distribution = reader.required(section, "distribution", |text| match text {
+        "k0s" => Ok(KubernetesDistribution::K0s(role)),
+        "k3s" => Ok(KubernetesDistribution::K3s(role)),
+        "custom" => Ok(KubernetesDistribution::Custom),
         _ => Err(format!(
-            "{text:?} is no Kubernetes distribution that Outcrop knows: so far it is `custom`, which runs any that is one program"
+            "{text:?} is no Kubernetes distribution that Outcrop knows: there are `k0s`, `k3s`, and `custom`, which runs any that is one program"
         )),
-    };
-    let distribution = reader.required(section, "distribution", known);
+    });
     let version = reader.required(section, "version", kubernetes_version);
-    let custom = custom_kubernetes(reader, section);
+    let way = way(reader, section, distribution);
     let binaries = binaries(reader, section, architectures);
     let images = images(reader, section);
-    let definition = definition(reader, section);
-    distribution?;
+    let definition = definition(reader, section, distribution);
+    let (path, units) = way?;
     Some(Kubernetes {
-        distribution: KubernetesDistribution::Custom(custom?),
+        distribution: distribution?,
+        path,
+        units,
         version: version?,
         binaries,
         definition,
@@ -49,20 +54,62 @@ pub(super) fn kubernetes(
     })
 }
 
+fn role(reader: &mut Reader<'_>, section: Section<'_>) -> KubernetesRole {
+    let role = reader.optional(section, "role", |text| {
+        KubernetesRole::named(text)
+            .ok_or_else(|| format!("{text:?} is no role: there are `single`, `controller` and `worker`"))
+    });
+    role.unwrap_or_default()
+}
+
+/// Where the program lies, and what runs it.
+fn way(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    distribution: Option<KubernetesDistribution>,
+) -> Option<(TreePath, Vec<String>)> {
+    let (named, surplus, why) = match distribution? {
+        KubernetesDistribution::Custom => (
+            "custom",
+            "role",
+            "its units decide what the device is in its cluster",
+        ),
+        named => (named.name(), "custom", "Outcrop knows how it runs"),
+    };
+    if let Some(member) = section.get(surplus) {
+        let problem = Problem::new(format!("distribution `{named}` has no `{surplus}`: {why}"));
+        reader.report(problem.at(member.key.clone()));
+    }
+    if named == "custom" {
+        return custom_kubernetes(reader, section);
+    }
+    let path = format!("/usr/bin/{named}");
+    Some((file_path(&path).ok()?, vec![format!("{named}.service")]))
+}
+
 /// How the device deals with it.
-fn definition(reader: &mut Reader<'_>, section: Section<'_>) -> Option<KubernetesDefinition> {
+fn definition(
+    reader: &mut Reader<'_>,
+    section: Section<'_>,
+    distribution: Option<KubernetesDistribution>,
+) -> Option<KubernetesDefinition> {
+    let known = distribution.and_then(KubernetesDistribution::kubeconfig);
     let absolute = |text: &str| match text.starts_with('/') && !text.ends_with('/') {
         true => Ok(text.to_owned()),
         false => Err(format!("{text:?} is no absolute path of a file")),
     };
-    let kubeconfig = reader.optional(section, "kubeconfig", absolute);
+    let told = reader.optional(section, "kubeconfig", absolute);
+    let kubeconfig = told.or(known.map(str::to_owned));
     let node = reader.optional(section, "node", node_name);
     let drain = reader.optional(section, "drain", |text| match deadline(text)? {
         limit if limit <= MAX_DRAIN => Ok(limit),
         _ => Err(format!("{text:?} is too long for draining: a day at most")),
     });
     for key in ["node", "drain"] {
-        if let Some(member) = section.get(key).filter(|_| section.get("kubeconfig").is_none()) {
+        if let Some(member) = section
+            .get(key)
+            .filter(|_| known.is_none() && section.get("kubeconfig").is_none())
+        {
             let problem = Problem::new(format!(
                 "`{key}` needs `kubeconfig`: the API can't be asked without it"
             ));
@@ -92,7 +139,7 @@ fn node_name(text: &str) -> Result<String, String> {
     }
 }
 
-fn custom_kubernetes(reader: &mut Reader<'_>, kubernetes: Section<'_>) -> Option<CustomKubernetes> {
+fn custom_kubernetes(reader: &mut Reader<'_>, kubernetes: Section<'_>) -> Option<(TreePath, Vec<String>)> {
     let member = kubernetes.get("custom");
     let section = Section {
         name: "kubernetes.custom",
@@ -109,7 +156,7 @@ fn custom_kubernetes(reader: &mut Reader<'_>, kubernetes: Section<'_>) -> Option
         let problem = Problem::new("[kubernetes.custom] needs `units`: what runs Kubernetes");
         reader.report(in_section(problem, section.place));
     }
-    Some(CustomKubernetes { path: path?, units })
+    Some((path?, units))
 }
 
 fn binaries(

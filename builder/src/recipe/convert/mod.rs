@@ -40,7 +40,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
     let mut services = services::services(&mut reader, top);
     let kubernetes = kubernetes::kubernetes(&mut reader, top, architectures.unwrap_or_default());
     if let Some(kubernetes) = &kubernetes {
-        services.start(kubernetes.units());
+        services.start(&kubernetes.units);
     }
     let state = state::state(&mut reader, top, kubernetes.as_ref());
     let boot = image::boot(&mut reader, top, architectures.unwrap_or_default());

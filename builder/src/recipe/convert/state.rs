@@ -24,10 +24,15 @@ pub(super) fn state(
     kubernetes: Option<&Kubernetes>,
 ) -> Option<State> {
     let section = reader.section(top, "state");
-    section.table?;
-    let paths = paths(reader, section);
+    let known = kubernetes
+        .map(|kubernetes| kubernetes.distribution.state())
+        .unwrap_or_default();
+    if section.table.is_none() && known.is_empty() {
+        return None;
+    }
+    let paths = paths(reader, section, known);
     let mut units: Vec<String> = kubernetes
-        .map(|kubernetes| kubernetes.units().to_vec())
+        .map(|kubernetes| kubernetes.units.clone())
         .unwrap_or_default();
     for (unit, place) in reader.list(section, "units", unit_name) {
         reader.locate(Item::Service(unit.clone()), place);
@@ -60,7 +65,11 @@ fn missing(reader: &mut Reader<'_>, section: Section<'_>, key: &str, what: &str)
     });
 }
 
-fn paths(reader: &mut Reader<'_>, section: Section<'_>) -> Vec<StatePath> {
+/// What the recipe names, else what the distribution is known to have.
+fn paths(reader: &mut Reader<'_>, section: Section<'_>, known: &[&str]) -> Vec<StatePath> {
+    if section.get("paths").is_none() && !known.is_empty() {
+        return known.iter().filter_map(|path| path.parse().ok()).collect();
+    }
     let places = reader.list(section, "paths", |text| {
         text.parse::<StatePath>().map_err(|error| error.to_string())
     });

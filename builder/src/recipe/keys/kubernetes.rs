@@ -6,12 +6,19 @@ pub(super) const KUBERNETES: &[Key] = &[
     required(
         "distribution",
         Shape::Text("distribution"),
-        "Whose: so far only `custom`, which runs any Kubernetes that is one program.",
+        "Whose: `k0s`, `k3s`, or `custom`, which runs any Kubernetes that is one program.",
     ),
     required(
         "version",
         Shape::Text("version"),
         "Version of the distribution's release: `1.20.2`, `1.36.3+k0s.0`. Its first three numbers are Kubernetes' own.",
+    ),
+    optional(
+        "role",
+        Shape::Text("role"),
+        "`\"single\"`",
+        "What the device is in its cluster, for k0s and k3s: `single`, a cluster of its own; `controller` and `worker`, which join one: \
+         its server, token and the node's labels come from the device, never from the image (`outcrop-updater join`).",
     ),
     optional(
         "binary",
@@ -31,7 +38,7 @@ pub(super) const KUBERNETES: &[Key] = &[
     optional(
         "kubeconfig",
         Shape::Text("absolute path"),
-        "none",
+        "known for k0s and k3s, but for workers; none for `custom`",
         "Where the local administrator's kubeconfig file is on the device. With it, two required health checks are in the image, \
          `kubernetes-api` and `kubernetes-node`: the API is ready, the node is, and its kubelet is this version's. A file of the same \
          name in `/etc/outcrop/health.d` takes the place of one.",
@@ -53,7 +60,7 @@ pub(super) const KUBERNETES: &[Key] = &[
         "custom",
         Shape::Table(CUSTOM),
         "",
-        "How it runs. Its units come with the recipe's files, overlays or packages.",
+        "How a `custom` one runs. Its units come with the recipe's files, overlays or packages.",
     ),
 ];
 

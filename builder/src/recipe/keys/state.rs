@@ -6,7 +6,7 @@ pub(super) const STATE: &[Key] = &[
     optional(
         "paths",
         Shape::Append("absolute paths"),
-        "",
+        "for a `single` k0s or k3s its datastore, keys and manifests",
         "Files and folders below `/var`, at least one, none in another: a datastore, its keys. What can be had again, like \
          images of containers, doesn't belong here: everything is copied before each update's trial, and the data partition must \
          have room for it.",

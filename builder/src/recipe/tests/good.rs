@@ -166,6 +166,25 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
         ("state.pre-start.deadline", "", hook("pre-start", 2)),
         ("state.post-rollback.command", "", hook("post-rollback", 1)),
         ("state.post-rollback.deadline", "", hook("post-rollback", 2)),
+        (
+            "kubernetes.role",
+            "",
+            format!(
+                "{}role = \"worker\"\n[kubernetes.binary.{}",
+                kubernetes("version = \"1.20.2\"")
+                    .replace("custom\"", "k0s\"")
+                    .split_once("[kubernetes.binary")
+                    .unwrap()
+                    .0,
+                kubernetes("")
+                    .split_once("[kubernetes.binary.")
+                    .unwrap()
+                    .1
+                    .split_once("[kubernetes.custom]")
+                    .unwrap()
+                    .0,
+            ),
+        ),
         ("kubernetes.kubeconfig", "", kubernetes(ASKED)),
         (
             "kubernetes.node",

@@ -35,8 +35,8 @@ fn a_kubernetes_of_one_s_own_is_read_and_its_units_are_started_unless_the_recipe
     assert_eq!(recipe.services.enable, ["kube.target"]);
     assert_eq!(recipe.services.disable, ["etcd.service"]);
     let kubernetes = recipe.kubernetes.unwrap();
-    let KubernetesDistribution::Custom(custom) = &kubernetes.distribution;
-    assert_eq!(custom.path.to_string(), "/usr/bin/kube");
+    assert_eq!(kubernetes.distribution, KubernetesDistribution::Custom);
+    assert_eq!(kubernetes.path.to_string(), "/usr/bin/kube");
     let binary = &kubernetes.binaries[&Architecture::Aarch64];
     assert_eq!(
         binary.origin,
@@ -65,6 +65,42 @@ fn the_program_of_an_architecture_that_nobody_builds_need_not_be_there() {
     );
 }
 
+/// A named distribution with `more`.
+fn named(name: &str, more: &str) -> String {
+    let good = kubernetes("");
+    let (head, rest) = good.split_once("[kubernetes.custom]").unwrap();
+    let (_, binaries) = rest.split_once("[kubernetes.binary").unwrap();
+    let head = head.replace("custom", name);
+    format!("{head}{more}\n[kubernetes.binary{binaries}")
+}
+
+#[test]
+fn k0s_and_k3s_are_known_by_name_with_their_units_credentials_and_state() {
+    for (name, kubeconfig, state) in [
+        ("k0s", "/var/lib/k0s/pki/admin.conf", "/var/lib/k0s/db"),
+        ("k3s", "/etc/rancher/k3s/k3s.yaml", "/var/lib/rancher/k3s/server"),
+    ] {
+        let load = |more: &str| load_text(&text("", &named(name, more))).unwrap().recipe;
+        let recipe = load("");
+        assert_eq!(recipe.services.enable, [format!("{name}.service")]);
+        let definition = recipe.state.unwrap();
+        assert_eq!(definition.units, [format!("{name}.service")]);
+        assert_eq!(definition.definition.paths[0].to_string(), state);
+        let kubernetes = recipe.kubernetes.unwrap();
+        assert_eq!(kubernetes.path.to_string(), format!("/usr/bin/{name}"));
+        assert_eq!(kubernetes.definition.unwrap().kubeconfig, kubeconfig);
+        // One of several: nothing is known of the others, so nothing of its state goes with the release.
+        let controller = load("role = \"controller\"\ndrain = \"5min\"");
+        assert_eq!(controller.state, None);
+        assert!(controller.kubernetes.unwrap().definition.unwrap().drain.is_some());
+        let worker = load("role = \"worker\"");
+        assert_eq!(
+            (worker.state, worker.kubernetes.unwrap().definition),
+            (None, None)
+        );
+    }
+}
+
 #[test]
 fn mistakes_in_the_kubernetes_section_are_refused_where_they_stand() {
     let good = kubernetes("");
@@ -86,6 +122,10 @@ fn mistakes_in_the_kubernetes_section_are_refused_where_they_stand() {
         good.replace("version =", "node = \"edge\"\ndrain = \"5min\"\nversion ="),
         good.replace("version =", "kubeconfig = \"/x\"\nnode = \"Edge_1\"\nversion ="),
         good.replace("version =", "kubeconfig = \"/x\"\ndrain = \"25h\"\nversion ="),
+        good.replace("version =", "role = \"single\"\nversion ="),
+        named("k0s", "role = \"master\""),
+        named("k3s", "custom = { path = \"/usr/bin/k\" }"),
+        named("k3s", "role = \"worker\"\ndrain = \"5min\""),
         image("architecture = \"arm64\"\nfile = \"Cargo.toml\""),
         image("url = \"https://example.org/\""),
         image("file = \"Cargo.toml\"") + &image("file = \"Cargo.toml\"").replace(&good, ""),
