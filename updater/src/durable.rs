@@ -69,6 +69,18 @@ fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> Result<
     Ok(())
 }
 
+/// Gives the file or folder `from` the name `to`. Afterwards it has that name, and only that.
+///
+/// # Errors
+/// When the file system fails: it has one of the names then.
+pub fn rename(from: &Path, to: &Path) -> Result<(), DurableError> {
+    fs::rename(from, to).map_err(DurableError::new("move", from))?;
+    for path in [to, from] {
+        flush_folder(path.parent().unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
 /// Removes the file `path`; true when it was there. Afterwards it stays away.
 ///
 /// # Errors
@@ -94,7 +106,8 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, DurableError> {
     }
 }
 
-fn flush_folder(folder: &Path) -> Result<(), DurableError> {
+/// Has the names in `folder` survive a power cut.
+pub(crate) fn flush_folder(folder: &Path) -> Result<(), DurableError> {
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
     } else {

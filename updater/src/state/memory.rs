@@ -1,6 +1,6 @@
 //! What is known of the state: whose it is, and which trial has touched it. `/var/lib/outcrop/state/memory.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use outcrop_release::state::StatePath;
 use semver::Version;
@@ -70,7 +70,7 @@ pub struct Event {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
     pub(super) format: u32,
-    /// Whose state it is; none before the first start.
+    /// Whose state it is, or will be once a snapshot is back; none before the first start.
     pub owner: Option<Owner>,
     /// Where the owner's state lies.
     pub paths: Vec<StatePath>,
@@ -132,6 +132,16 @@ impl Memory {
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
         durable::replace(&folder.join(FILE_NAME), &bytes)
+    }
+
+    /// Moves a file that can't be understood out of the way; where it is then.
+    ///
+    /// # Errors
+    /// When the file system fails.
+    pub fn set_aside(folder: &Path) -> Result<PathBuf, DurableError> {
+        let aside = folder.join(FILE_NAME).with_extension("damaged");
+        durable::rename(&folder.join(FILE_NAME), &aside)?;
+        Ok(aside)
     }
 
     /// Something happened at `at`, in seconds since 1970.

@@ -118,11 +118,8 @@ impl Keeper<'_> {
                 }
                 Step::Snapshot => self.snapshot(memory, &now.running)?,
                 Step::GoOn => return self.go_on(memory),
-                Step::Close => self.close(memory)?,
-                Step::Restore(snapshot) => {
-                    let aside = self.snapshots().free_number()?;
-                    self.begin_restore(memory, snapshot, aside)?;
-                }
+                Step::Close => self.close(memory, &now.running)?,
+                Step::Restore(snapshot) => self.begin_restore(memory, snapshot)?,
                 Step::FinishRestore => self.restore(memory)?,
                 Step::Hold(hold) => {
                     let what = format!("Kubernetes is held back: {hold}");
@@ -138,11 +135,7 @@ impl Keeper<'_> {
 
     fn adopt(&self, memory: &mut Memory, running: &Owner) {
         let before = memory.owner.take();
-        let mut owner = running.clone();
-        if owner.kubernetes.is_none() {
-            // A release without Kubernetes leaves the state as it is.
-            owner.kubernetes = before.as_ref().and_then(|before| before.kubernetes.clone());
-        }
+        let owner = heir(running.clone(), before.as_ref());
         let version = &owner.release.version;
         let what = match before {
             Some(before) => format!(
@@ -206,13 +199,13 @@ impl Keeper<'_> {
         let Phase::Trial { ready, .. } = &mut memory.phase else {
             return Ok(());
         };
-        if *ready {
+        if std::mem::replace(ready, true) {
             return Ok(());
         }
-        *ready = true;
         if let Some(hook) = &self.definition.pre_start {
             let name = "pre-start";
             if let Err(why) = self.hooks.run(hook) {
+                // What is known stays as it was: the hook is due again.
                 let mut memory = self.memory()?;
                 memory.note((self.clock)(), format!("the hook {name} failed: {why}"));
                 self.save(&memory)?;
@@ -224,20 +217,20 @@ impl Keeper<'_> {
     }
 
     /// The trial that worked on the state was committed.
-    fn close(&self, mut memory: Memory) -> Result<(), StateError> {
+    fn close(&self, mut memory: Memory, running: &Owner) -> Result<(), StateError> {
         if let Phase::Trial { of, .. } = std::mem::take(&mut memory.phase) {
-            let version = of.release.version.clone();
-            let is_ours = memory.owner.replace(of).is_some();
-            self.note(
-                &mut memory,
-                format!("release {version} was committed: the state stays as it is"),
+            let what = format!(
+                "release {} was committed: the state stays as it is",
+                of.release.version
             );
-            let paths = self.all_paths(&memory);
-            memory.paths = if is_ours {
-                paths
-            } else {
+            self.note(&mut memory, what);
+            // Another release's paths aren't known here: whatever it may have added is kept in view.
+            memory.paths = if of.release.digest == running.release.digest {
                 self.definition.paths.clone()
+            } else {
+                self.all_paths(&memory)
             };
+            memory.owner = Some(heir(of, memory.owner.as_ref()));
         }
         self.save(&memory)?;
         self.prune(&memory);
@@ -251,22 +244,25 @@ impl Keeper<'_> {
     pub fn committed(&self, running: &Owner) -> Result<(), StateError> {
         let memory = self.memory()?;
         match &memory.phase {
-            Phase::Trial { of, .. } if of.release.digest == running.release.digest => self.close(memory),
+            Phase::Trial { of, .. } if of.release.digest == running.release.digest => {
+                self.close(memory, running)
+            }
             _ => Ok(()),
         }
     }
 
-    fn begin_restore(
-        &self,
-        mut memory: Memory,
-        snapshot: SnapshotId,
-        aside: SnapshotId,
-    ) -> Result<(), StateError> {
+    /// From here on the state is the snapshot's: what a power cut interrupts is finished.
+    fn begin_restore(&self, mut memory: Memory, snapshot: SnapshotId) -> Result<(), StateError> {
+        let snapshots = self.snapshots();
+        let about = snapshots.about_ours(snapshot, &self.machine)?;
         let of = match memory.phase {
             Phase::Trial { of, .. } => Some(of),
-            _ => memory.owner.clone(),
+            Phase::Settled | Phase::Restoring { .. } => memory.owner,
         };
+        let aside = snapshots.free_number()?;
         memory.phase = Phase::Restoring { snapshot, aside, of };
+        memory.owner = about.owner;
+        memory.paths = about.content.into_iter().map(|kept| kept.path).collect();
         self.save(&memory)
     }
 
@@ -274,18 +270,9 @@ impl Keeper<'_> {
         let Phase::Restoring { snapshot, aside, of } = memory.phase.clone() else {
             return Ok(());
         };
-        let snapshots = self.snapshots();
-        // Gone when the power went after the last change.
-        let about = match snapshots.about(snapshot) {
-            Err(SnapshotError::Missing(_)) => None,
-            about => Some(about?),
-        };
         let label = self.label(Kind::Replaced, of);
-        snapshots.bring_back(snapshot, aside, label, &mut || (self.step)())?;
-        if let Some(about) = about {
-            memory.owner = about.owner;
-            memory.paths = about.content.into_iter().map(|kept| kept.path).collect();
-        }
+        self.snapshots()
+            .bring_back(snapshot, aside, label, &mut || (self.step)())?;
         self.note(
             &mut memory,
             format!(
@@ -325,7 +312,18 @@ impl Keeper<'_> {
     /// # Errors
     /// When a trial works on it, or the choice can't be kept.
     pub fn keep(&self, now: &Now) -> Result<(), StateError> {
-        let mut memory = self.idle(now)?;
+        let mut memory = match self.idle(now) {
+            // Somebody has looked at the state: what was known of it is no longer needed.
+            Err(StateError::Memory(MemoryError::Damaged(_))) => {
+                let aside = Memory::set_aside(&self.folder)?;
+                (self.tell)(&format!(
+                    "what was known is damaged, and now in {}",
+                    aside.display()
+                ));
+                Memory::default()
+            }
+            memory => memory?,
+        };
         memory.phase = Phase::Settled;
         self.adopt(&mut memory, &now.running);
         self.save(&memory)
@@ -337,21 +335,11 @@ impl Keeper<'_> {
     /// When a trial works on the state, the snapshot isn't there or another machine's, or the choice can't be kept.
     pub fn choose(&self, now: &Now, snapshot: SnapshotId) -> Result<(), StateError> {
         let mut memory = self.idle(now)?;
-        let about = self.snapshots().about(snapshot)?;
-        if about.machine != self.machine {
-            let machine = about.machine;
-            return Err(SnapshotError::Foreign {
-                id: snapshot,
-                machine,
-            }
-            .into());
-        }
         memory.note(
             (self.clock)(),
             format!("the operator wants snapshot {snapshot} of the state back"),
         );
-        let aside = self.snapshots().free_number()?;
-        self.begin_restore(memory, snapshot, aside)
+        self.begin_restore(memory, snapshot)
     }
 
     /// Removes a snapshot.
@@ -375,6 +363,14 @@ impl Keeper<'_> {
         }
         self.memory()
     }
+}
+
+/// The next owner of the state: a release without Kubernetes leaves Kubernetes' state as it is.
+fn heir(next: Owner, before: Option<&Owner>) -> Owner {
+    let kubernetes = next
+        .kubernetes
+        .or_else(|| before.and_then(|before| before.kubernetes.clone()));
+    Owner { kubernetes, ..next }
 }
 
 /// Snapshots that what was begun needs.

@@ -7,8 +7,7 @@
 mod about;
 
 use std::{
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -185,6 +184,19 @@ impl Snapshots {
         }
     }
 
+    /// What a snapshot of the machine with this machine-id is.
+    ///
+    /// # Errors
+    /// [`SnapshotError::Foreign`] for another machine's; as [`Snapshots::about`].
+    pub fn about_ours(&self, id: SnapshotId, machine: &str) -> Result<About, SnapshotError> {
+        let about = self.about(id)?;
+        if about.machine == machine {
+            return Ok(about);
+        }
+        let machine = about.machine;
+        Err(SnapshotError::Foreign { id, machine })
+    }
+
     /// What all of `paths` take.
     ///
     /// # Errors
@@ -249,7 +261,7 @@ impl Snapshots {
         copy::flush_all(&self.folder)?;
         write_about(&part, &label.about(content, size.bytes))?;
         let whole = self.path(id);
-        rename(&part, &whole)?;
+        durable::rename(&part, &whole)?;
         Ok(id)
     }
 
@@ -267,22 +279,23 @@ impl Snapshots {
     ) -> Result<(), SnapshotError> {
         let from = self.path(id);
         let to = self.path(aside);
-        let about = match self.about(id) {
-            Ok(about) => about,
+        let about = match self.about_ours(id, &label.machine) {
             // Cut off after the last change.
             Err(SnapshotError::Missing(_)) if self.about(aside).is_ok() => return Ok(()),
-            Err(error) => return Err(error),
+            about => about?,
         };
-        if about.machine != label.machine {
-            return Err(SnapshotError::Foreign {
-                id,
-                machine: about.machine,
-            });
+        // Once this was begun, a copy that isn't there has moved to its place; before, it is lost.
+        if !to.exists() {
+            for (index, kept) in about.content.iter().enumerate() {
+                if kept.present && copy::look(&from.join(index.to_string()))?.is_none() {
+                    return Err(SnapshotError::Missing(id));
+                }
+            }
         }
         let mut step = |path: &Path| step().map_err(file("move", path));
         step(&to)?;
         fs::create_dir_all(&to).map_err(file("make folder", &to))?;
-        flush_folder(&self.folder)?;
+        durable::flush_folder(&self.folder)?;
         for (index, kept) in about.content.iter().enumerate() {
             let copy = from.join(index.to_string());
             let live = self.live(&kept.path);
@@ -297,13 +310,13 @@ impl Snapshots {
             }
             if is_there {
                 step(&live)?;
-                rename(&live, &free_name(&to, index)?)?;
+                durable::rename(&live, &free_name(&to, index)?)?;
             }
             if kept.present {
                 step(&live)?;
                 let folder = live.parent().unwrap_or(&self.root);
                 fs::create_dir_all(folder).map_err(file("make folder", folder))?;
-                rename(&copy, &live)?;
+                durable::rename(&copy, &live)?;
             }
         }
         let content = about.content.iter().enumerate().map(|(index, kept)| Kept {
@@ -312,6 +325,8 @@ impl Snapshots {
         });
         let content: Vec<Kept> = content.collect();
         let bytes = copy::size(&to)?.bytes;
+        // Folders above a path, too, where they were missing.
+        copy::flush_all(&self.folder)?;
         step(&to)?;
         write_about(&to, &label.about(content, bytes))?;
         step(&from)?;
@@ -326,7 +341,7 @@ impl Snapshots {
         let (whole, part) = (self.path(id), self.path(id).with_extension(PART));
         // Its name first: what is half removed is no snapshot.
         if !part.exists() && whole.exists() {
-            rename(&whole, &part)?;
+            durable::rename(&whole, &part)?;
         }
         for left in [part, whole] {
             match fs::remove_dir_all(&left) {
@@ -336,7 +351,7 @@ impl Snapshots {
                 _ => {}
             }
         }
-        flush_folder(&self.folder)
+        Ok(durable::flush_folder(&self.folder)?)
     }
 
     /// Removes what power cuts left unfinished, and all whole snapshots but the newest `keep`; never those in `except`. Returns what
@@ -401,21 +416,6 @@ fn write_about(folder: &Path, about: &About) -> Result<(), SnapshotError> {
     let mut bytes = serde_json::to_vec_pretty(about).unwrap_or_default();
     bytes.push(b'\n');
     Ok(durable::replace(&folder.join(ABOUT), &bytes)?)
-}
-
-/// Renames, and flushes both folders.
-fn rename(from: &Path, to: &Path) -> Result<(), SnapshotError> {
-    fs::rename(from, to).map_err(file("move", from))?;
-    for path in [to, from] {
-        flush_folder(path.parent().unwrap_or(Path::new("/")))?;
-    }
-    Ok(())
-}
-
-fn flush_folder(folder: &Path) -> Result<(), SnapshotError> {
-    File::open(folder)
-        .and_then(|opened| opened.sync_all())
-        .map_err(file("flush folder", folder))
 }
 
 fn file(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SnapshotError {

@@ -167,6 +167,11 @@ fn a_snapshot_of_another_machine_a_damaged_one_and_none_are_refused() {
     }
     world.write(&about, &text);
     fs::remove_dir_all(world.root.path().join(format!("var/lib/outcrop/state/{id}/0"))).unwrap();
+    let error = world.bring_back(id, aside, &mut || Ok(())).unwrap_err();
+    assert!(
+        matches!(error, SnapshotError::Missing(_)),
+        "though something is there: {error}"
+    );
     fs::remove_dir_all(world.root.path().join("var/lib/etcd")).unwrap();
     let error = world.bring_back(id, aside, &mut || Ok(())).unwrap_err();
     assert!(matches!(error, SnapshotError::Missing(_)), "{error}");

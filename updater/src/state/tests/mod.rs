@@ -273,6 +273,11 @@ fn what_is_known_by_nobody_is_held_and_a_damaged_memory_stops_kubernetes() {
         matches!(damaged, StateError::Memory(MemoryError::Damaged(_))),
         "{damaged}"
     );
+    world.keeper(|keeper| keeper.keep(&lost)).unwrap();
+    world.boot(&lost).unwrap();
+    assert_eq!(world.datastore(), "whose?");
+    let folder = world.root.path().join("var/lib/outcrop/state");
+    assert_eq!(fs::read_to_string(folder.join("memory.damaged")).unwrap(), "{");
 }
 
 #[test]
