@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// The format that this program writes and reads.
-const FORMAT: u32 = 1;
+use crate::definition::{self, BadDefinition};
+
 /// Longest that draining may take: a day.
 pub const MAX_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
@@ -22,29 +22,9 @@ pub struct KubernetesDefinition {
     pub drain: Option<Duration>,
 }
 
-/// Bytes that are no definition that can be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BadKubernetesDefinition {
-    /// It isn't JSON, or a field is missing, unknown, or of another type.
-    #[error("it is no definition of a Kubernetes")]
-    Json(#[from] serde_json::Error),
-    /// Another Outcrop made it.
-    #[error("it has format {0}, this program reads format {FORMAT}")]
-    Format(u32),
-    /// A field's value means nothing.
-    #[error("its {field} is {value:?}")]
-    Value {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-    },
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Json {
-    format: u32,
     kubeconfig: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
@@ -59,28 +39,20 @@ impl KubernetesDefinition {
     /// Its JSON form: one field a line, a line break at the end.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let json = Json {
-            format: FORMAT,
+        definition::write(&Json {
             kubeconfig: self.kubeconfig.clone(),
             node: self.node.clone(),
             drain_seconds: self.drain.map(|limit| limit.as_secs()),
-        };
-        // Texts and numbers: nothing here can fail to be JSON.
-        let mut bytes = serde_json::to_vec_pretty(&json).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+        })
     }
 
     /// Reads the JSON form.
     ///
     /// # Errors
-    /// See [`BadKubernetesDefinition`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, BadKubernetesDefinition> {
-        let json: Json = serde_json::from_slice(bytes)?;
-        if json.format != FORMAT {
-            return Err(BadKubernetesDefinition::Format(json.format));
-        }
-        let wrong = |field, value: String| Err(BadKubernetesDefinition::Value { field, value });
+    /// See [`BadDefinition`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadDefinition> {
+        let json: Json = definition::read(bytes)?;
+        let wrong = |field, value: String| Err(BadDefinition::Value { field, value });
         if !json.kubeconfig.starts_with('/') {
             return wrong("kubeconfig file", json.kubeconfig);
         }

@@ -7,6 +7,7 @@ pub mod board;
 pub mod bootrec;
 pub mod bundle;
 pub mod cmdline;
+pub mod definition;
 pub mod digest;
 pub mod fat;
 pub mod kubernetes;

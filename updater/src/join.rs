@@ -31,7 +31,7 @@ const MAX_TOKEN: usize = 64 << 10;
 pub struct JoinData {
     /// Its address; k0s has it in the token.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<String>,
+    server: Option<String>,
     /// What lets the device in.
     #[serde(skip_serializing_if = "Option::is_none")]
     token: Option<String>,
@@ -40,7 +40,7 @@ pub struct JoinData {
     first: bool,
     /// Labels of its node.
     #[serde(default)]
-    pub labels: BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
 }
 
 /// Join data that can't be used.
@@ -92,7 +92,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JoinErr
 }
 
 impl JoinData {
-    /// The first device of a cluster, with a token that later ones need, if its distribution wants one from outside.
+    /// The first device of a cluster.
     #[must_use]
     pub fn first() -> Self {
         Self {

@@ -22,6 +22,7 @@ pub mod lifecycle;
 pub mod os_release;
 pub mod process;
 pub mod record;
+pub mod release_file;
 pub mod state;
 pub mod status;
 #[cfg(test)]

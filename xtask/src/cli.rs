@@ -74,7 +74,7 @@ enum Task {
     },
     /// Build the static programs of the device for both architectures
     Device,
-    /// Build the Kubernetes that the tests run, for both architectures, into the cache: a quarter of an hour, once
+    /// Build the Kubernetes that the tests run, for both architectures, into the cache: ten minutes, once
     Kubernetes,
     /// Install the system packages that building, booting and testing need
     Setup,

@@ -97,6 +97,13 @@ pub(crate) fn with_kubernetes(install: Install, filter: &[String]) -> Result<(),
     kubernetes::build(install, &Arch::ALL)?;
     let prepared = prepare(install)?;
     kubernetes::images(prepared.outcrop())?;
+    let all = ["kubernetes::".to_owned()];
+    let filter = if filter.is_empty() { &all } else { filter };
+    shell::run(&mut kubernetes_scenarios(&prepared, filter))
+}
+
+/// Runs the scenarios with the tests' Kubernetes whose names contain one of `filter`; they print what they measure.
+pub(crate) fn kubernetes_scenarios(prepared: &Prepared, filter: &[String]) -> Command {
     let mut cargo = project::cargo();
     cargo.args([
         "test",
@@ -108,11 +115,8 @@ pub(crate) fn with_kubernetes(install: Install, filter: &[String]) -> Result<(),
         "--",
     ]);
     cargo.args(["--ignored", "--test-threads", "1", "--nocapture"]);
-    match filter {
-        [] => cargo.arg("kubernetes::"),
-        some => cargo.args(some),
-    };
-    shell::run(prepared.describe_to(&mut cargo))
+    prepared.describe_to(cargo.args(filter));
+    cargo
 }
 
 /// nextest where it is installed, else cargo's own runner.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::definition::{self, BadDefinition};
+
 pub use path::{BadStatePath, StatePath};
 
-/// The format that this program writes and reads.
-const FORMAT: u32 = 1;
 /// Most snapshots that can be kept.
 pub const MAX_KEEP: u32 = 100;
 /// Longest that a hook may take: a day.
@@ -39,29 +39,9 @@ pub struct Hook {
     pub deadline: Duration,
 }
 
-/// Bytes that are no definition that can be used.
-#[derive(Debug, thiserror::Error)]
-pub enum BadStateDefinition {
-    /// It isn't JSON, or a field is missing, unknown, or of another type.
-    #[error("it is no definition of state")]
-    Json(#[from] serde_json::Error),
-    /// Another Outcrop made it.
-    #[error("it has format {0}, this program reads format {FORMAT}")]
-    Format(u32),
-    /// A field's value means nothing.
-    #[error("its {field} is {value:?}")]
-    Value {
-        /// The field.
-        field: &'static str,
-        /// Its value.
-        value: String,
-    },
-}
-
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct Json {
-    format: u32,
     paths: Vec<StatePath>,
     keep: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,29 +70,21 @@ impl StateDefinition {
                 deadline_seconds: hook.deadline.as_secs(),
             })
         };
-        let json = Json {
-            format: FORMAT,
+        definition::write(&Json {
             paths: self.paths.clone(),
             keep: self.keep,
             pre_start: hook(&self.pre_start),
             post_rollback: hook(&self.post_rollback),
-        };
-        // Texts, numbers and structs of them: nothing here can fail to be JSON.
-        let mut bytes = serde_json::to_vec_pretty(&json).unwrap_or_default();
-        bytes.push(b'\n');
-        bytes
+        })
     }
 
     /// Reads the JSON form.
     ///
     /// # Errors
-    /// See [`BadStateDefinition`].
-    pub fn parse(bytes: &[u8]) -> Result<Self, BadStateDefinition> {
-        let json: Json = serde_json::from_slice(bytes)?;
-        let wrong = |field, value: String| BadStateDefinition::Value { field, value };
-        if json.format != FORMAT {
-            return Err(BadStateDefinition::Format(json.format));
-        }
+    /// See [`BadDefinition`].
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadDefinition> {
+        let json: Json = definition::read(bytes)?;
+        let wrong = |field, value: String| BadDefinition::Value { field, value };
         if !(1..=MAX_KEEP).contains(&json.keep) {
             return Err(wrong("number of kept states", json.keep.to_string()));
         }

@@ -82,12 +82,9 @@ pub fn uncordon(root: &Path) -> Result<(), CommandError> {
 
 /// Before a restart into a trial: as the recipe wants. Whatever comes of it, the restart follows.
 pub(super) fn before_restart(root: &Path) {
-    let drained = Ours::read(root).map_err(CommandError::from).and_then(|ours| {
-        let Some(limit) = ours.definition.as_ref().and_then(|definition| definition.drain) else {
-            return Ok(true);
-        };
-        let api = ours.api(None, PATIENCE)?;
-        drain_for(&ours, &api, limit)
+    let drained = wanted(root).and_then(|wanted| match wanted {
+        Some((ours, limit)) => drain_for(&ours, &ours.api(None, PATIENCE)?, limit).map(drop),
+        None => Ok(()),
     });
     if let Err(error) = drained {
         warn(&format!("the node isn't drained: {}", chain::describe(&error)));
@@ -96,14 +93,21 @@ pub(super) fn before_restart(root: &Path) {
 
 /// Once a release is healthy: new, or back.
 pub(super) fn when_healthy(root: &Path) {
-    let wants = Ours::read(root).is_ok_and(|ours| {
-        ours.definition
-            .is_some_and(|definition| definition.drain.is_some())
+    let done = wanted(root).and_then(|wanted| match wanted {
+        Some(_) => uncordon(root),
+        None => Ok(()),
     });
-    if wants && let Err(error) = uncordon(root) {
+    if let Err(error) = done {
         warn(&format!(
-            "pods still stay away from the node, `outcrop-updater uncordon` lets them come: {}",
+            "pods may still stay away from the node, `outcrop-updater uncordon` lets them come: {}",
             chain::describe(&error)
         ));
     }
+}
+
+/// This device's Kubernetes and how long its pods get, where the recipe wants the node drained.
+fn wanted(root: &Path) -> Result<Option<(Ours, Duration)>, CommandError> {
+    let ours = Ours::read(root)?;
+    let limit = ours.definition.as_ref().and_then(|definition| definition.drain);
+    Ok(limit.map(|limit| (ours, limit)))
 }

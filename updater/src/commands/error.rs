@@ -58,7 +58,7 @@ const fn state_code(error: &StateError) -> u8 {
         ) => 51,
         StateError::Snapshot(_) | StateError::Durable(_) | StateError::Memory(_) => 42,
         StateError::Hook { .. } => 52,
-        StateError::Read { .. } | StateError::Definition { .. } | StateError::NoDefinition => 1,
+        StateError::Release(_) | StateError::Machine { .. } | StateError::NoDefinition => 1,
     }
 }
 

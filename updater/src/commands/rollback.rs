@@ -7,9 +7,14 @@ use outcrop_release::bootrec::{BadReason, SlotState, TrialStage};
 use super::{
     CommandError, OnlyOne, Opened, announce,
     commit::{give_up, settle_state},
-    reboot, remember, say,
+    reboot, remember, say, warn,
 };
-use crate::{block_disk::Access, device::Device};
+use crate::{
+    block_disk::Access,
+    chain,
+    device::Device,
+    state::{MemoryError, StateError},
+};
 
 /// Goes back: takes back a trial that is armed, gives up one that runs, else returns to the release in the other slot.
 ///
@@ -42,7 +47,13 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
         return Err(CommandError::NothingBack(other));
     }
     // What was committed stays so for the state: it must not be taken for the work of a trial that failed.
-    settle_state(&device)?;
+    match settle_state(&device) {
+        // Nothing is brought back by what can't be understood.
+        Err(CommandError::State(StateError::Memory(
+            error @ (MemoryError::Damaged(_) | MemoryError::Format(_)),
+        ))) => warn(&chain::describe(&error)),
+        settled => settled?,
+    }
     let back = lifecycle.roll_back()?;
     let version = device.release.release.version.to_string();
     remember(&device, |history| history.rolled_back(device.slot(), &version));

@@ -98,7 +98,7 @@ pub(super) fn with_keeper<T>(
         return Ok(None);
     };
     let path = device.path(MACHINE_ID);
-    let machine = fs::read_to_string(&path).map_err(|source| StateError::Read { path, source })?;
+    let machine = fs::read_to_string(&path).map_err(|source| StateError::Machine { path, source })?;
     Ok(Some(act(&Keeper {
         folder: device.state_folder().join(state::FOLDER),
         root: device.path("/"),

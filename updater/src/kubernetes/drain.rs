@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{
     client::{Api, ApiError, Method, get},
     look::escape,
-    objects::{List, Node, Pod},
+    objects::{List, Node, Pod, Resources},
 };
 
 /// The annotation that says that this program keeps new pods away: what an operator has cordoned stays so.
@@ -40,6 +40,9 @@ pub enum DrainError {
         /// Why it failed.
         source: ApiError,
     },
+    /// It has no evictions: it is older than Kubernetes 1.7.
+    #[error("the API can't evict pods")]
+    NoEvictions,
 }
 
 fn failed(doing: impl Into<String>) -> impl FnOnce(ApiError) -> DrainError {
@@ -65,14 +68,18 @@ pub fn drain(api: &dyn Api, node: &str, limit: Duration, clock: &dyn Clock) -> R
         "/api/v1/pods?fieldSelector={}",
         escape(&format!("spec.nodeName={node}"))
     );
-    let group = eviction_group(api);
+    let version = eviction_version(api)?;
     let mut evicted = BTreeSet::new();
     loop {
         let pods: List<Pod> = get(api, &path).map_err(failed("list the pods of the node"))?;
         let mut left = Vec::new();
         for pod in pods.items.iter().filter(|pod| can_go(pod)) {
             let is_going = pod.metadata.deletion_timestamp.is_some() || evicted.contains(&pod.metadata.uid);
-            let refusal = if is_going { None } else { evict(api, pod, group)? };
+            let refusal = if is_going {
+                None
+            } else {
+                evict(api, pod, &version)?
+            };
             match refusal {
                 Some(why) => left.push(format!("{} ({why})", pod.title())),
                 None => {
@@ -133,16 +140,19 @@ fn can_go(pod: &Pod) -> bool {
     !of_daemon_set && !pod.metadata.annotations.contains_key(MIRROR) && !pod.is_over()
 }
 
-/// The version of the policy API: `v1` is there from Kubernetes 1.22 on, `v1beta1` up to 1.24.
-fn eviction_group(api: &dyn Api) -> &'static str {
-    match api.request(Method::Get, "/apis/policy/v1", None) {
-        Ok(_) => "policy/v1",
-        Err(_) => "policy/v1beta1",
-    }
+/// The group and version of evictions that the API has. Source: Kubernetes, "API-initiated Eviction": the resource `pods/eviction` of
+/// the core API names them.
+fn eviction_version(api: &dyn Api) -> Result<String, DrainError> {
+    let core: Resources = get(api, "/api/v1").map_err(failed("ask what the API has"))?;
+    core.resources
+        .iter()
+        .find(|resource| resource.name == "pods/eviction")
+        .map(|resource| format!("{}/{}", resource.group, resource.version))
+        .ok_or(DrainError::NoEvictions)
 }
 
 /// Evicts a pod; why the API won't yet, when it is a budget.
-fn evict(api: &dyn Api, pod: &Pod, group: &str) -> Result<Option<String>, DrainError> {
+fn evict(api: &dyn Api, pod: &Pod, version: &str) -> Result<Option<String>, DrainError> {
     let (namespace, name) = (&pod.metadata.namespace, &pod.metadata.name);
     let path = format!(
         "/api/v1/namespaces/{}/pods/{}/eviction",
@@ -150,7 +160,7 @@ fn evict(api: &dyn Api, pod: &Pod, group: &str) -> Result<Option<String>, DrainE
         escape(name)
     );
     let eviction = json!({
-        "apiVersion": group,
+        "apiVersion": version,
         "kind": "Eviction",
         "metadata": {"name": name, "namespace": namespace},
     });
@@ -188,7 +198,14 @@ mod tests {
     const NODE: &str = "Get /api/v1/nodes/edge";
     const PATCH: &str = "Patch /api/v1/nodes/edge";
     const PODS: &str = "Get /api/v1/pods?fieldSelector=spec.nodeName%3Dedge";
-    const POLICY: &str = "Get /apis/policy/v1";
+    const CORE: &str = "Get /api/v1";
+
+    /// What Kubernetes 1.20 says of its core API.
+    fn core() -> String {
+        let eviction =
+            json!({"name": "pods/eviction", "group": "policy", "version": "v1beta1", "kind": "Eviction"});
+        json!({"resources": [{"name": "pods", "kind": "Pod"}, eviction]}).to_string()
+    }
 
     fn pod(name: &str, more: &Value) -> Value {
         let mut pod = json!({
@@ -209,7 +226,7 @@ mod tests {
         let fixed = [
             (NODE, 200, "{}".to_owned()),
             (PATCH, 200, "{}".to_owned()),
-            (POLICY, 404, String::new()),
+            (CORE, 200, core()),
         ];
         let all = fixed.iter().chain(more);
         Fake::new(all.map(|(name, status, body)| ((*name).to_owned(), *status, body.clone())))
@@ -271,7 +288,7 @@ mod tests {
         let api = Fake::new([
             (NODE.to_owned(), 200, operator),
             (PODS.to_owned(), 200, list(&[])),
-            (POLICY.to_owned(), 200, "{}".to_owned()),
+            (CORE.to_owned(), 200, core()),
         ]);
         assert_eq!(
             drain(&api, "edge", PAUSE, &Time::default()).unwrap(),
@@ -291,6 +308,14 @@ mod tests {
     fn an_api_that_is_down_or_refuses_is_an_error() {
         let api = Fake::new([(NODE.to_owned(), 500, "etcd".to_owned())]);
         drain(&api, "edge", PAUSE, &Time::default()).unwrap_err();
+        for (status, body) in [(500, "etcd"), (200, "{}")] {
+            let api = Fake::new([
+                (NODE.to_owned(), 200, "{}".to_owned()),
+                (PATCH.to_owned(), 200, "{}".to_owned()),
+                (CORE.to_owned(), status, body.to_owned()),
+            ]);
+            drain(&api, "edge", PAUSE, &Time::default()).unwrap_err();
+        }
         let api = answers(&[
             (PODS, 200, list(&[pod("web", &json!({}))])),
             (EVICT, 403, "not allowed".to_owned()),

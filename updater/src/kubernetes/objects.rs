@@ -103,6 +103,22 @@ pub(super) struct DaemonSetStatus {
     pub(super) number_ready: i64,
 }
 
+/// What an API has.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Resources {
+    pub(super) resources: Vec<Resource>,
+}
+
+/// One kind of object, or something that can be done with it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Resource {
+    pub(super) name: String,
+    pub(super) group: String,
+    pub(super) version: String,
+}
+
 /// Why the API said no.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -1,49 +1,25 @@
 //! The Kubernetes of this device, as its release describes it.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use outcrop_release::{
-    kubernetes::{BadKubernetesDefinition, KubernetesDefinition},
-    manifest::{ManifestError, RunningManifest},
-};
+use outcrop_release::{kubernetes::KubernetesDefinition, manifest::RunningManifest};
 use semver::Version;
 
 use super::{
     access::Access,
     client::{ApiError, Client},
 };
+use crate::release_file::{self, ReleaseFileError};
 
 /// The device's own Kubernetes can't be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum OursError {
-    /// A file of the release can't be read.
-    #[error("read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The release's definition is damaged.
-    #[error("understand {}", path.display())]
-    Definition {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: BadKubernetesDefinition,
-    },
-    /// What the release says of itself is damaged.
-    #[error("understand {}", path.display())]
-    Manifest {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: ManifestError,
-    },
+    /// What the release says of it.
+    #[error(transparent)]
+    Release(#[from] ReleaseFileError),
     /// Nothing says where the credentials are.
     #[error(
         "this release names no kubeconfig file: its recipe can, in [kubernetes], and a check with the key `kubeconfig`"
@@ -70,25 +46,9 @@ impl Ours {
     /// # Errors
     /// When that can't be read or understood.
     pub fn read(root: &Path) -> Result<Self, OursError> {
-        let path = root.join(KubernetesDefinition::PATH);
-        let definition = match fs::read(&path) {
-            Ok(bytes) => Some(
-                KubernetesDefinition::parse(&bytes)
-                    .map_err(|source| OursError::Definition { path, source })?,
-            ),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(OursError::Read { path, source }),
-        };
-        let path = root.join(RunningManifest::PATH);
-        let version = match fs::read(&path) {
-            Ok(bytes) => {
-                let manifest =
-                    RunningManifest::parse(&bytes).map_err(|source| OursError::Manifest { path, source })?;
-                manifest.kubernetes
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(source) => return Err(OursError::Read { path, source }),
-        };
+        let definition = release_file::read(root, KubernetesDefinition::PATH, KubernetesDefinition::parse)?;
+        let manifest = release_file::read(root, RunningManifest::PATH, RunningManifest::parse)?;
+        let version = manifest.and_then(|manifest| manifest.kubernetes);
         Ok(Self {
             root: root.to_owned(),
             definition,

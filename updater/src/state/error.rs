@@ -2,29 +2,22 @@
 
 use std::{io, path::PathBuf};
 
-use outcrop_release::state::BadStateDefinition;
-
 use super::{memory::MemoryError, plan::Hold, snapshots::SnapshotError};
-use crate::durable::DurableError;
+use crate::{durable::DurableError, release_file::ReleaseFileError};
 
 /// The state can't be looked after; Kubernetes mustn't start.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// A file of the release or the device can't be read.
+    /// What the release says of it.
+    #[error(transparent)]
+    Release(#[from] ReleaseFileError),
+    /// The machine's identity can't be read.
     #[error("read {}", path.display())]
-    Read {
+    Machine {
         /// The file.
         path: PathBuf,
         /// Why.
         source: io::Error,
-    },
-    /// The release's definition.
-    #[error("understand {}", path.display())]
-    Definition {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: BadStateDefinition,
     },
     /// The release binds no state.
     #[error("this release has no [state]: nothing of the device's data is bound to it")]

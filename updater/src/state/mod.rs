@@ -10,12 +10,13 @@ mod plan;
 mod snapshots;
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
 use outcrop_release::state::{Hook, StateDefinition, StatePath};
 
+use crate::release_file;
 pub use copy::{CopyError, Size};
 pub use error::StateError;
 pub use memory::{Event, Memory, MemoryError, Owner, Phase};
@@ -59,14 +60,11 @@ pub struct Keeper<'a> {
 /// # Errors
 /// When it is there and can't be read.
 pub fn definition(root: &Path) -> Result<Option<StateDefinition>, StateError> {
-    let path = root.join(StateDefinition::PATH);
-    match fs::read(&path) {
-        Ok(bytes) => StateDefinition::parse(&bytes)
-            .map(Some)
-            .map_err(|source| StateError::Definition { path, source }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(StateError::Read { path, source }),
-    }
+    Ok(release_file::read(
+        root,
+        StateDefinition::PATH,
+        StateDefinition::parse,
+    )?)
 }
 
 impl Keeper<'_> {

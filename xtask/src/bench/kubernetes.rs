@@ -54,18 +54,8 @@ pub(crate) fn run(install: Install) -> Result<(), Error> {
     kubernetes::build(install, &[Arch::X86_64])?;
     let prepared = test::prepare(install)?;
     crate::images::build(prepared.outcrop(), "edge-kube.toml", &[Arch::X86_64])?;
-    let mut scenario = project::cargo();
-    scenario.args([
-        "test",
-        "--locked",
-        "--package",
-        "outcrop-qemu-tests",
-        "--test",
-        "scenarios",
-        "--",
-    ]);
-    scenario.args(["--ignored", "--nocapture", SCENARIO]);
-    let told = shell::output(prepared.describe_to(&mut scenario))?;
+    let scenario = [SCENARIO.to_owned()];
+    let told = shell::output(&mut test::kubernetes_scenarios(&prepared, &scenario))?;
     figures.scenario = told
         .lines()
         .filter(|line| line.contains(" boot: "))

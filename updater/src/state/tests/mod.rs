@@ -1,5 +1,6 @@
 use std::{
     cell::{Cell, RefCell},
+    fs,
     time::Duration,
 };
 
