@@ -26,6 +26,10 @@ use crate::{console::Console, disk::Disk, error::Error, monitor::Monitor};
 const START_TIME: Duration = Duration::from_secs(30);
 /// How long a press of the power button may take to show.
 const BETWEEN_PRESSES: Duration = Duration::from_secs(20);
+/// One more word for the kernel, which systemd's stub takes from the machine's firmware tables: programs lie at the same addresses in
+/// every process. QEMU (before 8) translates code anew for each address that it is found at, and a boot has hundreds of processes: without
+/// random addresses it translates a third as much.
+const SAME_ADDRESSES: &str = "type=11,value=io.systemd.stub.kernel-cmdline-extra=norandmaps";
 /// Name of the firmware's variables beside the disk: they live as long as the disk.
 pub(crate) const VARIABLES: &str = "firmware-variables";
 
@@ -36,7 +40,17 @@ pub struct Start<'a> {
     disks: Vec<&'a Disk>,
     first_boot: usize,
     ports: Vec<PortForward>,
+    addresses: Addresses,
     extra: Vec<String>,
+}
+
+/// Where a guest's kernel lays programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Addresses {
+    /// Where it does by itself: at random.
+    AsShipped,
+    /// At the same in every process, where the machine is emulated.
+    Same,
 }
 
 impl<'a> Start<'a> {
@@ -48,6 +62,7 @@ impl<'a> Start<'a> {
             disks: vec![disk],
             first_boot: 0,
             ports: Vec::new(),
+            addresses: Addresses::Same,
             extra: Vec::new(),
         }
     }
@@ -73,6 +88,13 @@ impl<'a> Start<'a> {
         self
     }
 
+    /// Nothing is told to the kernel that the image doesn't tell it, which takes an emulated machine longer.
+    #[must_use]
+    pub const fn as_shipped(mut self) -> Self {
+        self.addresses = Addresses::AsShipped;
+        self
+    }
+
     /// More arguments for QEMU.
     #[must_use]
     pub fn option(mut self, words: &[&str]) -> Self {
@@ -87,7 +109,11 @@ impl<'a> Start<'a> {
     pub fn boot(self) -> Result<Guest, Error> {
         let sockets = tempfile::tempdir().map_err(Error::io("create a folder for sockets"))?;
         let machine = self.machine()?;
-        let child = spawn(&machine, sockets.path(), &self.extra)?;
+        let mut extra = self.extra;
+        if (machine.accelerator, self.addresses) == (Accelerator::Tcg, Addresses::Same) {
+            extra.extend(["-smbios", SAME_ADDRESSES].map(str::to_owned));
+        }
+        let child = spawn(&machine, sockets.path(), &extra)?;
         Guest::attach(child, self.architecture, sockets)
     }
 

@@ -44,7 +44,7 @@ macro_rules! on_both_architectures {
 pub fn boot_time(architecture: Architecture) -> Duration {
     match Accelerator::probe(architecture) {
         Accelerator::Kvm => Duration::from_secs(60),
-        Accelerator::Tcg => Duration::from_secs(300),
+        Accelerator::Tcg => Duration::from_secs(600),
     }
 }
 

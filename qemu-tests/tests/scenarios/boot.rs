@@ -31,7 +31,7 @@ fn the_default_image_is_healthy_without_a_network_and_writes_to_the_data_partiti
 ) {
     let image = images::image("edge", architecture).unwrap();
     let disk = Disk::copy(&image).unwrap();
-    let mut guest = Start::new(architecture, &disk).boot().unwrap();
+    let mut guest = Start::new(architecture, &disk).as_shipped().boot().unwrap();
     guest.unplug_network().unwrap();
     let line = wait_healthy(&mut guest).unwrap();
     assert!(
