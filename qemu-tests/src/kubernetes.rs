@@ -10,6 +10,7 @@
 use std::time::Duration;
 
 use outcrop_release::arch::Architecture;
+use serde_json::{Value, json};
 
 use crate::{
     Disk, Guest, Shell, Start,
@@ -26,6 +27,12 @@ const MACHINE: [&str; 4] = ["-m", "3072", "-smp", "2"];
 const PATIENCE: Duration = Duration::from_secs(900);
 /// The product that `cargo xtask test --kubernetes` builds releases of.
 const PRODUCT: &str = "kube";
+
+/// Where objects of the default namespace are made.
+pub const DEFAULT_NAMESPACE: &str = "/api/v1/namespaces/default";
+/// `curl` as the cluster's administrator.
+const CURL: &str =
+    "curl --silent --insecure --max-time 10 --header \"Authorization: Bearer $(cat /var/lib/kube/token)\"";
 
 /// What is flashed.
 pub const OLD: &str = "1.0.0";
@@ -53,10 +60,7 @@ pub struct Cluster {
 /// A shell command that asks the API for `path`; it prints what of the answer, without blanks, matches `wanted`.
 #[must_use]
 pub fn ask(path: &str, wanted: &str) -> String {
-    format!(
-        "curl --silent --insecure --max-time 10 --header \"Authorization: Bearer $(cat /var/lib/kube/token)\" \
-         https://127.0.0.1:6443{path} | tr -d ' \\n' | grep -o '{wanted}'"
-    )
+    format!("{CURL} https://127.0.0.1:6443{path} | tr -d ' \\n' | grep -o '{wanted}'")
 }
 
 /// A shell command that runs `command` until it succeeds.
@@ -121,9 +125,17 @@ impl Cluster {
     /// # Panics
     /// When it fails.
     pub fn run(&mut self, command: &str) -> String {
-        let (status, output) = self.shell().status(command, PATIENCE).unwrap();
+        let (status, output) = self.try_run(command);
         assert_eq!(status, 0, "{output}");
         output.trim().to_owned()
+    }
+
+    /// Runs a command; its exit code and what it printed.
+    ///
+    /// # Panics
+    /// When the shell doesn't answer.
+    pub fn try_run(&mut self, command: &str) -> (i32, String) {
+        self.shell().status(command, PATIENCE).unwrap()
     }
 
     /// Waits until a line with `text` is on the console.
@@ -134,15 +146,21 @@ impl Cluster {
         self.guest.console.expect(text, PATIENCE).unwrap()
     }
 
+    /// The address of a release.
+    #[must_use]
+    pub fn url(&self, version: &str) -> String {
+        self.server.url(&format!(
+            "{PRODUCT}-{version}-{}-efi.outcrop",
+            self.guest.architecture
+        ))
+    }
+
     /// Installs a release and restarts into its trial.
     ///
     /// # Panics
     /// When it can't be installed.
     pub fn update(&mut self, version: &str) {
-        let url = self.server.url(&format!(
-            "{PRODUCT}-{version}-{}-efi.outcrop",
-            self.guest.architecture
-        ));
+        let url = self.url(version);
         self.run(&format!("outcrop-updater install --quiet {url}"));
         self.restart("systemctl reboot");
     }
@@ -162,10 +180,28 @@ impl Cluster {
     /// # Panics
     /// When the API refuses.
     pub fn mark(&mut self) {
-        let made = "curl --silent --insecure --max-time 10 --header \"Authorization: Bearer $(cat /var/lib/kube/token)\" --header \
-                    'Content-Type: application/json' --data '{\"metadata\":{\"name\":\"marker\"},\"data\":{\"made-by\":\"1.0.0\"}}' \
-                    https://127.0.0.1:6443/api/v1/namespaces/default/configmaps | grep marker";
-        self.run(made);
+        let marker = json!({ "metadata": { "name": "marker" }, "data": { "made-by": OLD } });
+        self.make(&format!("{DEFAULT_NAMESPACE}/configmaps"), &marker);
+    }
+
+    /// Makes an object at `path`.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub fn make(&mut self, path: &str, object: &Value) {
+        self.run(&format!(
+            "{CURL} --fail-with-body --header 'Content-Type: application/json' --data '{object}' https://127.0.0.1:6443{path}"
+        ));
+    }
+
+    /// Removes the object at `path`.
+    ///
+    /// # Panics
+    /// When the API refuses.
+    pub fn remove(&mut self, path: &str) {
+        self.run(&format!(
+            "{CURL} --fail-with-body --request DELETE https://127.0.0.1:6443{path}"
+        ));
     }
 
     /// Whether that object is there as it was made.
@@ -173,8 +209,8 @@ impl Cluster {
     /// # Panics
     /// When the API doesn't answer.
     pub fn has_mark(&mut self) -> bool {
-        let path = "/api/v1/namespaces/default/configmaps/marker";
-        self.run(&ask(path, "\"made-by\":\"[a-z0-9.]*\"")) == "\"made-by\":\"1.0.0\""
+        let path = format!("{DEFAULT_NAMESPACE}/configmaps/marker");
+        self.run(&ask(&path, "\"made-by\":\"[a-z0-9.]*\"")) == "\"made-by\":\"1.0.0\""
     }
 
     /// Names of all objects of some kinds that no controller makes anew by itself.

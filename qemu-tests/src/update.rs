@@ -54,6 +54,7 @@ pub struct Device {
     pub server: WebServer,
     disk: Disk,
     architecture: Architecture,
+    options: Vec<String>,
 }
 
 /// The folder of releases.
@@ -74,8 +75,17 @@ impl Device {
     /// When it doesn't come up.
     #[must_use]
     pub fn start(architecture: Architecture) -> Self {
+        Self::start_before_fault(architecture, "none")
+    }
+
+    /// The same; once it is updated, the new release fails as `fault` tells it to.
+    ///
+    /// # Panics
+    /// When it doesn't come up.
+    #[must_use]
+    pub fn start_before_fault(architecture: Architecture, fault: &str) -> Self {
         let disk = Disk::copy(&image_of(OLD, architecture)).unwrap();
-        let mut device = Self::boot(architecture, disk, &[]);
+        let mut device = Self::boot(architecture, disk, &["-fw_cfg", &told_to_fail(fault)]);
         wait_healthy(&mut device.guest).unwrap();
         device
     }
@@ -103,7 +113,7 @@ impl Device {
         damage: impl FnOnce(&Disk),
     ) -> Self {
         let armed = armed(architecture);
-        let told = format!("name=opt/outcrop/fault,string={fault}");
+        let told = told_to_fail(fault);
         let mut all = vec!["-fw_cfg", told.as_str()];
         all.extend(options);
         Self::boot_prepared(&armed, architecture, &all, damage)
@@ -152,6 +162,7 @@ impl Device {
             server: WebServer::start(&releases()).unwrap(),
             disk,
             architecture,
+            options: options.iter().map(|option| (*option).to_owned()).collect(),
         }
     }
 
@@ -292,14 +303,17 @@ impl Device {
             server,
             disk,
             architecture,
+            options,
         } = self;
         guest.power_cut();
-        let guest = boot(architecture, &disk, &[]);
+        let words: Vec<&str> = options.iter().map(String::as_str).collect();
+        let guest = boot(architecture, &disk, &words);
         Self {
             guest,
             server,
             disk,
             architecture,
+            options,
         }
     }
 
@@ -423,6 +437,11 @@ fn copy(from: &Path, to: &Path) {
         .status()
         .unwrap();
     assert!(status.success(), "copy {}", from.display());
+}
+
+/// What of QEMU's `-fw_cfg` tells the new release how to fail.
+fn told_to_fail(fault: &str) -> String {
+    format!("name=opt/outcrop/fault,string={fault}")
 }
 
 fn boot(architecture: Architecture, disk: &Disk, options: &[&str]) -> Guest {

@@ -80,7 +80,7 @@ pub(crate) fn build_kubernetes(outcrop: &Path, archs: &[Arch]) -> Result<PathBuf
         let recipe = folder.join(format!("kube-{version}.toml"));
         let text = format!(
             "include = [{:?}]\noverlays = {overlays:?}\n[image]\nname = \"kube\"\nversion = {version:?}\n[update]\n\
-             trust = \"../trust.toml\"\n[health]\ndeadline = \"8min\"\n[kubernetes]\nversion = {kubernetes:?}\n",
+             trust = \"../trust.toml\"\n[health]\ndeadline = \"12min\"\n[kubernetes]\nversion = {kubernetes:?}\ndrain = \"20s\"\n",
             project::root().join(KUBERNETES).display().to_string(),
         );
         write(&recipe, &text)?;

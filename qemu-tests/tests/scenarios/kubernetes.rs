@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use outcrop_qemu::{
     images,
-    kubernetes::{Cluster, NEW, Network, OLD, RUINOUS, ask, card, flashed, until},
+    kubernetes::{Cluster, DEFAULT_NAMESPACE, NEW, Network, OLD, RUINOUS, ask, card, flashed, until},
 };
 use outcrop_release::arch::Architecture;
+use serde_json::json;
 
 /// Resident memory of Outcrop's own processes between updates, at most: 8 MiB.
 const OWN_KIB: u64 = 8 << 10;
@@ -106,11 +107,71 @@ fn an_update_keeps_all_objects_and_one_that_ruins_the_datastore_is_undone_with_t
         )
         .unwrap();
     let active = "systemctl is-active kube-etcd.service kube.target";
-    let (_, active) = cluster.shell().status(active, Duration::from_secs(60)).unwrap();
+    let (_, active) = cluster.try_run(active);
     let active: Vec<&str> = active.lines().map(str::trim).collect();
     assert_eq!(active, ["inactive", "inactive"]);
     cluster.run("outcrop-updater state keep");
     cluster.restart("systemctl reboot");
     cluster.expect(&format!("outcrop: healthy: kube {OLD} "));
     assert!(cluster.has_mark());
+}
+
+#[test]
+#[ignore = "the soak's: the Kubernetes of the tests takes minutes to compile"]
+fn a_pod_whose_budget_refuses_is_waited_for_until_the_limit_and_holds_no_update_up() {
+    let disk = flashed();
+    let mut cluster = Cluster::start(Architecture::X86_64, &disk, Network::Updates);
+    let budgets = "/apis/policy/v1beta1/namespaces/default/poddisruptionbudgets";
+    let pod = json!({
+        "metadata": { "name": "till", "labels": { "app": "till" } },
+        "spec": { "nodeName": "edge", "terminationGracePeriodSeconds": 1, "containers": [{
+            "name": "till", "image": "localhost/busybox:1", "imagePullPolicy": "Never", "command": ["/bin/sleep", "100000"]
+        }] }
+    });
+    let budget = json!({
+        "metadata": { "name": "till" },
+        "spec": { "minAvailable": 1, "selector": { "matchLabels": { "app": "till" } } }
+    });
+    cluster.make(&format!("{DEFAULT_NAMESPACE}/pods"), &pod);
+    cluster.make(budgets, &budget);
+    let protected = until(&ask(&format!("{budgets}/till"), "\"currentHealthy\":1"));
+    cluster.run(&protected);
+
+    assert_eq!(drain(&mut cluster, 20).0, 1);
+    assert!(is_cordoned(&mut cluster));
+    cluster.run("outcrop-updater uncordon");
+    assert!(!is_cordoned(&mut cluster));
+
+    // Its recipe gives pods 20 seconds before a restart.
+    let url = cluster.url(NEW);
+    cluster.run(&format!(
+        "outcrop-updater install --quiet --reboot {url} > /var/lib/told 2>&1 &"
+    ));
+    cluster.expect(&format!("outcrop: committed: kube {NEW} "));
+    cluster.expect(&format!("outcrop: healthy: kube {NEW} "));
+    let told = cluster.run("cat /var/lib/told");
+    assert!(told.contains("node edge isn't drained after 20 s: "), "{told}");
+    cluster.run(&protected);
+    assert!(
+        !is_cordoned(&mut cluster),
+        "pods may come once the release is healthy"
+    );
+
+    cluster.remove(&format!("{budgets}/till"));
+    let (code, told) = drain(&mut cluster, 120);
+    assert_eq!(code, 0, "without its budget it goes: {told}");
+    let (found, _) = cluster.try_run(&ask(&format!("{DEFAULT_NAMESPACE}/pods/till"), "\"nodeName\""));
+    assert_eq!(found, 1, "the pod is gone");
+}
+
+/// Drains the node; exit code and what was said.
+fn drain(cluster: &mut Cluster, limit: u32) -> (i32, String) {
+    cluster.try_run(&format!("outcrop-updater drain --limit {limit}"))
+}
+
+fn is_cordoned(cluster: &mut Cluster) -> bool {
+    cluster
+        .try_run(&ask("/api/v1/nodes/edge", "\"unschedulable\":true"))
+        .0
+        == 0
 }

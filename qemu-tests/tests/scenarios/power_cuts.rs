@@ -61,3 +61,46 @@ fn a_device_that_loses_its_power_at_random_moments_of_updates_always_comes_up() 
     }
     println!("{cuts} power cuts, {running} runs");
 }
+
+/// What of the datastore's a copy takes a while for.
+const PAD: &str = "/var/lib/datastore/pad";
+const PAD_BYTES: &str = "200M";
+/// What systemd prints when the state is about to be copied, or brought back.
+const STATE: &str = "Starting outcrop-state.service";
+/// Moments after that line, in milliseconds; a trial is begun three times.
+const IN_THE_COPY: [u64; 2] = [400, 1500];
+const IN_THE_RETURN: [u64; 3] = [100, 300, 700];
+
+#[test]
+#[ignore = "the soak's: seven boots; the unit tests cut the power before each change of a file"]
+fn a_device_that_loses_its_power_while_state_is_copied_or_comes_back_has_the_state_of_before() {
+    let mut device = Device::start_before_fault(Architecture::X86_64, "greenboot");
+    let sum = format!("sha256sum {PAD}");
+    let shell = &mut device.shell();
+    shell
+        .run(&format!("head -c {PAD_BYTES} /dev/urandom > {PAD} && sync"))
+        .unwrap();
+    let before = shell.run(&sum).unwrap();
+    device.install(NEW);
+    device.restart();
+    for moment in IN_THE_COPY {
+        device = cut_at_the_state(device, moment);
+    }
+    device.expect("outcrop: trial failed: ");
+    for moment in IN_THE_RETURN {
+        device = cut_at_the_state(device, moment);
+    }
+    device.expect_healthy(OLD, "a");
+    let written = device.datastore();
+    assert!(written.iter().all(|line| line == OLD), "{written:?}");
+    assert_eq!(device.shell().run(&sum).unwrap(), before);
+    let state = device.shell().run("outcrop-updater state list").unwrap();
+    assert!(state.contains("of the state was brought back"), "{state}");
+}
+
+/// Cuts the power `moment` milliseconds after the state began to be brought in order, and switches the device on again.
+fn cut_at_the_state(mut device: Device, moment: u64) -> Device {
+    device.expect(STATE);
+    thread::sleep(Duration::from_millis(moment));
+    device.power_cycle()
+}
