@@ -7,7 +7,10 @@
     reason = "a harness for tests, which fail by panicking"
 )]
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use outcrop_release::arch::Architecture;
 use serde_json::{Value, json};
@@ -25,6 +28,10 @@ const CARD_BYTES: u64 = 6 << 30;
 const MACHINE: [&str; 4] = ["-m", "3072", "-smp", "2"];
 /// Longest wait for something of Kubernetes, a boot with it included, in software emulation.
 const PATIENCE: Duration = Duration::from_secs(900);
+/// The wait between looks at what a new cluster's controllers have made.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+/// At least so many objects: each of four namespaces has a service account, and each of those a secret.
+const MADE_BY_ITSELF: usize = 12;
 /// The product that `cargo xtask test --kubernetes` builds releases of.
 const PRODUCT: &str = "kube";
 
@@ -232,6 +239,24 @@ impl Cluster {
             .collect();
         let names = self.run(&format!("({}) | sort", lists.join("; ")));
         names.lines().map(str::to_owned).collect()
+    }
+
+    /// The same of a new cluster, once its controllers have made all that they make by themselves.
+    ///
+    /// # Panics
+    /// When they go on and on.
+    pub fn settled_objects(&mut self) -> Vec<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut before = Vec::new();
+        loop {
+            let objects = self.objects();
+            if objects.len() >= MADE_BY_ITSELF && objects == before {
+                return objects;
+            }
+            assert!(Instant::now() < deadline, "{objects:?}");
+            before = objects;
+            thread::sleep(BETWEEN_LOOKS);
+        }
     }
 
     /// What the pod serves over HTTP.

@@ -21,6 +21,9 @@ use crate::{
 /// The recipes whose images the scenarios boot.
 const RECIPES: [&str; 2] = ["edge.toml", "edge-dev.toml"];
 
+/// The scenario with a Kubernetes that every change runs; the others wait for the soak.
+const WITH_KUBERNETES: &str = "kubernetes::with_no_network_at_all_the_node_gets_ready_and_a_pod_serves";
+
 /// What the tests drive: the builder, its images, the device's programs.
 pub(crate) struct Prepared {
     outcrop: PathBuf,
@@ -84,7 +87,14 @@ pub(crate) fn prepare(install: Install) -> Result<Prepared, Error> {
 }
 
 fn tests(install: Install, filter: &[String]) -> Result<(), Error> {
+    let kubernetes = filter.is_empty() || filter.iter().any(|word| WITH_KUBERNETES.contains(word.as_str()));
+    if kubernetes {
+        kubernetes::build(install, &[Arch::X86_64])?;
+    }
     let prepared = prepare(install)?;
+    if kubernetes {
+        images::build(prepared.outcrop(), "edge-kube.toml", &[Arch::X86_64])?;
+    }
     let mut runner = runner();
     if !has_nextest() {
         runner.args(["--", "--test-threads", "2"]);
@@ -92,7 +102,7 @@ fn tests(install: Install, filter: &[String]) -> Result<(), Error> {
     shell::run(prepared.describe_to(runner.args(filter)))
 }
 
-/// The scenarios with the tests' Kubernetes, which take too long for every change.
+/// The scenarios with the tests' Kubernetes that take too long for every change.
 pub(crate) fn with_kubernetes(install: Install, filter: &[String]) -> Result<(), Error> {
     kubernetes::build(install, &Arch::ALL)?;
     let prepared = prepare(install)?;

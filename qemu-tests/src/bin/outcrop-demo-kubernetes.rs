@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let page = cluster.page();
     tell(&format!("the pod says over HTTP: {page}"));
     cluster.mark();
-    let objects = cluster.objects().len();
+    let objects = cluster.settled_objects().len();
     tell(&format!("a marker is in the datastore, {objects} objects in all"));
 
     tell(&format!("{NEW}: outcrop-updater install, restart into the trial"));
