@@ -92,12 +92,13 @@ impl Keeper<'_> {
         memory.note((self.clock)(), what);
     }
 
-    /// Refuses when the copy that a trial begins with wouldn't fit.
+    /// Refuses when the copy that a trial begins with wouldn't fit. What power cuts left unfinished is removed first: it takes room.
     ///
     /// # Errors
     /// [`SnapshotError::NoRoom`] and others.
     pub fn check_room(&self) -> Result<Size, StateError> {
         let memory = self.memory()?;
+        self.snapshots().remove_unfinished(&in_use(&memory))?;
         Ok(self.snapshots().check_room(&self.all_paths(&memory))?)
     }
 
@@ -177,6 +178,8 @@ impl Keeper<'_> {
         };
         let label = self.label(kind, memory.owner.clone());
         let paths = self.all_paths(&memory);
+        // A copy that a power cut ended needs its room again.
+        self.snapshots().remove_unfinished(&in_use(&memory))?;
         let snapshot = self.snapshots().take(label, &paths)?;
         self.note(
             &mut memory,

@@ -354,22 +354,30 @@ impl Snapshots {
         Ok(durable::flush_folder(&self.folder)?)
     }
 
-    /// Removes what power cuts left unfinished, and all whole snapshots but the newest `keep`; never those in `except`. Returns what
-    /// was removed of whole ones.
+    /// Removes what power cuts left unfinished, but never those in `except`. Returns the others.
     ///
     /// # Errors
     /// When a file can't be removed.
-    pub fn prune(&self, keep: u32, except: &[SnapshotId]) -> Result<Vec<SnapshotId>, SnapshotError> {
+    pub fn remove_unfinished(&self, except: &[SnapshotId]) -> Result<Vec<SnapshotId>, SnapshotError> {
         let mut whole = Vec::new();
         for id in self.numbers()? {
-            if except.contains(&id) {
-                whole.push(id);
-            } else if matches!(self.about(id), Err(SnapshotError::Missing(_))) {
+            let unfinished = matches!(self.about(id), Err(SnapshotError::Missing(_)));
+            if unfinished && !except.contains(&id) {
                 self.remove(id)?;
             } else {
                 whole.push(id);
             }
         }
+        Ok(whole)
+    }
+
+    /// Removes what is unfinished, and all whole snapshots but the newest `keep`; never those in `except`. Returns what was removed of
+    /// whole ones.
+    ///
+    /// # Errors
+    /// When a file can't be removed.
+    pub fn prune(&self, keep: u32, except: &[SnapshotId]) -> Result<Vec<SnapshotId>, SnapshotError> {
+        let whole = self.remove_unfinished(except)?;
         let surplus = whole
             .len()
             .saturating_sub(usize::try_from(keep).unwrap_or(usize::MAX));

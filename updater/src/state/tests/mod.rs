@@ -159,6 +159,24 @@ fn a_trial_that_fails_leaves_the_state_as_it_was_and_its_own_work_aside() {
 }
 
 #[test]
+fn a_copy_that_a_power_cut_ended_gives_its_room_back_before_the_next_one_is_made() {
+    let world = World::new();
+    world.boot(&old()).unwrap();
+    let part = world.root.path().join("var/lib/outcrop/state/1.part");
+    let cut_off = || {
+        fs::create_dir(&part).unwrap();
+        fs::write(part.join("0"), "half a datastore").unwrap();
+    };
+    cut_off();
+    world.keeper(|keeper| keeper.check_room()).unwrap();
+    assert!(!part.exists(), "before an update is refused for lack of room");
+    cut_off();
+    world.boot(&trial()).unwrap();
+    let list = world.keeper(|keeper| keeper.snapshots().list().unwrap());
+    assert_eq!(list[0].0, SnapshotId::FIRST, "its number is free again: it was gone first");
+}
+
+#[test]
 fn after_a_commit_nothing_comes_back_and_an_older_kubernetes_is_held_until_the_operator_chooses() {
     let world = World::new();
     world.boot(&old()).unwrap();
