@@ -168,12 +168,16 @@ fn a_copy_that_a_power_cut_ended_gives_its_room_back_before_the_next_one_is_made
         fs::write(part.join("0"), "half a datastore").unwrap();
     };
     cut_off();
-    world.keeper(|keeper| keeper.check_room()).unwrap();
+    world.keeper(Keeper::check_room).unwrap();
     assert!(!part.exists(), "before an update is refused for lack of room");
     cut_off();
     world.boot(&trial()).unwrap();
     let list = world.keeper(|keeper| keeper.snapshots().list().unwrap());
-    assert_eq!(list[0].0, SnapshotId::FIRST, "its number is free again: it was gone first");
+    assert_eq!(
+        list[0].0,
+        SnapshotId::FIRST,
+        "its number is free again: it was gone first"
+    );
 }
 
 #[test]
