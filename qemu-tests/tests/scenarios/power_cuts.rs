@@ -72,7 +72,7 @@ const IN_THE_COPY: [u64; 2] = [300, 900];
 const IN_THE_RETURN: [u64; 3] = [100, 300, 700];
 
 #[test]
-#[ignore = "the soak's: seven boots; the unit tests cut the power before each change of a file"]
+#[ignore = "the soak's: seven boots; the unit tests cut the power before each change that brings state back"]
 fn a_device_that_loses_its_power_while_state_is_copied_or_comes_back_has_the_state_of_before() {
     let mut device = Device::start_before_fault(Architecture::X86_64, "greenboot");
     let sum = format!("sha256sum {PAD}");
