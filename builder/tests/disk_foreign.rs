@@ -26,7 +26,7 @@ use outcrop_builder::{
     recipe::schema::Disk,
 };
 use outcrop_release::{
-    arch::Architecture, board::Board, loader::loader_conf, partition::Partition, slot::Slot,
+    arch::Architecture, board::Board, bootrec::Payload, loader::loader_conf, partition::Partition, slot::Slot,
 };
 use tempfile::TempDir;
 
@@ -95,7 +95,8 @@ fn build(folder: &Path) -> (DiskFacts, Layout) {
     ];
     let files = BootFiles {
         loaders: &loaders,
-        uki: &uki,
+        payload: &uki,
+        parts: Payload::of_uki(&uki),
     };
     let image = boot.finish(&files, data).unwrap();
     (image.publish().unwrap(), layout)

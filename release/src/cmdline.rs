@@ -4,6 +4,7 @@
 
 use crate::{
     arch::Architecture,
+    board::Board,
     digest::{DigestError, RootHash},
 };
 
@@ -11,6 +12,10 @@ use crate::{
 pub const ROOT_HASH_OPTION: &str = "roothash";
 /// Option by which U-Boot says which slot it started.
 pub const SLOT_OPTION: &str = "outcrop.slot";
+/// Option by which U-Boot says why it started that slot.
+pub const START_OPTION: &str = "outcrop.start";
+/// Option by which U-Boot names partition 1 of the disk that it started from: its GUID.
+pub const PARTITION_OPTION: &str = "outcrop.partition";
 
 /// Options of every release, beside root hash and consoles:
 /// * `panic=10`: Debian's kernel would hang after a panic for ever;
@@ -72,11 +77,13 @@ pub enum ReadError {
     RootHash(#[source] DigestError),
 }
 
-/// The consoles of an architecture; the last one is `/dev/console`, and what isn't there is passed over.
-const fn consoles(arch: Architecture) -> [&'static str; 2] {
-    match arch {
-        Architecture::X86_64 => ["console=tty0", "console=ttyS0,115200"],
-        Architecture::Aarch64 => ["console=tty0", "console=ttyAMA0,115200"],
+/// The consoles of a machine; the last one is `/dev/console`, and what isn't there is passed over.
+const fn consoles(board: Board, arch: Architecture) -> [&'static str; 2] {
+    match (board, arch) {
+        (Board::Efi, Architecture::X86_64) => ["console=tty0", "console=ttyS0,115200"],
+        (Board::Efi, Architecture::Aarch64) => ["console=tty0", "console=ttyAMA0,115200"],
+        // Pins 8 and 10 of the header: the small UART; the other one is Bluetooth's.
+        (Board::Rpi, _) => ["console=tty0", "console=ttyS1,115200"],
     }
 }
 
@@ -85,9 +92,14 @@ const fn consoles(arch: Architecture) -> [&'static str; 2] {
 ///
 /// # Errors
 /// When an option of the recipe isn't one, or is Outcrop's, or all together are too long.
-pub fn build<T: AsRef<str>>(root: &RootHash, arch: Architecture, extra: &[T]) -> Result<String, BuildError> {
+pub fn build<T: AsRef<str>>(
+    root: &RootHash,
+    board: Board,
+    arch: Architecture,
+    extra: &[T],
+) -> Result<String, BuildError> {
     let mut line = format!("{ROOT_HASH_OPTION}={root}");
-    for option in COMMON.into_iter().chain(consoles(arch)) {
+    for option in COMMON.into_iter().chain(consoles(board, arch)) {
         line = line + " " + option;
     }
     for option in extra.iter().map(AsRef::as_ref) {
@@ -196,7 +208,7 @@ mod tests {
     #[test]
     fn what_the_builder_writes_the_initramfs_reads() {
         for arch in Architecture::ALL {
-            let line = build(&ROOT, arch, &["loglevel=5", "quiet"]).unwrap();
+            let line = build(&ROOT, Board::Efi, arch, &["loglevel=5", "quiet"]).unwrap();
             let read = CommandLine::parse(&line);
             assert_eq!(read.root_hash(), Ok(ROOT));
             assert_eq!(read.value("panic"), Some("10"));
@@ -207,12 +219,17 @@ mod tests {
 
     #[test]
     fn each_architecture_has_its_serial_console_last() {
-        let last = |arch| {
-            let line = build::<&str>(&ROOT, arch, &[]).unwrap();
+        let last = |board, arch| {
+            let line = build::<&str>(&ROOT, board, arch, &[]).unwrap();
             CommandLine::parse(&line).value("console").map(str::to_owned)
         };
-        assert_eq!(last(Architecture::X86_64).as_deref(), Some("ttyS0,115200"));
-        assert_eq!(last(Architecture::Aarch64).as_deref(), Some("ttyAMA0,115200"));
+        assert_eq!(
+            last(Board::Efi, Architecture::X86_64).as_deref(),
+            Some("ttyS0,115200")
+        );
+        let aarch64 = |board| last(board, Architecture::Aarch64);
+        assert_eq!(aarch64(Board::Efi).as_deref(), Some("ttyAMA0,115200"));
+        assert_eq!(aarch64(Board::Rpi).as_deref(), Some("ttyS1,115200"));
     }
 
     #[test]
@@ -240,7 +257,7 @@ mod tests {
     #[test]
     fn a_line_longer_than_the_kernels_is_refused() {
         let option = "x".repeat(MAX_BYTES);
-        let error = build(&ROOT, Architecture::X86_64, &[option]).unwrap_err();
+        let error = build(&ROOT, Board::Efi, Architecture::X86_64, &[option]).unwrap_err();
         assert!(matches!(error, BuildError::Length(length) if length > MAX_BYTES));
     }
 
@@ -271,7 +288,7 @@ mod tests {
         #[test]
         fn every_plain_option_is_read_back(options in proptest::collection::vec("[a-z._]{1,9}=[!#-&(-~]{0,9}", 0..9)) {
             prop_assume!(options.iter().all(|option| check_option(option).is_ok()));
-            let line = build(&ROOT, Architecture::X86_64, &options).unwrap();
+            let line = build(&ROOT, Board::Efi, Architecture::X86_64, &options).unwrap();
             let read = CommandLine::parse(&line);
             let tail: Vec<&str> = read.options().skip(1 + COMMON.len() + 2).collect();
             prop_assert_eq!(tail, options);

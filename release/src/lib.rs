@@ -20,5 +20,6 @@ pub mod read_at;
 pub mod slot;
 pub mod state;
 pub mod trust;
+pub mod uboot;
 pub mod units;
 pub mod verity;

@@ -5,12 +5,15 @@
 
 use uuid::{Uuid, uuid};
 
-use crate::{arch::Architecture, slot::Slot};
+use crate::{arch::Architecture, board::Board, slot::Slot};
 
 /// Type GUID of the EFI system partition.
 pub const ESP_TYPE: Uuid = uuid!("c12a7328-f81f-11d2-ba4b-00a0c93ec93b");
 /// Type GUID of the boot record's partition: Outcrop's own, so that nothing else claims it.
 pub const BOOT_RECORD_TYPE: Uuid = uuid!("7d1b0c2e-52f0-4d0a-9f0e-6f7574637270");
+/// Type GUID of a slot's boot partition: Outcrop's own. An EFI system partition's, or a boot flag, would have U-Boot look for its script
+/// there instead of on partition 1.
+pub const BOOT_TYPE: Uuid = uuid!("7d1b0c2e-52f0-4d0a-9f0e-6f7574626f74");
 /// Type GUID of the data partition (generic Linux data).
 pub const DATA_TYPE: Uuid = uuid!("0fc63daf-8483-4772-8e79-3d69d8477de4");
 /// GPT attribute bit 63, "no-auto": the partition isn't mounted by discovery.
@@ -20,10 +23,12 @@ pub const NO_AUTO_FLAG: u64 = 1 << 63;
 /// What one partition of the disk is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Partition {
-    /// FAT32 with the boot loader and both slots' boot payloads.
+    /// FAT32 with the boot loader; on board `efi` with both slots' boot payloads too.
     Esp,
     /// Two copies of the boot record.
     BootRecord,
+    /// FAT32 with a slot's boot payload: kernel, initramfs, device trees. Board `rpi` only.
+    Boot(Slot),
     /// EROFS of a slot.
     Root(Slot),
     /// Verity superblock and hash tree of a slot's root.
@@ -33,10 +38,12 @@ pub enum Partition {
 }
 
 impl Partition {
-    /// All partitions of board `efi`, in the order of their numbers and of their place on the disk.
-    pub const ALL: [Self; 7] = [
+    /// All that there are, in the order of their numbers.
+    const ALL: [Self; 9] = [
         Self::Esp,
         Self::BootRecord,
+        Self::Boot(Slot::A),
+        Self::Boot(Slot::B),
         Self::Root(Slot::A),
         Self::Verity(Slot::A),
         Self::Root(Slot::B),
@@ -44,12 +51,21 @@ impl Partition {
         Self::Data,
     ];
 
-    /// Number in the partition table, from 1. 3 and 4 belong to the Raspberry Pi's boot partitions.
+    /// The partitions of a board, in the order of their numbers.
+    pub fn of(board: Board) -> impl Iterator<Item = Self> + Clone {
+        Self::ALL
+            .into_iter()
+            .filter(move |partition| board == Board::Rpi || !matches!(partition, Self::Boot(_)))
+    }
+
+    /// Number in the partition table, from 1.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
             Self::Esp => 1,
             Self::BootRecord => 2,
+            Self::Boot(Slot::A) => 3,
+            Self::Boot(Slot::B) => 4,
             Self::Root(Slot::A) => 5,
             Self::Verity(Slot::A) => 6,
             Self::Root(Slot::B) => 7,
@@ -64,6 +80,8 @@ impl Partition {
         match self {
             Self::Esp => "outcrop-esp",
             Self::BootRecord => "outcrop-bootrec",
+            Self::Boot(Slot::A) => "outcrop-boot-a",
+            Self::Boot(Slot::B) => "outcrop-boot-b",
             Self::Root(Slot::A) => "outcrop-root-a",
             Self::Verity(Slot::A) => "outcrop-verity-a",
             Self::Root(Slot::B) => "outcrop-root-b",
@@ -78,6 +96,7 @@ impl Partition {
         match self {
             Self::Esp => ESP_TYPE,
             Self::BootRecord => BOOT_RECORD_TYPE,
+            Self::Boot(_) => BOOT_TYPE,
             Self::Root(_) => arch.root_type(),
             Self::Verity(_) => arch.verity_type(),
             Self::Data => DATA_TYPE,
@@ -101,5 +120,8 @@ mod tests {
             assert_eq!(Partition::from_label(partition.label()), Some(partition));
         }
         assert!(Partition::ALL.is_sorted_by(|a, b| a.number() < b.number()));
+        let of = |board| Partition::of(board).map(Partition::number).collect::<Vec<_>>();
+        assert_eq!(of(Board::Efi), [1, 2, 5, 6, 7, 8, 9]);
+        assert_eq!(of(Board::Rpi), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
 }

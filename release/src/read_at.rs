@@ -2,8 +2,8 @@
 
 use std::{io, sync::Arc};
 
-/// Bytes that can be read at any offset, by many readers at once.
-pub trait ReadAt: Send + Sync {
+/// Bytes that can be read at any offset.
+pub trait ReadAt {
     /// Length in bytes.
     fn len(&self) -> u64;
 

@@ -2,7 +2,9 @@
 
 use std::{fmt, io};
 
-use outcrop_release::slot::Slot;
+use outcrop_release::{bootrec::Payload, slot::Slot};
+
+use crate::boot_partition::{self, BootPartitionError};
 
 /// A part of the disk that releases and the boot record lie in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +52,17 @@ pub struct DiskError {
 pub trait Disk {
     /// Length of an area, in bytes.
     fn bytes(&self, area: Area) -> u64;
+
+    /// Sums of kernel and initramfs in a slot's boot partition, from the medium; none where the boot payload is one file of partition 1.
+    ///
+    /// # Errors
+    /// When the partition can't be read, or lacks a file.
+    fn boot_parts(&self, slot: Slot) -> Result<Option<Payload>, BootPartitionError>
+    where
+        Self: Sized,
+    {
+        boot_partition::payload(self, slot)
+    }
 
     /// Fills `buffer` from byte `at` on. What was written before is seen, flushed or not.
     ///

@@ -2,6 +2,7 @@
 
 pub mod block_disk;
 pub mod boot_control;
+pub mod boot_partition;
 pub mod boot_report;
 pub mod chain;
 pub mod cli;

@@ -3,6 +3,7 @@
 use outcrop_release::{
     bootrec::{BootRecord, COPY_OFFSETS, Copies, RECORD_BYTES, RecordError, Sequence, SlotRecord, SlotState},
     slot::Slot,
+    verity::{BLOCK_BYTES, Superblock},
 };
 
 use crate::{
@@ -46,8 +47,13 @@ pub fn is_lost(disk: &impl Disk) -> Result<bool, StoreError> {
 }
 
 fn unknown(disk: &impl Disk) -> BootRecord {
-    // Where the loader doesn't say either: what is flashed is in slot A.
-    let default = configured_slot(disk).ok().flatten().unwrap_or(Slot::A);
+    // Where the loader doesn't say either: the first slot that holds a whole release; what is flashed is in slot A.
+    let whole = || Slot::ALL.into_iter().find(|slot| has_superblock(disk, *slot));
+    let default = configured_slot(disk)
+        .ok()
+        .flatten()
+        .or_else(whole)
+        .unwrap_or(Slot::A);
     let good = SlotRecord {
         state: SlotState::Good,
         ..SlotRecord::EMPTY
@@ -56,6 +62,12 @@ fn unknown(disk: &impl Disk) -> BootRecord {
     record.default = default;
     *record.slot_mut(default) = good;
     record
+}
+
+/// Whether a slot's installation came to its end: its superblock is written last.
+fn has_superblock(disk: &impl Disk, slot: Slot) -> bool {
+    let mut block = [0; BLOCK_BYTES];
+    disk.read_medium(Area::Verity(slot), 0, &mut block).is_ok() && Superblock::parse(&block).is_ok()
 }
 
 /// One copy that can't be read counts as damaged: a torn sector may stay unreadable until it is written again.

@@ -44,7 +44,7 @@ type Packed = (Frame, Vec<u8>, Vec<BlockHash>);
 /// Compresses all of `payload`, which is whole blocks, and writes the frames to `out`.
 pub(super) fn compress(
     name: MemberName,
-    payload: &dyn ReadAt,
+    payload: &(dyn ReadAt + Sync),
     salt: &Salt,
     out: &mut dyn Write,
     unwritten: &dyn Fn(io::Error) -> BundleError,
@@ -100,7 +100,7 @@ fn compressor() -> io::Result<Compressor<'static>> {
 
 fn pack(
     compressor: &mut Compressor<'_>,
-    payload: &dyn ReadAt,
+    payload: &(dyn ReadAt + Sync),
     start: u64,
     salt: &Salt,
 ) -> io::Result<Packed> {
@@ -128,7 +128,7 @@ fn pack(
 /// Checks that every frame of `table` in `member` has its digest and gives the blocks of `tree`.
 pub(super) fn check(
     name: MemberName,
-    member: &dyn ReadAt,
+    member: &(dyn ReadAt + Sync),
     table: &FrameTable,
     tree: &HashTree,
     phase: &dyn Phase,

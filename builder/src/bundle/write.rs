@@ -36,7 +36,7 @@ const MINIMUM_UPDATER: Version = Version::new(0, 1, 0);
 #[derive(Clone, Copy)]
 pub struct Payload<'a> {
     /// Its bytes: whole blocks.
-    pub bytes: &'a dyn ReadAt,
+    pub bytes: &'a (dyn ReadAt + Sync),
     /// The tree over them.
     pub tree: &'a HashTree,
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 use outcrop_release::{
-    bootrec::{BootRecord, COPY_OFFSETS, Payload, PayloadPart, SlotRecord, SlotState},
+    board::Board,
+    bootrec::{BootRecord, COPY_OFFSETS, Payload, SlotRecord, SlotState},
     digest::{FileDigest, RootHash},
     fat::{FatPlan, FileSpec, Volume},
     loader::{LOADER_CONF_PATH, loader_conf},
@@ -59,13 +60,15 @@ struct Parts {
     target: PathBuf,
 }
 
-/// What goes into partition 1.
+/// What starts the release.
 #[derive(Debug, Clone, Copy)]
 pub struct BootFiles<'a> {
-    /// What the firmware starts, and what that needs: paths and contents. Nothing of it is written again.
+    /// Files of partition 1, what the firmware starts and what that needs: paths and contents. Nothing of it is written again.
     pub loaders: &'a [(String, Vec<u8>)],
-    /// The release's UKI.
-    pub uki: &'a [u8],
+    /// The release's boot payload: a UKI, or on board `rpi` the start of a FAT32 as long as a boot partition.
+    pub payload: &'a [u8],
+    /// What the boot record says of it.
+    pub parts: Payload,
 }
 
 /// A complete image that has no name yet.
@@ -226,8 +229,16 @@ impl BootStage {
     /// When the boot payload leaves its slot too little room, or writing fails.
     pub fn finish(self, boot: &BootFiles<'_>, data: DataFileSystem) -> Result<FinishedImage, DiskError> {
         let Self { mut parts, tree } = self;
-        let boot_slots = parts.write_esp(boot)?;
-        parts.write_boot_record(boot.uki)?;
+        parts.layout.check_boot(boot.payload.len() as u64)?;
+        let boot_slots = match parts.layout.board() {
+            Board::Efi => parts.write_esp_with_slots(boot)?,
+            Board::Rpi => {
+                let slots = parts.write_boot_partitions(boot.payload)?;
+                parts.write_esp(boot.loaders)?;
+                slots
+            }
+        };
+        parts.write_boot_record(boot.parts)?;
         parts.write_data(data)?;
         let backup = Gpt::new(&parts.layout, &parts.identity).backup();
         let end = parts.layout.image_bytes();
@@ -245,27 +256,39 @@ impl BootStage {
 }
 
 impl Parts {
-    /// Writes partition 1; where both boot slots lie in the image.
-    fn write_esp(&mut self, boot: &BootFiles<'_>) -> Result<[Extent; 2], DiskError> {
-        self.layout.check_boot(boot.uki.len() as u64)?;
+    /// Writes partition 1 of board `efi`; where both boot slots lie in the image.
+    fn write_esp_with_slots(&mut self, boot: &BootFiles<'_>) -> Result<[Extent; 2], DiskError> {
         let esp = self.layout.extent(Partition::Esp);
         let slots = Slot::ALL.map(|slot| format!("EFI/Linux/{}", slot.uki_file_name()));
-        let plan = self.plan_fat(boot, &slots)?;
-        let at = |path: &str| plan.extent(path).unwrap_or(Extent { start: 0, len: 0 });
-        for (offset, bytes) in plan.metadata() {
-            self.write_after_zeros(esp.start, esp.start + offset, bytes)?;
-        }
-        self.zeros_to(esp.start + plan.metadata_end())?;
-        for (path, bytes) in boot.loaders {
-            self.stream.write(esp.start + at(path).start, bytes.clone())?;
-        }
-        let conf = loader_conf(Slot::A).to_vec();
-        self.stream.write(esp.start + at(LOADER_CONF_PATH).start, conf)?;
-        let extents = slots.map(|path| Extent {
-            start: esp.start + at(&path).start,
-            ..at(&path)
+        let slot = u32::try_from(self.layout.boot_slot_bytes()).unwrap_or(u32::MAX);
+        let mut files = boot.loaders.to_vec();
+        files.push((LOADER_CONF_PATH.to_owned(), loader_conf(Slot::A).to_vec()));
+        let preallocated: Vec<_> = slots.iter().map(|path| (path.clone(), slot)).collect();
+        let plan = self.write_fat(&files, &preallocated)?;
+        let extents = slots.map(|path| {
+            let extent = plan.extent(&path).unwrap_or(Extent { start: 0, len: 0 });
+            Extent {
+                start: esp.start + extent.start,
+                ..extent
+            }
         });
-        self.write_padded(extents[0], boot.uki)?;
+        self.write_boot_slots(extents, boot.payload)
+    }
+
+    /// Writes partition 1 of board `rpi`.
+    fn write_esp(&mut self, files: &[(String, Vec<u8>)]) -> Result<(), DiskError> {
+        self.write_fat(files, &[]).map(drop)
+    }
+
+    /// Writes both boot partitions; where they lie.
+    fn write_boot_partitions(&mut self, payload: &[u8]) -> Result<[Extent; 2], DiskError> {
+        let extents = Slot::ALL.map(|slot| self.layout.extent(Partition::Boot(slot)));
+        self.write_boot_slots(extents, payload)
+    }
+
+    /// Writes slot A's boot payload, and that slot B has none.
+    fn write_boot_slots(&mut self, extents: [Extent; 2], payload: &[u8]) -> Result<[Extent; 2], DiskError> {
+        self.write_padded(extents[0], payload)?;
         self.stream.zeros(Extent {
             start: extents[1].start,
             len: EMPTY_SLOT_BYTES.min(extents[1].len),
@@ -273,17 +296,31 @@ impl Parts {
         Ok(extents)
     }
 
-    /// Writes both copies of a record that says: slot A holds a good release, started by `uki`, slot B none.
-    fn write_boot_record(&mut self, uki: &[u8]) -> Result<(), DiskError> {
+    /// Writes the file system of partition 1 with `files`, and room for the `preallocated` ones behind them.
+    fn write_fat(
+        &mut self,
+        files: &[(String, Vec<u8>)],
+        preallocated: &[(String, u32)],
+    ) -> Result<FatPlan, DiskError> {
+        let esp = self.layout.extent(Partition::Esp);
+        let plan = self.plan_fat(files, preallocated)?;
+        for (offset, bytes) in plan.metadata() {
+            self.write_after_zeros(esp.start, esp.start + offset, bytes)?;
+        }
+        self.zeros_to(esp.start + plan.metadata_end())?;
+        for (path, bytes) in files {
+            let extent = plan.extent(path).unwrap_or(Extent { start: 0, len: 0 });
+            self.stream.write(esp.start + extent.start, bytes.clone())?;
+        }
+        Ok(plan)
+    }
+
+    /// Writes both copies of a record that says: slot A holds a good release, started by `payload`, slot B none.
+    fn write_boot_record(&mut self, payload: Payload) -> Result<(), DiskError> {
         let extent = self.layout.extent(Partition::BootRecord);
-        let padding = vec![0; uki.len().next_multiple_of(outcrop_release::verity::BLOCK_BYTES) - uki.len()];
-        let kernel = PayloadPart::of([uki, &padding]).unwrap_or_default();
         let record = BootRecord::fresh(SlotRecord {
             state: SlotState::Good,
-            payload: Payload {
-                kernel,
-                ..Payload::default()
-            },
+            payload,
             ..SlotRecord::EMPTY
         });
         for offset in COPY_OFFSETS {
@@ -293,16 +330,18 @@ impl Parts {
     }
 
     /// Places the files of partition 1. Only the loaders' lengths are open: the rest was laid out.
-    fn plan_fat(&self, boot: &BootFiles<'_>, slots: &[String; 2]) -> Result<FatPlan, DiskError> {
+    fn plan_fat(
+        &self,
+        files: &[(String, Vec<u8>)],
+        preallocated: &[(String, u32)],
+    ) -> Result<FatPlan, DiskError> {
         let esp = self.layout.extent(Partition::Esp);
-        let slot = u32::try_from(self.layout.boot_slot_bytes()).unwrap_or(u32::MAX);
         let loader = |(path, bytes): &'_ (String, Vec<u8>)| {
             let len = bytes.len();
             u32::try_from(len).map_or(Err(DiskError::Loader(len as u64)), |len| Ok((path.clone(), len)))
         };
-        let mut files = boot.loaders.iter().map(loader).collect::<Result<Vec<_>, _>>()?;
-        files.push((LOADER_CONF_PATH.to_owned(), 512));
-        files.extend(slots.iter().map(|path| (path.clone(), slot)));
+        let mut files = files.iter().map(loader).collect::<Result<Vec<_>, _>>()?;
+        files.extend_from_slice(preallocated);
         let files: Vec<_> = files
             .iter()
             .map(|(path, len)| FileSpec { path, len: *len })

@@ -18,7 +18,7 @@ use crate::recipe::schema::Disk;
 pub const FULL_PERCENT: u64 = 85;
 /// Two copies of the boot record, 4 MiB apart, and as much again behind the second: never one flash page.
 const BOOT_RECORD_BYTES: u64 = 8 * MIB;
-/// Least length of partition 1: FAT32 as edk2's driver takes it.
+/// Least length of partition 1: FAT32 as edk2's driver takes it. With clusters of 4 KiB a folder of one cluster holds all that lies there.
 const ESP_LEAST: u64 = 260 * MIB;
 /// Room in partition 1 beside the slots: boot loader, `device.toml`, and what an administrator puts there.
 const ESP_EXTRA: u64 = 64 * MIB;
@@ -27,11 +27,13 @@ const TABLE_BYTES: u64 = MIB;
 
 /// Order of the partitions on the disk. The slots come first, so that an image can be written, and hashed, from
 /// start to end: the boot payload names the root hash, and so is made later. Data comes last, since it grows.
-const ORDER: [Partition; 7] = [
+const ORDER: [Partition; 9] = [
     Partition::Root(Slot::A),
     Partition::Verity(Slot::A),
     Partition::Root(Slot::B),
     Partition::Verity(Slot::B),
+    Partition::Boot(Slot::A),
+    Partition::Boot(Slot::B),
     Partition::Esp,
     Partition::BootRecord,
     Partition::Data,
@@ -43,7 +45,7 @@ pub struct Layout {
     architecture: Architecture,
     board: Board,
     boot_slot: u64,
-    partitions: [(Partition, Extent); 7],
+    partitions: Vec<(Partition, Extent)>,
     len: u64,
 }
 
@@ -54,17 +56,24 @@ impl Layout {
     /// When a size is no multiple of 1 MiB, or out of its range.
     pub fn plan(disk: &Disk, architecture: Architecture, board: Board) -> Result<Self, DiskError> {
         check_size("root-slot", disk.root_slot, 16 * MIB, 1 << 40)?;
-        check_size("boot-slot", disk.boot_slot, 8 * MIB, 1024 * MIB)?;
+        let least_boot = match board {
+            Board::Efi => 8 * MIB,
+            // A FAT32 of its own.
+            Board::Rpi => 66 * MIB,
+        };
+        check_size("boot-slot", disk.boot_slot, least_boot, 1024 * MIB)?;
         check_size("data", disk.data, 128 * MIB, 1 << 40)?;
         let mut next = TABLE_BYTES;
-        let partitions = ORDER.map(|partition| {
+        let has = |partition: &Partition| Partition::of(board).any(|other| other == *partition);
+        let place = |partition: Partition| {
             let extent = Extent {
                 start: next,
-                len: length(partition, disk),
+                len: length(partition, disk, board),
             };
             next = extent.end();
             (partition, extent)
-        });
+        };
+        let partitions = ORDER.into_iter().filter(has).map(place).collect();
         Ok(Self {
             architecture,
             board,
@@ -100,7 +109,7 @@ impl Layout {
 
     /// The partitions, in the order of their place on the disk.
     #[must_use]
-    pub const fn partitions(&self) -> &[(Partition, Extent)] {
+    pub fn partitions(&self) -> &[(Partition, Extent)] {
         &self.partitions
     }
 
@@ -137,9 +146,13 @@ impl Layout {
 }
 
 /// Length of a partition, in bytes: a multiple of 1 MiB.
-fn length(partition: Partition, disk: &Disk) -> u64 {
+fn length(partition: Partition, disk: &Disk, board: Board) -> u64 {
     match partition {
-        Partition::Esp => ESP_LEAST.max(2 * disk.boot_slot + ESP_EXTRA),
+        Partition::Esp => match board {
+            Board::Efi => ESP_LEAST.max(2 * disk.boot_slot + ESP_EXTRA),
+            Board::Rpi => ESP_LEAST,
+        },
+        Partition::Boot(_) => disk.boot_slot,
         Partition::BootRecord => BOOT_RECORD_BYTES,
         Partition::Root(_) => disk.root_slot,
         Partition::Verity(_) => verity_bytes(disk.root_slot).next_multiple_of(MIB),

@@ -180,13 +180,13 @@ impl Release<'_> {
 
     fn facts(&self, os_release: &str) -> ReleaseFacts {
         let value = |key| variable(os_release, key).unwrap_or_default();
-        let uki = &self.boot.uki;
+        let payload = &self.boot.payload;
         ReleaseFacts {
             name: value("IMAGE_ID"),
             version: value("IMAGE_VERSION"),
-            architecture: uki.architecture.to_string(),
+            architecture: payload.architecture.to_string(),
             pretty_name: value("PRETTY_NAME"),
-            kernel: uki.uname.trim_end_matches(['\n', '\0']).to_owned(),
+            kernel: payload.uname.trim_end_matches(['\n', '\0']).to_owned(),
             command_line: self.boot.command_line.options().map(str::to_owned).collect(),
             root_hash: self
                 .hashed
@@ -204,7 +204,7 @@ impl Release<'_> {
         }
         for key in ["IMAGE_ID", "IMAGE_VERSION"] {
             let value = variable(os_release, key);
-            if value.is_none() || value != variable(&self.boot.uki.os_release, key) {
+            if value.is_none() || value != variable(&self.boot.payload.os_release, key) {
                 problems.push(format!(
                     "{key} of os-release is missing, or the boot payload has another one"
                 ));
@@ -276,7 +276,7 @@ fn slots(image: &DiskImage, both: &[Slots; 2]) -> Vec<SlotFacts> {
                 total: extent.map_or(0, |extent| extent.len),
             },
             boot: found.boot.as_ref().map(|boot| Fill {
-                used: boot.uki.len,
+                used: boot.payload.len,
                 total: boot.slot_bytes,
             }),
         }

@@ -6,7 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use outcrop_release::{arch::Architecture, board::Board, cmdline, partition::Partition, slot::Slot};
+use outcrop_release::{
+    arch::Architecture, board::Board, bootrec::Payload, cmdline, partition::Partition, slot::Slot,
+};
 
 use super::{Fault, ImageError, Inspection, Wanted, files::Kind, inspect};
 use crate::{
@@ -83,7 +85,7 @@ pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout)
     plan.write(&mut writer, &Silent).unwrap();
     let stage = writer.finish().unwrap();
     let hash = named.map_or(stage.root_hash(), outcrop_release::digest::RootHash::from_bytes);
-    let command_line = cmdline::build::<&str>(&hash, arch, &[]).unwrap();
+    let command_line = cmdline::build::<&str>(&hash, Board::Efi, arch, &[]).unwrap();
     let (stub, linux) = (fixture::stub(arch), fixture::kernel(arch));
     let uki = Uki {
         stub: &stub,
@@ -97,7 +99,8 @@ pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout)
     let uki = uki.build().unwrap();
     let boot = BootFiles {
         loaders: &[("EFI/BOOT/BOOTX64.EFI".to_owned(), b"MZ".to_vec())],
-        uki: &uki,
+        payload: &uki,
+        parts: Payload::of_uki(&uki),
     };
     let data = stage.make_data().unwrap();
     stage.finish(&boot, data).unwrap().publish().unwrap();
@@ -138,7 +141,12 @@ fn an_image_says_what_it_was_made_of() {
         .iter()
         .map(|partition| partition.label.as_str())
         .collect();
-    assert_eq!(labels, Partition::ALL.map(Partition::label));
+    assert_eq!(
+        labels,
+        Partition::of(Board::Efi)
+            .map(Partition::label)
+            .collect::<Vec<_>>()
+    );
     // Slot A holds the release, slot B nothing
     assert_eq!(found.slots[0].root_hash.as_ref(), Some(&release.root_hash));
     assert_eq!(found.slots[0].boot.unwrap().total, DISK.boot_slot);

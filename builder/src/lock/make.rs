@@ -340,9 +340,11 @@ fn distinct(resolved: &Resolved) -> Vec<(Architecture, LockedPackage)> {
 
 fn wanted(loaded: &LoadedRecipe) -> BTreeMap<Architecture, Wanted> {
     let recipe = &loaded.recipe;
-    let mut boot: BTreeSet<_> = match recipe.image.board {
-        Board::Efi => BTreeSet::from(["systemd-boot-efi".to_owned()]),
+    let boot: &[&str] = match recipe.image.board {
+        Board::Efi => &["systemd-boot-efi"],
+        Board::Rpi => &["raspi-firmware", "u-boot-rpi"],
     };
+    let mut boot: BTreeSet<String> = boot.iter().map(|name| (*name).to_owned()).collect();
     if recipe.boot.watchdog.is_some() {
         boot.insert("efibootguard".to_owned());
     }

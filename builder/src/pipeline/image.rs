@@ -9,9 +9,11 @@ use std::{
 };
 
 use outcrop_release::{
+    board::Board,
+    bootrec,
     bundle::MemberName,
     cmdline,
-    digest::FileDigest,
+    digest::{FileDigest, RootHash},
     manifest::{ImageManifest, Member},
     name::ReleaseName,
     partition::Partition,
@@ -28,10 +30,11 @@ use super::{
 };
 use crate::{
     blame::in_recipe,
-    boot::uki::Uki,
+    boot::{partition::BootPartition, uki::Uki},
     bundle::{self, BundleError, Contents, WrittenBundle},
     disk::{
         assemble::{BootFiles, BootStage, DiskFacts, FinishedImage, RootWriter},
+        error::DiskError,
         ext4::DataFileSystem,
         identity::Identity,
         layout::Layout,
@@ -78,7 +81,8 @@ pub(super) struct ImageJob<'a> {
 
 /// The boot payload and what it was made with.
 struct Payload {
-    uki: Vec<u8>,
+    bytes: Vec<u8>,
+    parts: bootrec::Payload,
     loaders: Vec<(String, Vec<u8>)>,
     initramfs_bytes: u64,
     command_line: String,
@@ -87,11 +91,7 @@ struct Payload {
 impl ImageJob<'_> {
     /// Writes image, block map and bill of materials; each appears whole or not at all.
     pub(super) fn write(&self) -> Result<Written, Error> {
-        let identity = Identity {
-            image: self.release.image.clone(),
-            architecture: self.release.architecture,
-            board: self.release.board,
-        };
+        let identity = self.identity();
         let recipe = self.inputs.recipe;
         let layout = Layout::plan(&recipe.disk, self.release.architecture, self.release.board)
             .map_err(|error| in_recipe(self.loaded, error))?;
@@ -108,12 +108,13 @@ impl ImageJob<'_> {
         let (stage, initramfs) = self.root_and_initramfs(&plan, writer)?;
         self.inputs.store.flush_beside();
         progress.checkpoint()?;
-        let payload = self.payload(&initramfs, stage.root_hash())?;
+        let payload = self.payload(&initramfs, stage.root_hash(), &layout)?;
         let data = data_beside_sync(&stage)?;
         progress.checkpoint()?;
         let files = BootFiles {
             loaders: &payload.loaders,
-            uki: &payload.uki,
+            payload: &payload.bytes,
+            parts: payload.parts,
         };
         let tree = stage.tree().clone();
         let finished = stage
@@ -188,7 +189,7 @@ impl ImageJob<'_> {
                 "read",
                 self.folder.join(format!("{}.img", self.release)),
             ))?;
-        let mut boot = payload.uki.clone();
+        let mut boot = payload.bytes.clone();
         boot.resize(boot.len().next_multiple_of(BLOCK_BYTES), 0);
         let superblock = tree.superblock();
         let mut boot_tree = TreeBuilder::new(superblock.uuid, superblock.salt);
@@ -234,15 +235,11 @@ impl ImageJob<'_> {
         payload::initramfs(self.inputs.programs.init.clone(), &modules)
     }
 
-    fn payload(&self, initramfs: &[u8], root: outcrop_release::digest::RootHash) -> Result<Payload, Error> {
+    fn payload(&self, initramfs: &[u8], root: RootHash, layout: &Layout) -> Result<Payload, Error> {
         let finished = &self.root.finished;
-        let files = LoaderFiles::find(
-            &self.root.boot,
-            self.release.architecture,
-            self.inputs.recipe.boot,
-        )?;
         let command_line = cmdline::build(
             &root,
+            self.release.board,
             self.release.architecture,
             &self.inputs.recipe.kernel.command_line,
         )
@@ -255,21 +252,64 @@ impl ImageJob<'_> {
             "read os-release in",
             self.inputs.store.path(),
         ))?;
-        let uki = Uki {
-            stub: &files.stub,
-            architecture: self.release.architecture,
-            os_release: &os_release,
-            command_line: &command_line,
-            uname: &finished.kernel.version,
-            initrd: initramfs,
-            linux: &linux,
+        let (bytes, parts, loaders) = match self.release.board {
+            Board::Efi => {
+                let files = LoaderFiles::find(
+                    &self.root.boot,
+                    self.release.architecture,
+                    self.inputs.recipe.boot,
+                )?;
+                let uki = Uki {
+                    stub: &files.stub,
+                    architecture: self.release.architecture,
+                    os_release: &os_release,
+                    command_line: &command_line,
+                    uname: &finished.kernel.version,
+                    initrd: initramfs,
+                    linux: &linux,
+                }
+                .build()?;
+                let parts = bootrec::Payload::of_uki(&uki);
+                (uki, parts, files.loaders)
+            }
+            Board::Rpi => {
+                let device_trees = payload::rpi_device_trees(&finished.kernel.device_trees)?;
+                let partition = BootPartition {
+                    linux: &linux,
+                    initrd: initramfs,
+                    command_line: &command_line,
+                    os_release: &os_release,
+                    uname: &finished.kernel.version,
+                    device_trees: &device_trees,
+                };
+                let bytes = self.boot_partition(&partition, layout)?;
+                let loaders = payload::rpi_loaders(&self.root.boot, &device_trees)?;
+                (bytes, partition.parts(), loaders)
+            }
         };
         Ok(Payload {
-            uki: uki.build()?,
-            loaders: files.loaders,
+            bytes,
+            parts,
+            loaders,
             initramfs_bytes: initramfs.len() as u64,
             command_line,
         })
+    }
+
+    fn boot_partition(&self, partition: &BootPartition<'_>, layout: &Layout) -> Result<Vec<u8>, Error> {
+        let serial = self.identity().fat_serial();
+        partition
+            .build(layout.boot_slot_bytes(), serial)
+            .map_err(|source| in_recipe(self.loaded, DiskError::Fat { source }))
+    }
+
+    /// What all releases of the product have in common.
+    fn identity(&self) -> Identity {
+        Identity {
+            image: self.release.image.clone(),
+            architecture: self.release.architecture,
+            board: self.release.board,
+        }
     }
 
     fn write_sbom(&self, facts: &DiskFacts) -> Result<(String, FileDigest), Error> {
@@ -319,7 +359,7 @@ impl ImageJob<'_> {
             root_hash: facts.root_hash.to_string(),
             root_bytes: plan.size_bytes(),
             root_slot_bytes: slot(Partition::Root(Slot::A)),
-            boot_bytes: payload.uki.len() as u64,
+            boot_bytes: payload.bytes.len() as u64,
             boot_slot_bytes: layout.boot_slot_bytes(),
             initramfs_bytes: payload.initramfs_bytes,
             kernel: finished.kernel.version.clone(),

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use include_dir::{Dir, include_dir};
 use outcrop_release::{
-    arch::Architecture, manifest::RunningManifest, name::ReleaseName, state::StateDefinition,
+    arch::Architecture, board::Board, manifest::RunningManifest, name::ReleaseName, state::StateDefinition,
 };
 
 use super::{
@@ -31,8 +31,13 @@ use crate::{
 static BASE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/base");
 /// Static files of images with a root shell on the serial console.
 static DEV_ACCESS: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../images/dev-access");
-/// Modules of the initramfs for board `efi`.
-const MODULES: &str = include_str!("../../../images/efi/initramfs-modules.txt");
+/// Modules of the initramfs, by board.
+const fn modules(board: Board) -> &'static str {
+    match board {
+        Board::Efi => include_str!("../../../images/efi/initramfs-modules.txt"),
+        Board::Rpi => include_str!("../../../images/rpi/initramfs-modules.txt"),
+    }
+}
 /// Where the updater lies in the root file system.
 const UPDATER: &str = "usr/lib/outcrop/outcrop-updater";
 /// What brings the state in order; units of the recipe wait for it.
@@ -131,7 +136,7 @@ impl RootInputs<'_> {
 
     /// The names of the modules that the initramfs carries: the board's and the recipe's.
     pub(super) fn initramfs_modules(&self) -> Vec<String> {
-        let mut names = kernel::names_in_list(MODULES, self.architecture);
+        let mut names = kernel::names_in_list(modules(self.recipe.image.board), self.architecture);
         names.extend(self.recipe.kernel.initramfs_modules.iter().cloned());
         names
     }

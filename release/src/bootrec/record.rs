@@ -1,6 +1,8 @@
 //! One record as bytes.
 
 use super::{
+    layout as at,
+    layout::{KNOWN_VERSION as VERSION, NO_SLOT, reason_code},
     sequence::Sequence,
     state::{BadReason, Payload, PayloadPart, SlotRecord, SlotState, Trial, TrialStage},
 };
@@ -10,33 +12,6 @@ use crate::{digest::FileDigest, slot::Slot};
 pub const RECORD_BYTES: usize = 512;
 
 const MAGIC: [u8; 8] = *b"OUTCROPB";
-const VERSION: u32 = 1;
-/// In place of a slot: none.
-const NO_SLOT: u8 = 0xff;
-
-/// Offsets of the fields, in bytes. Numbers are little-endian. What isn't named is zero.
-mod at {
-    pub(super) const MAGIC: usize = 0;
-    pub(super) const VERSION: usize = 8;
-    pub(super) const SEQUENCE: usize = 12;
-    pub(super) const DEFAULT: usize = 16;
-    /// Slot, stage and tries of the trial.
-    pub(super) const TRIAL: usize = 17;
-    pub(super) const SWITCHED: usize = 20;
-    /// Slot A's bytes; slot B's follow [`SLOT_BYTES`] later.
-    pub(super) const SLOTS: usize = 32;
-    pub(super) const SLOT_BYTES: usize = 64;
-    /// Inside a slot's bytes.
-    pub(super) const STATE: usize = 0;
-    pub(super) const ATTEMPTS: usize = 1;
-    pub(super) const REASON: usize = 2;
-    pub(super) const RELEASE: usize = 16;
-    pub(super) const KERNEL: usize = 48;
-    pub(super) const INITRAMFS: usize = 56;
-    /// The end of what the CRC covers.
-    pub(super) const CRC: usize = 508;
-}
-
 /// Bytes that are no boot record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
@@ -110,7 +85,7 @@ impl BootRecord {
     #[must_use]
     pub fn encode(&self) -> [u8; RECORD_BYTES] {
         let mut writer = Writer([0; RECORD_BYTES]);
-        writer.put(at::MAGIC, &MAGIC);
+        writer.put(0, &MAGIC);
         writer.put(at::VERSION, &VERSION.to_le_bytes());
         writer.put(at::SEQUENCE, &self.sequence.0.to_le_bytes());
         writer.put(at::DEFAULT, &[slot_code(self.default)]);
@@ -133,7 +108,7 @@ impl BootRecord {
     /// See [`RecordError`]. The sum is checked before anything else is believed.
     pub fn decode(bytes: &[u8; RECORD_BYTES]) -> Result<Self, RecordError> {
         let reader = Reader(bytes);
-        if reader.bytes::<8>(at::MAGIC) != MAGIC {
+        if reader.bytes::<8>(0) != MAGIC {
             return Err(RecordError::Magic);
         }
         if crc32fast::hash(&bytes[..at::CRC]) != reader.number(at::CRC) {
@@ -170,27 +145,19 @@ const fn slot_of(code: u8, field: &'static str) -> Result<Slot, RecordError> {
 
 const fn stage_code(stage: TrialStage) -> u8 {
     match stage {
-        TrialStage::Arming => 1,
-        TrialStage::Armed => 2,
-        TrialStage::Running => 3,
+        TrialStage::Arming => at::ARMING,
+        TrialStage::Armed => at::ARMED,
+        TrialStage::Running => at::RUNNING,
     }
 }
 
 /// The codes of state and reason.
 fn state_codes(state: SlotState) -> [u8; 2] {
     match state {
-        SlotState::Empty => [0, 0],
-        SlotState::Written => [1, 0],
-        SlotState::Good => [2, 0],
-        SlotState::Bad(reason) => {
-            let place = BadReason::ALL.iter().position(|known| *known == reason);
-            [
-                3,
-                place
-                    .and_then(|place| u8::try_from(place + 1).ok())
-                    .unwrap_or_default(),
-            ]
-        }
+        SlotState::Empty => [at::EMPTY, 0],
+        SlotState::Written => [at::WRITTEN, 0],
+        SlotState::Good => [at::GOOD, 0],
+        SlotState::Bad(reason) => [at::BAD, reason_code(reason)],
     }
 }
 
@@ -203,10 +170,10 @@ fn state_of(state: u8, reason: u8) -> Result<SlotState, RecordError> {
         }),
     };
     match state {
-        0 => plain(SlotState::Empty),
-        1 => plain(SlotState::Written),
-        2 => plain(SlotState::Good),
-        3 => usize::from(reason)
+        at::EMPTY => plain(SlotState::Empty),
+        at::WRITTEN => plain(SlotState::Written),
+        at::GOOD => plain(SlotState::Good),
+        at::BAD => usize::from(reason)
             .checked_sub(1)
             .and_then(|place| BadReason::ALL.get(place))
             .map(|reason| SlotState::Bad(*reason))
@@ -235,6 +202,7 @@ impl Writer {
         self.put(base + at::STATE, &[state]);
         self.put(base + at::ATTEMPTS, &[slot.attempts]);
         self.put(base + at::REASON, &[reason]);
+        self.put(base + at::STARTS, &[slot.starts]);
         self.put(base + at::RELEASE, slot.release.as_bytes());
         let Payload { kernel, initramfs } = slot.payload;
         for (at, part) in [(at::KERNEL, kernel), (at::INITRAMFS, initramfs)] {
@@ -279,9 +247,9 @@ impl Reader<'_> {
             };
         }
         let stage = match stage {
-            1 => TrialStage::Arming,
-            2 => TrialStage::Armed,
-            3 => TrialStage::Running,
+            at::ARMING => TrialStage::Arming,
+            at::ARMED => TrialStage::Armed,
+            at::RUNNING => TrialStage::Running,
             value => {
                 return Err(RecordError::Field {
                     field: "the trial's stage",
@@ -301,6 +269,7 @@ impl Reader<'_> {
         Ok(SlotRecord {
             state: state_of(self.byte(base + at::STATE), self.byte(base + at::REASON))?,
             attempts: self.byte(base + at::ATTEMPTS),
+            starts: self.byte(base + at::STARTS),
             release: FileDigest::from_bytes(self.bytes(base + at::RELEASE)),
             payload: Payload {
                 kernel: part(at::KERNEL),
@@ -325,10 +294,11 @@ pub(super) mod tests {
             reason.prop_map(SlotState::Bad),
         ];
         let part = any::<(u32, u32)>().prop_map(|(len, crc32)| PayloadPart { len, crc32 });
-        (state, any::<u8>(), any::<[u8; 32]>(), [part.clone(), part]).prop_map(
-            |(state, attempts, release, [kernel, initramfs])| SlotRecord {
+        (state, any::<[u8; 2]>(), any::<[u8; 32]>(), [part.clone(), part]).prop_map(
+            |(state, [attempts, starts], release, [kernel, initramfs])| SlotRecord {
                 state,
                 attempts,
+                starts,
                 release: FileDigest::from_bytes(release),
                 payload: Payload { kernel, initramfs },
             },
@@ -400,6 +370,7 @@ pub(super) mod tests {
         *record.slot_mut(Slot::B) = SlotRecord {
             state: SlotState::Bad(BadReason::Deadline),
             attempts: 0,
+            starts: 9,
             release: FileDigest::from_bytes([0xaa; 32]),
             payload: Payload {
                 kernel: PayloadPart { len: 1, crc32: 2 },
@@ -412,11 +383,12 @@ pub(super) mod tests {
             b"OUTCROPB\x01\0\0\0\x01\x02\x03\x04\0\x01\x02\x01\0\0\0\0"
         );
         assert_eq!(bytes[32..35], [2, 2, 0]);
-        assert_eq!(bytes[96..99], [3, 0, 2]);
+        assert_eq!(bytes[96..100], [3, 0, 2, 9]);
         assert_eq!(bytes[112..144], [0xaa; 32]);
         assert_eq!(bytes[144..160], [1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4, 0, 0, 0]);
-        // A boot loader's script that can't pick the sum out of a record checks all of it: that gives this constant.
-        assert_eq!(crc32fast::hash(&bytes), 0x2144_df1c);
+        assert_eq!(crc32fast::hash(&bytes), at::CRC_RESIDUE);
+        let words = [0, 4].map(|start| u32::from_le_bytes([0, 1, 2, 3].map(|at| bytes[start + at])));
+        assert_eq!(words, at::MAGIC_WORDS);
     }
 
     #[test]

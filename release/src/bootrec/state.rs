@@ -1,6 +1,6 @@
 //! What a boot record says of slots and trials.
 
-use crate::{digest::FileDigest, slot::Slot};
+use crate::{digest::FileDigest, slot::Slot, verity::BLOCK_BYTES};
 
 /// Why a release isn't started any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,6 +85,27 @@ pub struct Payload {
     pub initramfs: PayloadPart,
 }
 
+impl Payload {
+    /// What is said of a UKI.
+    #[must_use]
+    pub fn of_uki(uki: &[u8]) -> Self {
+        let padding = vec![0; uki.len().next_multiple_of(BLOCK_BYTES) - uki.len()];
+        Self {
+            kernel: PayloadPart::of([uki, &padding]).unwrap_or_default(),
+            initramfs: PayloadPart::default(),
+        }
+    }
+
+    /// What is said of a kernel and an initramfs that the boot loader reads as files of their own.
+    #[must_use]
+    pub fn of_files(kernel: &[u8], initramfs: &[u8]) -> Self {
+        Self {
+            kernel: PayloadPart::of([kernel]).unwrap_or_default(),
+            initramfs: PayloadPart::of([initramfs]).unwrap_or_default(),
+        }
+    }
+}
+
 /// What is known of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SlotRecord {
@@ -92,6 +113,8 @@ pub struct SlotRecord {
     pub state: SlotState,
     /// Boots of it, as the default, since the device was last healthy; stays at 255.
     pub attempts: u8,
+    /// Starts of it, as the default, by a loader that reads the record itself, since it last came to its own code; stays at 255.
+    pub starts: u8,
     /// Digest of the release's manifest; all zero when the slot is empty or its image was flashed unsigned.
     pub release: FileDigest,
     /// What the boot loader checks.
@@ -103,6 +126,7 @@ impl SlotRecord {
     pub const EMPTY: Self = Self {
         state: SlotState::Empty,
         attempts: 0,
+        starts: 0,
         release: FileDigest::from_bytes([0; 32]),
         payload: Payload {
             kernel: PayloadPart { len: 0, crc32: 0 },

@@ -15,6 +15,9 @@ pub const MAX_ATTEMPTS: u8 = 6;
 /// Weight of a default that was to be started and never came to its own code: two in a row are enough, since each may have taken
 /// somebody who switched the device off and on.
 const NEVER_STARTED: u8 = 3;
+/// Starts of the default by a loader that reads the record itself, none of which came to its own code, after which it starts the other slot
+/// instead. Two, for the same reason.
+pub const MAX_STARTS: u8 = 2;
 
 /// How the boot before this one ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,6 +120,7 @@ impl BootRecord {
         *record = SlotRecord {
             state: SlotState::Written,
             attempts: 0,
+            starts: 0,
             release,
             payload,
         };
@@ -264,14 +268,22 @@ impl BootRecord {
     }
 
     fn switch(&mut self) -> AfterBoot {
+        AfterBoot::Switched(self.switch_from_bad(BadReason::TooManyAttempts))
+    }
+
+    /// Makes the other slot the default, since the one before is bad. Returns the new one.
+    pub(super) const fn switch_from_bad(&mut self, reason: BadReason) -> Slot {
         let other = self.default.other();
         let record = self.slot_mut(self.default);
-        record.state = SlotState::Bad(BadReason::TooManyAttempts);
+        record.state = SlotState::Bad(reason);
         record.attempts = 0;
-        self.slot_mut(other).attempts = 0;
+        record.starts = 0;
+        let record = self.slot_mut(other);
+        record.attempts = 0;
+        record.starts = 0;
         self.default = other;
         self.switched = true;
-        AfterBoot::Switched(other)
+        other
     }
 
     /// The running slot's health checks held: it is the default from now on.
@@ -293,6 +305,7 @@ impl BootRecord {
         let record = self.slot_mut(running);
         record.state = SlotState::Good;
         record.attempts = 0;
+        record.starts = 0;
         Ok(())
     }
 

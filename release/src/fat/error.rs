@@ -5,8 +5,8 @@ use std::io;
 /// A FAT can't be written, or one that was read isn't as it should be.
 #[derive(Debug, thiserror::Error)]
 pub enum FatError {
-    /// Too short or too long for FAT32 with 4 KiB clusters.
-    #[error("a FAT32 with 4 KiB clusters can't be {0} bytes long")]
+    /// Too short or too long for FAT32.
+    #[error("a FAT32 can't be {0} bytes long: at least 66 MiB, less than 2 TiB")]
     Length(u64),
     /// A path that isn't made of plain ASCII names.
     #[error("FAT: {0:?} is no path of ASCII names")]

@@ -3,8 +3,8 @@
 use super::error::FatError;
 use crate::units::{Extent, MIB, SECTOR};
 
-/// Length of a cluster of the file systems that Outcrop writes, in bytes.
-pub const CLUSTER_BYTES: u64 = 4096;
+/// Lengths of the clusters of the file systems that Outcrop writes, in bytes: the longest that makes a FAT32 is taken.
+const CLUSTER_BYTES: [u64; 3] = [4096, 2048, 1024];
 /// Below this number of clusters a driver takes the file system for FAT16.
 const LEAST_CLUSTERS: u64 = 65_525;
 /// From here on a cluster number is a mark.
@@ -26,31 +26,35 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// The shape of a file system of `bytes` bytes: clusters of 4 KiB, two tables, and clusters begin at 1 MiB (or
-    /// a multiple), so that a file can be overwritten in whole flash pages. Tables begin on 4 KiB.
+    /// The shape of a file system of `bytes` bytes: clusters of 4 KiB, or shorter ones below 257 MiB, two tables, and clusters begin at
+    /// 1 MiB (or a multiple), so that a file can be overwritten in whole flash pages. Tables begin on 4 KiB.
     ///
     /// # Errors
     /// When that makes no FAT32.
     pub fn new(bytes: u64) -> Result<Self, FatError> {
         let wrong = || FatError::Length(bytes);
         let total_sectors = u32::try_from(bytes / SECTOR).map_err(|_| wrong())?;
-        let shape = (1..=16).find_map(|mib| {
-            let clusters = bytes.checked_sub(mib * MIB)? / CLUSTER_BYTES;
+        let shape = |cluster_bytes: u64, mib: u64| {
+            let clusters = bytes.checked_sub(mib * MIB)? / cluster_bytes;
             let table_sectors = ((clusters + 2) * 4).div_ceil(SECTOR).next_multiple_of(8);
             let reserved = (mib * MIB / SECTOR)
                 .checked_sub(2 * table_sectors)
                 .filter(|&sectors| sectors >= 32)?;
             let fits = (LEAST_CLUSTERS..MOST_CLUSTERS).contains(&clusters);
-            Some((u16::try_from(reserved).ok()?, u32::try_from(table_sectors).ok()?)).filter(|_| fits)
-        });
-        let (reserved_sectors, table_sectors) = shape.ok_or_else(wrong)?;
-        Ok(Self {
-            total_sectors,
-            reserved_sectors,
-            tables: 2,
-            table_sectors,
-            cluster_sectors: 8,
-        })
+            let shape = Self {
+                total_sectors,
+                reserved_sectors: u16::try_from(reserved).ok()?,
+                tables: 2,
+                table_sectors: u32::try_from(table_sectors).ok()?,
+                cluster_sectors: u8::try_from(cluster_bytes / SECTOR).ok()?,
+            };
+            fits.then_some(shape)
+        };
+        let each = CLUSTER_BYTES
+            .into_iter()
+            .flat_map(|cluster| (1..=16).map(move |mib| (cluster, mib)));
+        let mut shapes = each.filter_map(|(cluster, mib)| shape(cluster, mib));
+        shapes.next().ok_or_else(wrong)
     }
 
     /// Length of the file system, in bytes.
@@ -124,7 +128,7 @@ mod tests {
 
     #[test]
     fn clusters_begin_on_a_mib_and_the_tables_reach_all_of_them() {
-        for mib in [260, 261, 320, 1000, 1024, 4096] {
+        for mib in [66, 96, 130, 200, 260, 261, 320, 1000, 1024, 4096] {
             let shape = Geometry::new(mib * MIB).unwrap().check().unwrap();
             assert_eq!(shape.data_start() % MIB, 0, "{shape:?}");
             assert!(shape.table(0).start.is_multiple_of(4096) && shape.table(1).start.is_multiple_of(4096));
@@ -137,7 +141,7 @@ mod tests {
 
     #[test]
     fn what_would_be_read_as_fat16_is_never_made() {
-        assert!(matches!(Geometry::new(200 * MIB), Err(FatError::Length(_))));
+        assert!(matches!(Geometry::new(64 * MIB), Err(FatError::Length(_))));
         assert!(matches!(Geometry::new(0), Err(FatError::Length(0))));
         assert!(matches!(Geometry::new(u64::MAX), Err(FatError::Length(_))));
     }

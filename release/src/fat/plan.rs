@@ -6,7 +6,7 @@ use super::{
     boot_sector::{self, LABEL_BYTES, Labels, ROOT_CLUSTER},
     directory::{FOLDER, Item, LABEL},
     error::FatError,
-    geometry::{CLUSTER_BYTES, Geometry},
+    geometry::Geometry,
     name::{ShortName, is_good, short_name},
 };
 use crate::units::{Extent, MIB, SECTOR};
@@ -107,7 +107,7 @@ impl FatPlan {
     /// Where the folders end and the files begin.
     #[must_use]
     pub fn metadata_end(&self) -> u64 {
-        self.geometry.data_start() + self.folders.len() as u64 * CLUSTER_BYTES
+        self.geometry.data_start() + self.folders.len() as u64 * self.geometry.cluster_bytes()
     }
 }
 
@@ -168,12 +168,13 @@ impl Builder {
         }
         let len = u64::from(file.len);
         if len >= MIB {
-            let next = self.geometry.data_start() + (self.table.len() as u64 - 2) * CLUSTER_BYTES;
-            let skip = (next.next_multiple_of(MIB) - next) / CLUSTER_BYTES;
+            let next =
+                self.geometry.data_start() + (self.table.len() as u64 - 2) * self.geometry.cluster_bytes();
+            let skip = (next.next_multiple_of(MIB) - next) / self.geometry.cluster_bytes();
             self.table
                 .resize(self.table.len() + usize::try_from(skip).unwrap_or(0), 0);
         }
-        let clusters = len.div_ceil(CLUSTER_BYTES);
+        let clusters = len.div_ceil(self.geometry.cluster_bytes());
         let cluster = if clusters == 0 {
             0
         } else {
@@ -231,7 +232,7 @@ impl Builder {
         let bytes = |items: Vec<Item>| {
             let bytes: Vec<u8> = items.iter().flat_map(Item::to_bytes).collect();
             // At least one free entry ends the folder.
-            if (bytes.len() as u64) < CLUSTER_BYTES {
+            if (bytes.len() as u64) < self.geometry.cluster_bytes() {
                 Ok(bytes)
             } else {
                 Err(FatError::Folder)

@@ -69,6 +69,12 @@ pub(super) fn areas(
         areas.insert(Area::Verity(slot), find(Partition::Verity(slot))?);
     }
     let esp = find(Partition::Esp)?;
+    if table.with_label(Partition::Boot(Slot::A).label()).is_some() {
+        for slot in Slot::ALL {
+            areas.insert(Area::Boot(slot), find(Partition::Boot(slot))?);
+        }
+        return Ok(areas);
+    }
     let fat = Fat {
         path,
         esp,

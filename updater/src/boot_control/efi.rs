@@ -121,6 +121,14 @@ pub(crate) fn configured_slot(disk: &impl Disk) -> Result<Option<Slot>, ControlE
     Ok(default_slot(&sector))
 }
 
+/// Has `loader.conf` name `slot`, unless it does so already, or the disk has none: then the loader reads the boot record itself.
+pub(crate) fn ensure_configured(disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
+    if disk.bytes(Area::LoaderConfig) == 0 || configured_slot(disk)? == Some(slot) {
+        return Ok(());
+    }
+    configure_slot(disk, slot)
+}
+
 /// Has `loader.conf` name `slot`: one sector's write, flushed and read back.
 pub(crate) fn configure_slot(disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
     disk.write(Area::LoaderConfig, 0, &loader_conf(slot))?;

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use outcrop_release::cmdline::CommandLine;
 use rustix::{
     fs::{FlockOperation, flock},
     time::{ClockId, clock_gettime},
@@ -37,7 +38,7 @@ pub use status::status;
 
 use crate::{
     block_disk::{Access, BlockDisk},
-    boot_control::EfiBootControl,
+    boot_control::DeviceBootControl,
     device::Device,
     durable::DurableError,
     history::History,
@@ -50,7 +51,10 @@ const CONSOLE_CHARACTERS: usize = 220;
 /// Where EFI variables are.
 const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
 
-type Control = EfiBootControl<EfiVariables>;
+/// The kernel command line.
+const COMMAND_LINE: &str = "/proc/cmdline";
+
+type Control = DeviceBootControl<EfiVariables>;
 
 /// Disk and boot loader of this device, to be changed.
 struct Opened {
@@ -60,9 +64,14 @@ struct Opened {
 
 impl Opened {
     fn open(device: &Device, access: Access) -> Result<Self, CommandError> {
+        // Where it can't be read, nothing that boots this way could have been started.
+        let command_line = fs::read_to_string(COMMAND_LINE).unwrap_or_default();
         Ok(Self {
             disk: BlockDisk::open(device.disk(), access)?,
-            control: EfiBootControl::new(EfiVariables::new(EFI_VARIABLES)),
+            control: DeviceBootControl::of(
+                &CommandLine::parse(&command_line),
+                EfiVariables::new(EFI_VARIABLES),
+            ),
         })
     }
 

@@ -4,7 +4,7 @@
 //! its entries before its header. So at every moment one of them is whole: the firmware reads either, and Linux does
 //! when `gpt` is on its command line.
 
-use outcrop_release::partition::Partition as Role;
+use outcrop_release::{partition::Partition as Role, slot::Slot};
 
 use super::{
     header::{ENTRY_BYTES, Header},
@@ -84,7 +84,10 @@ pub fn plan_growth(table: &PartitionTable, shape: Shape) -> Result<Vec<Step>, Gr
     }
     steps.extend(place.backup(&table.header, &entries));
     steps.extend(place.primary(&table.header, &entries));
-    steps.extend(place.protective_mbr());
+    // Board `rpi` has a hybrid one: it names partition 1 there, which doesn't grow.
+    if table.with_label(Role::Boot(Slot::A).label()).is_none() {
+        steps.extend(place.protective_mbr());
+    }
     Ok(steps)
 }
 

@@ -165,7 +165,9 @@ mod tests {
     }
 
     fn disk() -> OutcropDisk {
-        let labels: Vec<(u32, &str)> = Partition::ALL.iter().map(|p| (p.number(), p.label())).collect();
+        let labels: Vec<(u32, &str)> = Partition::of(outcrop_release::board::Board::Efi)
+            .map(|p| (p.number(), p.label()))
+            .collect();
         OutcropDisk {
             disk: Disk {
                 name: "vda".to_owned(),

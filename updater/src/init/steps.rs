@@ -4,7 +4,9 @@ use std::{
     fs, os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread, time::Duration,
 };
 
-use outcrop_release::{cmdline::CommandLine, digest::RootHash, partition::Partition, slot::Slot, verity};
+use outcrop_release::{
+    bootrec::StartReason, cmdline::CommandLine, digest::RootHash, partition::Partition, slot::Slot, verity,
+};
 use rustix::{
     fs::Mode,
     process::umask,
@@ -34,7 +36,7 @@ use super::{
 };
 use crate::{
     block_disk::{Access, BlockDisk},
-    boot_control::EfiBootControl,
+    boot_control::{BootControl as _, DeviceBootControl, UbootControl},
     chain, durable, facts,
     facts::BootFacts,
     gpt, history,
@@ -49,6 +51,9 @@ const EFI_VARIABLES: &str = "/sys/firmware/efi/efivars";
 const STATE: &str = "/var/lib/outcrop";
 /// Where the kernel's persistent store is.
 const PSTORE: &str = "/sys/fs/pstore";
+/// Option of the kernel command line that has systemd leave the watchdog alone; so does this program.
+/// Source: systemd, kernel-command-line(7).
+const WATCHDOG_OPTION: &str = "systemd.watchdog_sec";
 /// The first watchdog.
 const WATCHDOG: &str = "/dev/watchdog0";
 
@@ -62,11 +67,13 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
     *console = Console::open();
     let begin = uptime();
     console.info("begin");
-    let root_hash = CommandLine::parse(&read("/proc/cmdline")?).root_hash()?;
-    let (disk, firmware) = find_disk(console)?;
-    let started = Started {
+    let command_line = CommandLine::parse(&read("/proc/cmdline")?);
+    let root_hash = command_line.root_hash()?;
+    let (disk, firmware) = find_disk(console, &command_line)?;
+    let mut started = Started {
         disk: &disk,
         slot: firmware.slot,
+        control: DeviceBootControl::of(&command_line, EfiVariables::new(EFI_VARIABLES)),
     };
     let judged = started.count_panic(console)?;
     let entered = enter(console, &disk, &firmware, &root_hash);
@@ -75,7 +82,7 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
     let traces = state.traces(console);
     let next = match judged {
         Some(next) => next,
-        None => judge_boot(console, &disk, slot.slot, traces, Some(&state))?,
+        None => started.judge(console, slot.slot, traces, Some(&state))?,
     };
     let id = state.machine_id(console)?;
     write("/etc/machine-id", &format!("{id}\n"))?;
@@ -97,7 +104,10 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
 }
 
 /// Loads drivers, and waits for the disk that the firmware booted from.
-fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), InitError> {
+fn find_disk(
+    console: &mut Console,
+    command_line: &CommandLine,
+) -> Result<(OutcropDisk, FirmwareFacts), InitError> {
     let mut events = KernelUevents::open().map_err(InitError::Uevents)?;
     let folder = ModuleFolder::new(
         Path::new("/usr/lib/modules"),
@@ -117,7 +127,7 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
         warn: &mut |text| warnings.push(text.to_owned()),
     };
     search.load_drivers()?;
-    let firmware = firmware_facts(console, search.modules);
+    let firmware = firmware_facts(console, command_line, search.modules);
     let found = search.boot_disk(&firmware);
     // A chip set's watchdog is a device that appears only once the chip set's driver is loaded. A boot doesn't fail for it.
     let late = if found.is_ok() && !Path::new(WATCHDOG).exists() {
@@ -132,7 +142,11 @@ fn find_disk(console: &mut Console) -> Result<(OutcropDisk, FirmwareFacts), Init
     let (disk, certainty) = found?;
     tell_disk(console, &disk, certainty);
     always.join().map_err(|_| InitError::Thread)??;
-    start_watchdog(console);
+    if command_line.value(WATCHDOG_OPTION) == Some("off") {
+        console.warn("the watchdog is off: the kernel command line says so");
+    } else {
+        start_watchdog(console);
+    }
     Ok((disk, firmware))
 }
 
@@ -156,10 +170,16 @@ fn load_always(mut modules: Modules<ModuleFolder>) -> Result<(), ModuleError> {
     ALWAYS.into_iter().try_for_each(|name| modules.require(name))
 }
 
-/// What firmware and boot loader say; nothing on a machine without UEFI.
-fn firmware_facts(console: &mut Console, modules: &mut Modules<ModuleFolder>) -> FirmwareFacts {
+/// What firmware and boot loader say: in variables of UEFI, or, from U-Boot, on the command line.
+fn firmware_facts(
+    console: &mut Console,
+    command_line: &CommandLine,
+    modules: &mut Modules<ModuleFolder>,
+) -> FirmwareFacts {
     if !Path::new("/sys/firmware/efi").is_dir() {
-        return FirmwareFacts::default();
+        let facts = FirmwareFacts::of_command_line(command_line);
+        facts.complaints.iter().for_each(|text| console.warn(text));
+        return facts;
     }
     if let Err(error) = modules.require("efivarfs") {
         console.warn(&chain::describe(&error));
@@ -242,12 +262,13 @@ struct Started<'a> {
     disk: &'a OutcropDisk,
     /// None when the loader doesn't say.
     slot: Option<Slot>,
+    control: DeviceBootControl<EfiVariables>,
 }
 
 impl Started<'_> {
     /// Counts a panic of the last boot before the slot is entered: one that panics then would never be counted. None when there
     /// was none: the last boot is judged later, once `/var` can tell how it ended.
-    fn count_panic(&self, console: &mut Console) -> Result<Option<Next>, InitError> {
+    fn count_panic(&mut self, console: &mut Console) -> Result<Option<Next>, InitError> {
         if let Err(error) = mounts::mount_pstore(Path::new(PSTORE)) {
             console.info(&chain::describe(&error));
         }
@@ -257,81 +278,85 @@ impl Started<'_> {
                     panic: true,
                     ..Traces::default()
                 };
-                judge_boot(console, self.disk, slot, traces, None).map(Some)
+                self.judge(console, slot, traces, None).map(Some)
             }
             _ => Ok(None),
         }
     }
 
     /// Counts a slot that can't be entered as if its kernel had panicked: after some of these, the other slot has its turn.
-    fn count_failure(&self, console: &mut Console) {
+    fn count_failure(&mut self, console: &mut Console) {
         let Some(slot) = self.slot else { return };
         let traces = Traces {
             panic: true,
             ..Traces::default()
         };
         // The machine restarts in any case.
-        if let Err(error) = judge_boot(console, self.disk, slot, traces, None) {
+        if let Err(error) = self.judge(console, slot, traces, None) {
             console.warn(&chain::describe(&error));
         }
     }
-}
 
-/// Records this boot, repairs what the last power cut left undone, and decides how to go on. A disk that can't be changed is told
-/// and stops nothing.
-fn judge_boot(
-    console: &mut Console,
-    disk: &OutcropDisk,
-    running: Slot,
-    traces: Traces,
-    state: Option<&State>,
-) -> Result<Next, InitError> {
-    let device = device_path(&disk.disk.name);
-    let verdict = BlockDisk::open(Path::new(&device), Access::Write)
-        .map_err(|error| chain::describe(&error))
-        .and_then(|mut disk| {
-            let mut lifecycle = Lifecycle {
-                disk: &mut disk,
-                control: &mut EfiBootControl::new(EfiVariables::new(EFI_VARIABLES)),
-                running,
-            };
-            lifecycle
-                .after_boot(traces.last_end())
-                .map_err(|error| chain::describe(&error))
-        });
-    let verdict = match verdict {
-        Ok(verdict) => verdict,
-        Err(why) => {
-            console.warn(&format!("this boot can't be recorded: {why}"));
-            return Ok(Next::Start);
-        }
-    };
-    verdict.notes.iter().for_each(|note| console.warn(note));
-    if let Some((slot, reason)) = verdict.failed {
-        console.warn(&format!(
-            "the trial of slot {slot} failed: {}",
-            history::describe(reason)
-        ));
-    }
-    match verdict.next {
-        Next::Start => {}
-        Next::Trial => console.warn(&format!("slot {running} is on trial")),
-        Next::Reboot(why) => {
-            console.warn(&match why {
-                Why::TrialAgain(slot) => {
-                    format!("restart: the trial of slot {slot} ended without a verdict, once more")
-                }
-                Why::Switched(slot) => {
-                    format!("restart: slot {running} failed too often, slot {slot} is the default now")
-                }
-                Why::DefaultAgain(slot) => {
-                    format!("restart: slot {slot} is the default and didn't start, once more")
-                }
+    /// Records this boot, repairs what the last power cut left undone, and decides how to go on. A disk that can't be changed is told
+    /// and stops nothing.
+    fn judge(
+        &mut self,
+        console: &mut Console,
+        running: Slot,
+        traces: Traces,
+        state: Option<&State>,
+    ) -> Result<Next, InitError> {
+        let device = device_path(&self.disk.disk.name);
+        let verdict = BlockDisk::open(Path::new(&device), Access::Write)
+            .map_err(|error| chain::describe(&error))
+            .and_then(|mut disk| {
+                let mut lifecycle = Lifecycle {
+                    disk: &mut disk,
+                    control: &mut self.control,
+                    running,
+                };
+                lifecycle
+                    .after_boot(traces.last_end())
+                    .map_err(|error| chain::describe(&error))
             });
-            restart(state)?;
+        if self.control.reads_record().is_some() {
+            // What the loader counted is put right once; whatever this boot is blamed for from here on counts as it is.
+            self.control = DeviceBootControl::Uboot(UbootControl::started(StartReason::Unwritten));
         }
+        let verdict = match verdict {
+            Ok(verdict) => verdict,
+            Err(why) => {
+                console.warn(&format!("this boot can't be recorded: {why}"));
+                return Ok(Next::Start);
+            }
+        };
+        verdict.notes.iter().for_each(|note| console.warn(note));
+        if let Some((slot, reason)) = verdict.failed {
+            console.warn(&format!(
+                "the trial of slot {slot} failed: {}",
+                history::describe(reason)
+            ));
+        }
+        match verdict.next {
+            Next::Start => {}
+            Next::Trial => console.warn(&format!("slot {running} is on trial")),
+            Next::Reboot(why) => {
+                console.warn(&match why {
+                    Why::TrialAgain(slot) => {
+                        format!("restart: the trial of slot {slot} ended without a verdict, once more")
+                    }
+                    Why::Switched(slot) => {
+                        format!("restart: slot {running} failed too often, slot {slot} is the default now")
+                    }
+                    Why::DefaultAgain(slot) => {
+                        format!("restart: slot {slot} is the default and didn't start, once more")
+                    }
+                });
+                restart(state)?;
+            }
+        }
+        Ok(verdict.next)
     }
-    Ok(verdict.next)
 }
 
 /// Whether the last boot ended on purpose. The file that says so is taken away: it is about that boot only.

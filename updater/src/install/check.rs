@@ -2,7 +2,11 @@
 
 use std::iter;
 
-use outcrop_release::{bootrec::PayloadPart, verity::BLOCK_BYTES};
+use outcrop_release::{
+    bootrec::{Payload, PayloadPart},
+    slot::Slot,
+    verity::BLOCK_BYTES,
+};
 
 use super::{
     engine::{Installation, Part, Stage},
@@ -30,16 +34,24 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     }
 
     /// What the medium holds of a boot payload of that many blocks, which has been checked.
-    pub(super) fn boot_payload(&self, area: Area, blocks: u64) -> Result<PayloadPart, InstallError> {
+    pub(super) fn boot_payload(&self, slot: Slot, blocks: u64) -> Result<Payload, InstallError> {
+        let area = Area::Boot(slot);
+        if let Some(payload) = self.disk.boot_parts(slot)? {
+            return Ok(payload);
+        }
         let mut sum = crc32fast::Hasher::new();
         self.each_block(area, iter::once(0..blocks), Reading::Medium, |_, block| {
             sum.update(block);
             Ok(())
         })?;
-        Ok(PayloadPart {
+        let kernel = PayloadPart {
             // Its slot is far smaller.
             len: u32::try_from(blocks * BLOCK_BYTES as u64).unwrap_or(0),
             crc32: sum.finalize(),
+        };
+        Ok(Payload {
+            kernel,
+            ..Payload::default()
         })
     }
 

@@ -1,7 +1,6 @@
 //! The installation itself: prepare (read, prove, plan), then carry out (write, read back, say so in the boot record).
 
 use outcrop_release::{
-    bootrec::Payload,
     bundle::{FrameTable, Index, MemberName, Place},
     digest::FileDigest,
     manifest::Manifest,
@@ -197,9 +196,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         // Also when it says so already: an earlier run may have written that and never flushed it.
         record::store(self.disk, &record)?;
         // What is written to is nothing to fall back to.
-        if efi::configured_slot(self.disk)? != Some(record.default) {
-            efi::configure_slot(self.disk, record.default)?;
-        }
+        efi::ensure_configured(self.disk, record.default)?;
         self.clear_superblock(target)?;
         let parts = [
             Part {
@@ -235,10 +232,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         self.check_rest(Area::Boot(target), prepared.index.boot.totals().0)?;
         self.check_tree(prepared.trees.root, Area::Verity(target))?;
         let boot_blocks = prepared.index.boot.totals().0;
-        let payload = Payload {
-            kernel: self.boot_payload(Area::Boot(target), boot_blocks)?,
-            ..Payload::default()
-        };
+        let payload = self.boot_payload(target, boot_blocks)?;
         self.write_superblock(prepared.trees.root, target)?;
         // Others may have written to the record meanwhile: only this slot's part is ours.
         let mut record = record::load(self.disk)?;

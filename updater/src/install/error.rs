@@ -13,6 +13,7 @@ use outcrop_release::{
 use super::{head::HeadError, source::SourceError};
 use crate::{
     boot_control::ControlError,
+    boot_partition::BootPartitionError,
     disk::{Area, DiskError},
     record::StoreError,
 };
@@ -30,6 +31,9 @@ pub enum InstallError {
     /// The disk.
     #[error("the disk fails")]
     Disk(#[from] DiskError),
+    /// What was written as a boot partition isn't one that the boot loader can start from.
+    #[error(transparent)]
+    BootPartition(#[from] BootPartitionError),
     /// The boot record.
     #[error(transparent)]
     Record(#[from] StoreError),

@@ -13,7 +13,7 @@
 mod tests;
 
 use outcrop_release::{
-    bootrec::{AfterBoot, BadReason, BootRecord, LastEnd, TransitionError, TrialStage},
+    bootrec::{AfterBoot, BadReason, BootRecord, LastEnd, StartReason, TransitionError, TrialStage},
     slot::Slot,
 };
 
@@ -194,9 +194,14 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
     pub fn fallback_is_whole(&self) -> Result<bool, LifecycleError> {
         let record = self.record()?;
         let fallback = record.fallback();
-        let wanted = record.slot(fallback).payload.kernel;
+        let payload = record.slot(fallback).payload;
+        let wanted = payload.kernel;
         if fallback == record.default || wanted.len == 0 {
             return Ok(true);
+        }
+        if self.control.reads_record().is_some() {
+            let found = self.disk.boot_parts(fallback);
+            return Ok(found.is_ok_and(|found| found == Some(payload)));
         }
         // What can't be read can't be started either.
         Ok(self
@@ -236,6 +241,9 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
     /// # Errors
     /// When the loader's configuration or the firmware's variable can't be read.
     pub fn is_told(&self, record: &BootRecord) -> Result<bool, ControlError> {
+        if self.control.reads_record().is_some() {
+            return Ok(true);
+        }
         let fallback = record.fallback();
         let once = if fallback == record.default {
             true
@@ -248,6 +256,9 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
     /// Has the next boot start the default, and the loader by itself the fallback. At every moment in between, and when the firmware
     /// refuses, what starts is one of them.
     fn tell_loader(&mut self, record: &BootRecord) -> Result<(), ControlError> {
+        if self.control.reads_record().is_some() {
+            return Ok(());
+        }
         let (default, fallback) = (record.default, record.fallback());
         if fallback == default {
             self.set_default(default)?;
@@ -266,7 +277,7 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
 
     /// Has the loader start `slot` by itself, unless it does so already.
     fn set_default(&mut self, slot: Slot) -> Result<(), ControlError> {
-        if self.control.default_slot(self.disk)? == Some(slot) {
+        if self.control.reads_record().is_some() || self.control.default_slot(self.disk)? == Some(slot) {
             return Ok(());
         }
         self.control.set_default(self.disk, slot)
@@ -283,7 +294,11 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         if is_lost {
             record.lost_while_running(self.running);
         }
-        let after = record.booted(self.running, last);
+        let started = self.control.reads_record();
+        let after = match started {
+            Some(reason) => record.booted_by_loader(self.running, reason, last),
+            None => record.booted(self.running, last),
+        };
         if record != before || is_lost {
             self.store(&record)?;
         }
@@ -298,6 +313,9 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
                 record.default
             ));
         }
+        verdict
+            .notes
+            .extend(started.and_then(|reason| note(reason, self.running)));
         let is_told = self
             .tell_loader(&record)
             .map_err(|error| verdict.notes.push(crate::chain::describe(&error)))
@@ -322,5 +340,25 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
             AfterBoot::Continue | AfterBoot::DefaultAgain(_) | AfterBoot::Switched(_) => {}
         }
         Ok(verdict)
+    }
+}
+
+/// What a loader that reads the record itself did on its own, for the person who looks at the console.
+fn note(reason: StartReason, running: Slot) -> Option<String> {
+    let other = running.other();
+    match reason {
+        StartReason::Trial | StartReason::Default | StartReason::Lost => None,
+        StartReason::Switched => Some(format!(
+            "slot {other} didn't start, again and again: slot {running} is the default now"
+        )),
+        StartReason::Damaged => Some(format!(
+            "kernel or initramfs of slot {other} is damaged: slot {running} is the default now"
+        )),
+        StartReason::Fallback => Some(format!(
+            "kernel or initramfs of slot {other} is damaged, and so slot {running} was started, which isn't the default: install a release"
+        )),
+        StartReason::Unwritten => Some(
+            "the boot loader couldn't write the boot record: the card is failing or protected, and no release can be tried".to_owned(),
+        ),
     }
 }

@@ -7,11 +7,17 @@ use std::{
     rc::Rc,
 };
 
-use outcrop_release::{loader::loader_conf, slot::Slot, verity::BLOCK_BYTES};
+use outcrop_release::{
+    bootrec::{Payload, StartReason},
+    loader::loader_conf,
+    slot::Slot,
+    verity::BLOCK_BYTES,
+};
 
 use super::bundle::Release;
 use crate::{
     boot_control::{BootControl, ControlError, efi},
+    boot_partition::BootPartitionError,
     disk::{Area, Disk, DiskError},
     install::{InstallError, Scratch, Stage, Watch},
 };
@@ -63,6 +69,8 @@ pub(crate) struct SimFirmware {
     pub(crate) one_shot: Option<Slot>,
     /// Variables can't be set.
     pub(crate) refuses: bool,
+    /// It is U-Boot, which started what runs for this reason.
+    pub(crate) started: Option<StartReason>,
     log: Log,
 }
 
@@ -72,12 +80,17 @@ impl SimFirmware {
         Self {
             one_shot,
             refuses: false,
+            started: disk.is_uboot().then_some(StartReason::Unwritten),
             log: Log(Rc::clone(&disk.log.0)),
         }
     }
 }
 
 impl BootControl for SimFirmware {
+    fn reads_record(&self) -> Option<StartReason> {
+        self.started
+    }
+
     fn probe(&mut self) -> Result<(), ControlError> {
         if self.refuses {
             return Err(ControlError::Forgotten("LoaderEntryOneShot"));
@@ -158,6 +171,18 @@ impl SimDisk {
         }
         disk.medium.clone_from(&disk.areas);
         disk
+    }
+
+    /// The same for a board whose loader reads the boot record itself: it has no configuration.
+    pub(crate) fn flashed_for_uboot(release: &Release) -> Self {
+        let mut disk = Self::flashed(release);
+        disk.areas.remove(&Area::LoaderConfig);
+        disk.medium.clone_from(&disk.areas);
+        disk
+    }
+
+    pub(crate) fn is_uboot(&self) -> bool {
+        !self.areas.contains_key(&Area::LoaderConfig)
     }
 
     pub(crate) fn content(&self, area: Area) -> &[u8] {
@@ -256,7 +281,8 @@ impl SimDisk {
             return Err(error("read", area, at));
         }
         let start = place(area, at);
-        buffer.copy_from_slice(&areas[&area][start..start + buffer.len()]);
+        let content = areas.get(&area).ok_or_else(|| error("read", area, at))?;
+        buffer.copy_from_slice(&content[start..start + buffer.len()]);
         Ok(())
     }
 }
@@ -281,7 +307,13 @@ fn error(doing: &'static str, area: Area, at: u64) -> DiskError {
 
 impl Disk for SimDisk {
     fn bytes(&self, area: Area) -> u64 {
-        self.areas[&area].len() as u64
+        self.areas.get(&area).map_or(0, |content| content.len() as u64)
+    }
+
+    fn boot_parts(&self, slot: Slot) -> Result<Option<Payload>, BootPartitionError> {
+        // The file system is left out: the first block is the kernel, the rest the initramfs.
+        let (kernel, initramfs) = self.medium[&Area::Boot(slot)].split_at(BLOCK_BYTES);
+        Ok(self.is_uboot().then(|| Payload::of_files(kernel, initramfs)))
     }
 
     fn read(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {

@@ -9,7 +9,7 @@ use super::{
     view::{FileFacts, FileKind, ReleaseView},
 };
 use crate::{
-    boot::uki::UkiFacts,
+    boot::facts::PayloadFacts,
     disk::read::DiskImage,
     erofs,
     inspect::{Fault, ImageError, RootReader, packages, root},
@@ -23,12 +23,12 @@ use crate::{
 pub fn views(path: &Path) -> Result<Views, ImageError> {
     let image = DiskImage::open(path)?;
     let boot = image.slot(Slot::A)?.boot;
-    let payload = boot.ok_or_else(|| Fault::NoPayload.of(path))?.uki;
+    let payload = boot.ok_or_else(|| Fault::NoPayload.of(path))?.payload;
     let root = root(&image, path)?;
     read(&payload, &root).map_err(|fault| fault.of(path))
 }
 
-fn read(payload: &UkiFacts, root: &RootReader) -> Result<Views, Fault> {
+fn read(payload: &PayloadFacts, root: &RootReader) -> Result<Views, Fault> {
     let packages = packages::database(root)?.into_iter();
     let view = ReleaseView {
         label: label(&payload.os_release),

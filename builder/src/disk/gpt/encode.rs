@@ -1,6 +1,7 @@
 //! Writes a table.
 
 use outcrop_release::{
+    board::Board,
     partition::{NO_AUTO_FLAG, Partition},
     slot::Slot,
 };
@@ -9,7 +10,11 @@ use uuid::Uuid;
 use super::{
     BACKUP_BYTES, ENTRIES, ENTRIES_BYTES, ENTRIES_SECTORS, ENTRY_BYTES, Entry, HEADER_BYTES, PRIMARY_BYTES,
 };
-use crate::disk::{identity::Identity, layout::Layout, units::SECTOR};
+use crate::disk::{
+    identity::Identity,
+    layout::Layout,
+    units::{Extent, SECTOR},
+};
 
 /// A partition table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +23,8 @@ pub struct Gpt {
     pub disk: Uuid,
     /// Length of the disk, in sectors.
     pub sectors: u64,
+    /// The partition that the MBR names too, for firmware that knows no GPT: FAT32. None when a table was read.
+    pub hybrid: Option<Extent>,
     /// The partitions, by number.
     pub entries: Vec<Entry>,
 }
@@ -37,7 +44,11 @@ impl Gpt {
         Self {
             disk: identity.disk(),
             sectors: layout.image_bytes() / SECTOR,
-            entries: Partition::ALL.map(entry).to_vec(),
+            hybrid: match layout.board() {
+                Board::Efi => None,
+                Board::Rpi => Some(layout.extent(Partition::Esp)),
+            },
+            entries: Partition::of(layout.board()).map(entry).collect(),
         }
     }
 
@@ -45,7 +56,10 @@ impl Gpt {
     #[must_use]
     pub fn primary(&self) -> Vec<u8> {
         let entries = self.entry_array();
-        let mut bytes = protective_mbr(self.sectors).to_vec();
+        let mut bytes = self
+            .hybrid
+            .map_or_else(|| protective_mbr(self.sectors), hybrid_mbr)
+            .to_vec();
         bytes.extend_from_slice(&self.header(1, self.last(), 2, &entries));
         bytes.extend_from_slice(&entries);
         debug_assert_eq!(bytes.len(), PRIMARY_BYTES);
@@ -105,7 +119,9 @@ impl Gpt {
 /// (`systemd.gpt_auto=no`).
 const fn attributes(partition: Partition) -> u64 {
     match partition {
-        Partition::Root(Slot::B) | Partition::Verity(Slot::B) | Partition::Data => NO_AUTO_FLAG,
+        Partition::Boot(_) | Partition::Root(Slot::B) | Partition::Verity(Slot::B) | Partition::Data => {
+            NO_AUTO_FLAG
+        }
         Partition::Root(Slot::A) | Partition::Verity(Slot::A) | Partition::Esp | Partition::BootRecord => 0,
     }
 }
@@ -119,6 +135,28 @@ fn protective_mbr(sectors: u64) -> [u8; 512] {
         0, 0x00, 0x02, 0x00, 0xee, 0xff, 0xff, 0xff, 1, 0, 0, 0, 0, 0, 0, 0,
     ]);
     bytes[458..462].copy_from_slice(&len.to_le_bytes());
+    bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+    bytes
+}
+
+/// The MBR for a Raspberry Pi 3, whose first boot loader knows no GPT: it wants a FAT partition, the first one. The second entry, of type
+/// 0xEE, covers what lies before it: by that entry others know that there is a GPT.
+fn hybrid_mbr(fat: Extent) -> [u8; 512] {
+    /// FAT32, addressed by sectors.
+    const FAT32: u8 = 0x0c;
+    const PROTECTIVE: u8 = 0xee;
+    let sectors = |bytes: u64| u32::try_from(bytes / SECTOR).unwrap_or(u32::MAX);
+    let entry = |kind: u8, start: u32, len: u32| {
+        let mut entry = [
+            0, 0xfe, 0xff, 0xff, kind, 0xfe, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,
+        ];
+        entry[8..12].copy_from_slice(&start.to_le_bytes());
+        entry[12..].copy_from_slice(&len.to_le_bytes());
+        entry
+    };
+    let mut bytes = [0; 512];
+    bytes[446..462].copy_from_slice(&entry(FAT32, sectors(fat.start), sectors(fat.len)));
+    bytes[462..478].copy_from_slice(&entry(PROTECTIVE, 1, sectors(fat.start).saturating_sub(1)));
     bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
     bytes
 }

@@ -47,6 +47,7 @@ impl Gpt {
         Ok(Self {
             disk: disk_guid,
             sectors,
+            hybrid: None,
             entries,
         })
     }

@@ -10,6 +10,7 @@ use std::{
 use miette::Diagnostic;
 use outcrop_release::{
     arch::Architecture,
+    board::Board,
     fat::{FatError, FatReader},
     partition::Partition,
     slot::Slot,
@@ -17,7 +18,7 @@ use outcrop_release::{
 };
 
 use crate::{
-    boot::uki::UkiReadError,
+    boot::{partition::PartitionReadError, uki::UkiReadError},
     disk::gpt::{Entry, Gpt, GptError},
     failure::FailureClass,
     read_at::{FileSource, ReadAt, Window},
@@ -81,6 +82,16 @@ pub enum DiskReadError {
         /// The cause.
         source: UkiReadError,
     },
+    /// A slot's boot partition isn't one.
+    #[error("{path}: boot partition of slot {slot}")]
+    BootPartition {
+        /// The image.
+        path: PathBuf,
+        /// The slot.
+        slot: Slot,
+        /// The cause.
+        source: PartitionReadError,
+    },
     /// A slot's boot payload lies in several pieces.
     #[error("{path}: the boot payload of slot {slot} doesn't lie in one piece")]
     Fragmented {
@@ -99,7 +110,7 @@ impl DiskReadError {
     }
 }
 
-/// A disk image with Outcrop's seven partitions.
+/// A disk image with Outcrop's partitions.
 #[derive(Debug)]
 pub struct DiskImage {
     pub(super) path: PathBuf,
@@ -135,9 +146,7 @@ impl DiskImage {
             table,
             architecture: architecture.ok_or_else(|| wrong(path, Partition::Root(Slot::A)))?,
         };
-        Partition::ALL
-            .into_iter()
-            .try_for_each(|partition| image.entry(partition).map(|_| ()))?;
+        Partition::of(image.board()).try_for_each(|partition| image.entry(partition).map(|_| ()))?;
         Ok(image)
     }
 
@@ -145,6 +154,15 @@ impl DiskImage {
     #[must_use]
     pub const fn architecture(&self) -> Architecture {
         self.architecture
+    }
+
+    /// What starts it, as the partitions say.
+    #[must_use]
+    pub fn board(&self) -> Board {
+        match self.table.entry(Partition::Boot(Slot::A).number()) {
+            Some(_) => Board::Rpi,
+            None => Board::Efi,
+        }
     }
 
     /// Its length, in bytes.

@@ -1,8 +1,10 @@
 //! What a slot holds.
 
 use outcrop_release::{
+    board::Board,
     cmdline::CommandLine,
     digest::RootHash,
+    fat::FatReader,
     partition::Partition,
     slot::Slot,
     verity::{
@@ -11,7 +13,10 @@ use outcrop_release::{
 };
 
 use super::image::{DiskImage, DiskReadError};
-use crate::{boot::uki::UkiFacts, read_at::ReadAt as _};
+use crate::{
+    boot::{facts::PayloadFacts, partition::PartitionReadError, uki::UkiFacts},
+    read_at::ReadAt as _,
+};
 
 /// One slot of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +41,8 @@ pub struct RootFacts {
 /// A slot's boot payload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFacts {
-    /// The UKI.
-    pub uki: UkiFacts,
+    /// What it says of itself.
+    pub payload: PayloadFacts,
     /// Its command line, split.
     pub command_line: CommandLine,
     /// Space for boot payloads, in bytes.
@@ -97,6 +102,38 @@ impl DiskImage {
     }
 
     fn boot_facts(&self, slot: Slot) -> Result<Option<BootFacts>, DiskReadError> {
+        match self.board() {
+            Board::Efi => self.uki_facts(slot),
+            Board::Rpi => self.boot_partition_facts(slot),
+        }
+    }
+
+    fn boot_partition_facts(&self, slot: Slot) -> Result<Option<BootFacts>, DiskReadError> {
+        let partition = self.partition(Partition::Boot(slot))?;
+        let mut start = [0; 2];
+        partition
+            .read_exact_at(&mut start, 0)
+            .map_err(|source| self.failed(source))?;
+        if start == [0; 2] {
+            return Ok(None);
+        }
+        let slot_bytes = partition.len();
+        let payload = FatReader::open(partition)
+            .map_err(PartitionReadError::from)
+            .and_then(|fat| PayloadFacts::of_partition(&fat))
+            .map_err(|source| DiskReadError::BootPartition {
+                path: self.path.clone(),
+                slot,
+                source,
+            })?;
+        Ok(Some(BootFacts {
+            command_line: CommandLine::parse(&payload.command_line),
+            payload,
+            slot_bytes,
+        }))
+    }
+
+    fn uki_facts(&self, slot: Slot) -> Result<Option<BootFacts>, DiskReadError> {
         let esp = self.esp()?;
         let path = format!("EFI/Linux/{}", slot.uki_file_name());
         let Some(file) = esp.find(&path).map_err(|source| self.bad_esp(source))? else {
@@ -125,7 +162,7 @@ impl DiskImage {
         })?;
         let command_line = CommandLine::parse(&uki.command_line);
         Ok(Some(BootFacts {
-            uki,
+            payload: uki.into(),
             command_line,
             slot_bytes: content.len(),
         }))

@@ -8,7 +8,8 @@ use std::{
 };
 
 use outcrop_release::{
-    arch::Architecture, board::Board, cmdline, fat::FatError, partition::Partition, slot::Slot,
+    arch::Architecture, board::Board, bootrec::Payload, cmdline, fat::FatError, partition::Partition,
+    slot::Slot,
 };
 
 use super::{DiskImage, DiskReadError};
@@ -38,7 +39,7 @@ fn image(folder: &Path) -> PathBuf {
     root.write_all(&[9; 8192]).unwrap();
     let boot = root.finish().unwrap();
     let (stub, linux) = (fixture::stub(ARCH), fixture::kernel(ARCH));
-    let command_line = cmdline::build::<&str>(&boot.root_hash(), ARCH, &[]).unwrap();
+    let command_line = cmdline::build::<&str>(&boot.root_hash(), Board::Efi, ARCH, &[]).unwrap();
     let uki = Uki {
         stub: &stub,
         architecture: ARCH,
@@ -52,7 +53,8 @@ fn image(folder: &Path) -> PathBuf {
     let data = boot.make_data().unwrap();
     let files = BootFiles {
         loaders: &[("EFI/BOOT/BOOTX64.EFI".to_owned(), b"MZ".to_vec())],
-        uki: &uki,
+        payload: &uki,
+        parts: Payload::of_uki(&uki),
     };
     boot.finish(&files, data).unwrap().publish().unwrap().image
 }
@@ -69,7 +71,7 @@ fn a_fresh_image_is_complete_in_slot_a_and_empty_in_slot_b() {
         (root.superblock.geometry.data_blocks(), root.slot_bytes),
         (2, 16 * MIB)
     );
-    assert_eq!((boot.uki.uname.as_str(), boot.slot_bytes), ("6.12", 8 * MIB));
+    assert_eq!((boot.payload.uname.as_str(), boot.slot_bytes), ("6.12", 8 * MIB));
     let empty = image.slot(Slot::B).unwrap();
     assert!(empty.root.is_none() && empty.boot.is_none() && !empty.is_complete());
     let root = image.partition(Partition::Root(Slot::A)).unwrap();

@@ -7,7 +7,7 @@ mod select;
 mod tables;
 mod unpack;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outcrop_release::digest::FileDigest;
 
@@ -38,6 +38,8 @@ pub struct KernelFiles {
     pub version: String,
     /// The kernel image, as Debian ships it.
     pub image: Content,
+    /// The device trees that belong to it, by their paths (`broadcom/bcm2711-rpi-4-b.dtb`).
+    pub device_trees: BTreeMap<String, Content>,
 }
 
 /// Carries out the step.
@@ -46,6 +48,7 @@ pub struct KernelFiles {
 /// When there isn't exactly one kernel, a module is broken, or a glob of the recipe isn't one.
 pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<KernelFiles, FinishError> {
     let version = version(tree)?;
+    let device_trees = device_trees(tree, &version)?;
     let image = take_image(tree, &version)?;
     let folder = module_folder(&version)?;
     let shipped = shipped_modules(tree, &folder);
@@ -69,7 +72,11 @@ pub(super) fn run(tree: &mut Tree, inputs: &Inputs<'_>) -> Result<KernelFiles, F
         tree.insert_all(path.clone(), entry.clone())
             .map_err(FinishError::Tree)?;
     }
-    Ok(KernelFiles { version, image })
+    Ok(KernelFiles {
+        version,
+        image,
+        device_trees,
+    })
 }
 
 /// The folder of a version's modules.
@@ -95,6 +102,23 @@ fn version(tree: &Tree) -> Result<String, KernelError> {
     }
 }
 
+/// Where a version's device trees lie.
+fn device_tree_folder(version: &str) -> String {
+    format!("usr/lib/linux-image-{version}")
+}
+
+fn device_trees(tree: &Tree, version: &str) -> Result<BTreeMap<String, Content>, FinishError> {
+    let folder: TreePath = device_tree_folder(version).parse().map_err(FinishError::Path)?;
+    let files = tree.below(&folder).filter_map(|(path, entry)| {
+        let name = path.as_str().strip_prefix(folder.as_str())?.strip_prefix('/')?;
+        match &entry.node {
+            Node::File(content, _) => Some((name.to_owned(), content.clone())),
+            _ => None,
+        }
+    });
+    Ok(files.collect())
+}
+
 /// Takes the image out of the tree, with everything else that is only for boot loaders: /boot is empty on the device.
 fn take_image(tree: &mut Tree, version: &str) -> Result<Content, FinishError> {
     let path: TreePath = format!("boot/vmlinuz-{version}")
@@ -112,8 +136,8 @@ fn take_image(tree: &mut Tree, version: &str) -> Result<Content, FinishError> {
     };
     edit::remove(tree, "boot")?;
     edit::ensure_directory(tree, "boot", 0o755)?;
-    // Device trees: boards with firmware that has its own don't read them.
-    edit::remove(tree, &format!("usr/lib/linux-image-{version}"))?;
+    // Device trees: a boot loader reads them, or the firmware has its own.
+    edit::remove(tree, &device_tree_folder(version))?;
     for link in ["vmlinuz", "vmlinuz.old", "initrd.img", "initrd.img.old"] {
         edit::remove(tree, link)?;
     }

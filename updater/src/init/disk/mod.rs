@@ -6,7 +6,7 @@ mod sysfs;
 
 use std::io;
 
-use outcrop_release::partition::Partition;
+use outcrop_release::{board::Board, partition::Partition, slot::Slot};
 use uuid::Uuid;
 
 use crate::chain;
@@ -104,9 +104,11 @@ fn look_at(disks: &dyn Disks, disk: Disk) -> Result<OutcropDisk, String> {
     let mut read = |offset, buffer: &mut [u8]| disks.read_at(&disk.name, offset, buffer);
     let table = read_partition_table(&mut read, disk.shape).map_err(|error| chain::describe(&error))?;
     let disk = OutcropDisk { disk, table };
-    let needed = Partition::ALL
-        .into_iter()
-        .filter(|partition| *partition != Partition::Data);
+    let board = match disk.table.with_label(Partition::Boot(Slot::A).label()) {
+        Some(_) => Board::Rpi,
+        None => Board::Efi,
+    };
+    let needed = Partition::of(board).filter(|partition| *partition != Partition::Data);
     let missing = needed.filter(|partition| disk.device(*partition).is_none());
     match missing.map(Partition::label).collect::<Vec<_>>().as_slice() {
         [] => Ok(disk),

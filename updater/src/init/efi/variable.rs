@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use outcrop_release::slot::Slot;
+use outcrop_release::{
+    cmdline::{CommandLine, PARTITION_OPTION, SLOT_OPTION},
+    slot::Slot,
+};
 use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
 use uuid::Uuid;
 
@@ -144,6 +147,27 @@ pub struct FirmwareFacts {
     pub firmware_path: Option<DevicePath>,
     /// What was wrong with variables that are there and say nothing: to be reported.
     pub complaints: Vec<String>,
+}
+
+impl FirmwareFacts {
+    /// What U-Boot's script says on the kernel command line. A broken option counts as missing and is reported.
+    #[must_use]
+    pub fn of_command_line(command_line: &CommandLine) -> Self {
+        let mut facts = Self::default();
+        match command_line.value(SLOT_OPTION).map(str::parse).transpose() {
+            Ok(slot) => facts.slot = slot,
+            Err(error) => facts.complaints.push(format!("{SLOT_OPTION}: {error}")),
+        }
+        match command_line
+            .value(PARTITION_OPTION)
+            .map(Uuid::try_parse)
+            .transpose()
+        {
+            Ok(partition) => facts.loader_partition = partition,
+            Err(error) => facts.complaints.push(format!("{PARTITION_OPTION}: {error}")),
+        }
+        facts
+    }
 }
 
 /// Reads the variables that tell disk and slot. A broken one counts as missing and is reported, never believed.
@@ -286,6 +310,17 @@ mod tests {
             }
         );
         assert_eq!(facts.complaints, [] as [String; 0]);
+    }
+
+    #[test]
+    fn u_boot_s_options_tell_slot_and_partition_and_broken_ones_are_reported() {
+        let line = "outcrop.slot=b outcrop.partition=11112222-3333-4444-5555-666677778888";
+        let facts = FirmwareFacts::of_command_line(&CommandLine::parse(line));
+        assert_eq!((facts.slot, facts.loader_partition), (Some(Slot::B), Some(GUID)));
+        let broken = CommandLine::parse("outcrop.slot=c outcrop.partition=");
+        let facts = FirmwareFacts::of_command_line(&broken);
+        assert_eq!((facts.slot, facts.loader_partition), (None, None));
+        assert_eq!(facts.complaints.len(), 2);
     }
 
     #[test]

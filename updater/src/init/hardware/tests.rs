@@ -78,7 +78,9 @@ impl Loader for Loaded {
 }
 
 fn disk(name: &str, pci: u8) -> (Disk, Vec<u8>) {
-    let labels: Vec<(u32, &str)> = Partition::ALL.iter().map(|p| (p.number(), p.label())).collect();
+    let labels: Vec<(u32, &str)> = Partition::of(outcrop_release::board::Board::Efi)
+        .map(|p| (p.number(), p.label()))
+        .collect();
     let bytes = crate::gpt::disk_with(&labels);
     let disk = Disk {
         name: name.to_owned(),

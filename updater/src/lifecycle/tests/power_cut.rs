@@ -5,7 +5,7 @@ use outcrop_release::{
     slot::Slot,
 };
 
-use super::world::World;
+use super::world::{Loader, World};
 use crate::{
     lifecycle::Next,
     testing::{
@@ -21,7 +21,7 @@ const SAMPLES: u64 = 200;
 struct Act {
     name: &'static str,
     /// A device before it.
-    before: fn() -> World,
+    before: fn(Loader) -> World,
     /// Does it.
     run: fn(&mut World),
     /// Releases that may run after a power cut in the middle of it.
@@ -31,8 +31,8 @@ struct Act {
 }
 
 /// Release 1 runs, release 2 is its predecessor in slot B: an ordinary device.
-fn updated_before() -> World {
-    let mut world = World::flashed();
+fn updated_before(loader: Loader) -> World {
+    let mut world = World::flashed_for(loader);
     world.install(2).unwrap();
     world.lifecycle(Slot::A).arm().unwrap();
     world.boot(LastEnd::Orderly).unwrap();
@@ -40,8 +40,8 @@ fn updated_before() -> World {
     world
 }
 
-fn on_trial() -> World {
-    let mut world = updated_before();
+fn on_trial(loader: Loader) -> World {
+    let mut world = updated_before(loader);
     world.install(3).unwrap();
     world.lifecycle(Slot::B).arm().unwrap();
     let booted = world.boot(LastEnd::Orderly).unwrap();
@@ -71,8 +71,8 @@ const ACTS: [Act; 7] = [
     },
     Act {
         name: "trial boot",
-        before: || {
-            let mut world = updated_before();
+        before: |loader| {
+            let mut world = updated_before(loader);
             world.install(3).unwrap();
             world.lifecycle(Slot::B).arm().unwrap();
             world
@@ -103,8 +103,8 @@ const ACTS: [Act; 7] = [
     },
     Act {
         name: "rollback",
-        before: || {
-            let mut world = on_trial();
+        before: |loader| {
+            let mut world = on_trial(loader);
             world.lifecycle(Slot::A).commit().unwrap();
             world
         },
@@ -116,8 +116,8 @@ const ACTS: [Act; 7] = [
     },
     Act {
         name: "taking back an armed trial",
-        before: || {
-            let mut world = updated_before();
+        before: |loader| {
+            let mut world = updated_before(loader);
             world.install(3).unwrap();
             world.lifecycle(Slot::B).arm().unwrap();
             world
@@ -139,8 +139,8 @@ struct Recorded {
 }
 
 impl Recorded {
-    fn new(act: &'static Act, lost_flush: Option<usize>) -> Self {
-        let mut before = (act.before)();
+    fn new(loader: Loader, act: &'static Act, lost_flush: Option<usize>) -> Self {
+        let mut before = (act.before)(loader);
         before.disk.forget_log();
         let one_shot = before.firmware.one_shot;
         let mut world = before.with(SimDisk::cut(&before.disk, &[], 0, || true), one_shot);
@@ -217,9 +217,18 @@ impl Recorded {
 
 #[test]
 fn after_a_power_cut_at_any_moment_a_whole_release_runs_old_or_new() {
+    old_or_new(Loader::Efi);
+}
+
+#[test]
+fn with_u_boot_too_after_a_power_cut_at_any_moment_a_whole_release_runs_old_or_new() {
+    old_or_new(Loader::Uboot);
+}
+
+fn old_or_new(loader: Loader) {
     let mut states = 0;
     for act in &ACTS {
-        let recorded = Recorded::new(act, None);
+        let recorded = Recorded::new(loader, act, None);
         if let Some(fault) = recorded.first_fault(SAMPLES) {
             panic!("{fault}");
         }
@@ -233,9 +242,12 @@ fn after_a_power_cut_at_any_moment_a_whole_release_runs_old_or_new() {
 
 #[test]
 fn an_installation_that_lost_its_power_is_completed_by_a_rerun() {
-    let recorded = Recorded::new(&ACTS[1], None);
-    for count in 0..=recorded.log.len() {
-        for seed in 0..4 {
+    for (loader, seed) in [Loader::Efi, Loader::Uboot]
+        .into_iter()
+        .flat_map(|loader| (0..4).map(move |seed| (loader, seed)))
+    {
+        let recorded = Recorded::new(loader, &ACTS[1], None);
+        for count in 0..=recorded.log.len() {
             let mut world = recorded.cut(count, seed);
             let booted = world.boot(LastEnd::PowerLost).unwrap();
             if booted.release == recorded.act.runs {
@@ -250,7 +262,7 @@ fn an_installation_that_lost_its_power_is_completed_by_a_rerun() {
             assert_eq!(
                 (booted.release, booted.next),
                 (3, Next::Trial),
-                "cut behind event {count}, seed {seed}"
+                "{loader:?}: cut behind event {count}, seed {seed}"
             );
         }
     }
@@ -258,8 +270,11 @@ fn an_installation_that_lost_its_power_is_completed_by_a_rerun() {
 
 #[test]
 fn what_was_done_to_its_end_stays_done() {
-    for act in &ACTS {
-        if let Some(fault) = Recorded::new(act, None).undone() {
+    for (loader, act) in [Loader::Efi, Loader::Uboot]
+        .into_iter()
+        .flat_map(|loader| ACTS.iter().map(move |act| (loader, act)))
+    {
+        if let Some(fault) = Recorded::new(loader, act, None).undone() {
             panic!("{fault}");
         }
     }
@@ -267,20 +282,6 @@ fn what_was_done_to_its_end_stays_done() {
 
 #[test]
 fn without_a_flush_of_theirs_these_steps_would_not_be_safe() {
-    // Which flushes matter is found by leaving out each in turn: if none did, these tests would test nothing.
-    let matter = ACTS.each_ref().map(|act| {
-        let flushes = Recorded::new(act, None).flushes();
-        let noticed = |number: &usize| {
-            let recorded = Recorded::new(act, Some(*number));
-            recorded.undone().or_else(|| recorded.first_fault(20)).is_some()
-        };
-        let matter: Vec<usize> = (0..flushes).filter(noticed).collect();
-        println!(
-            "{}: of {flushes} flushes, leaving out {matter:?} is noticed",
-            act.name
-        );
-        (act.name, matter)
-    });
     // The others put somebody else's writes behind them, or have a next boot that does the step again.
     let expected = [
         ("boot of the default", vec![]),
@@ -291,5 +292,36 @@ fn without_a_flush_of_theirs_these_steps_would_not_be_safe() {
         ("rollback", vec![1]),
         ("taking back an armed trial", vec![1]),
     ];
-    assert_eq!(matter, expected);
+    assert_eq!(flushes_that_matter(Loader::Efi), expected);
+}
+
+#[test]
+fn with_u_boot_too_without_a_flush_of_theirs_these_steps_would_not_be_safe() {
+    let expected = [
+        ("boot of the default", vec![]),
+        ("install and arm", vec![3, 4, 6]),
+        ("trial boot", vec![]),
+        ("commit", vec![]),
+        ("failed trial", vec![1]),
+        ("rollback", vec![1]),
+        ("taking back an armed trial", vec![1]),
+    ];
+    assert_eq!(flushes_that_matter(Loader::Uboot), expected);
+}
+
+fn flushes_that_matter(loader: Loader) -> [(&'static str, Vec<usize>); 7] {
+    // Which flushes matter is found by leaving out each in turn: if none did, these tests would test nothing.
+    ACTS.each_ref().map(|act| {
+        let flushes = Recorded::new(loader, act, None).flushes();
+        let noticed = |number: &usize| {
+            let recorded = Recorded::new(loader, act, Some(*number));
+            recorded.undone().or_else(|| recorded.first_fault(20)).is_some()
+        };
+        let matter: Vec<usize> = (0..flushes).filter(noticed).collect();
+        println!(
+            "{}: of {flushes} flushes, leaving out {matter:?} is noticed",
+            act.name
+        );
+        (act.name, matter)
+    })
 }

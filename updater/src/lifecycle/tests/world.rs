@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use outcrop_release::{
-    bootrec::{BadReason, COPY_OFFSETS, LastEnd, RECORD_BYTES},
+    bootrec::{
+        BadReason, BootRecord, COPY_OFFSETS, LastEnd, RECORD_BYTES, SlotRecord, SlotState, StartReason,
+    },
     loader::{default_slot, loader_conf},
     slot::Slot,
     trust::verify,
@@ -14,6 +16,7 @@ use crate::{
     disk::{Area, Disk as _},
     install::{Head, InstallError, Installation},
     lifecycle::{Lifecycle, Next},
+    record,
     testing::{
         bundle::{Bundle, MemorySource, Release, trust},
         sim::{Memory, SimDisk, SimFirmware, Unwatched},
@@ -33,6 +36,15 @@ pub(super) struct World {
     running: Slot,
 }
 
+/// What starts a device's slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loader {
+    /// systemd-boot.
+    Efi,
+    /// U-Boot with Outcrop's script.
+    Uboot,
+}
+
 /// How a boot came out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Booted {
@@ -48,10 +60,26 @@ pub(super) struct Booted {
 impl World {
     /// Release 1 runs from slot A; releases 2 and 3 can be installed.
     pub(super) fn flashed() -> Self {
+        Self::flashed_for(Loader::Efi)
+    }
+
+    /// The same for a board with that loader.
+    pub(super) fn flashed_for(loader: Loader) -> Self {
         let first = Release::new(1);
         let second = first.changed(2);
         let third = second.changed(3);
-        let disk = SimDisk::flashed(&first);
+        let mut disk = match loader {
+            Loader::Efi => SimDisk::flashed(&first),
+            Loader::Uboot => SimDisk::flashed_for_uboot(&first),
+        };
+        if let Some(payload) = disk.boot_parts(Slot::A).unwrap() {
+            let record = BootRecord::fresh(SlotRecord {
+                state: SlotState::Good,
+                payload,
+                ..SlotRecord::EMPTY
+            });
+            record::store(&mut disk, &record).unwrap();
+        }
         let firmware = SimFirmware::beside(&disk, None);
         Self {
             disk,
@@ -127,12 +155,7 @@ impl World {
     pub(super) fn boot(&mut self, last: LastEnd) -> Result<Booted, String> {
         let (mut failed, mut last) = (None, last);
         for _ in 0..MOST_RESTARTS {
-            let entry = self
-                .firmware
-                .one_shot
-                .take()
-                .or_else(|| self.configured())
-                .ok_or("loader.conf names no slot")?;
+            let entry = self.load()?;
             let Some((slot, release)) = self.start(entry) else {
                 last = LastEnd::PowerLost; // nobody was there to leave a trace
                 continue;
@@ -142,6 +165,8 @@ impl World {
                 .lifecycle(slot)
                 .after_boot(last)
                 .map_err(|error| error.to_string())?;
+            // What it counted is put right once.
+            self.firmware.started = self.firmware.started.map(|_| StartReason::Unwritten);
             failed = failed.or(verdict.failed);
             match verdict.next {
                 Next::Reboot(_) => last = LastEnd::Orderly,
@@ -157,6 +182,32 @@ impl World {
             }
         }
         Err("it restarts for ever".to_owned())
+    }
+
+    /// What the loader starts.
+    fn load(&mut self) -> Result<Slot, String> {
+        if !self.disk.is_uboot() {
+            let slot = self.firmware.one_shot.take().or_else(|| self.configured());
+            return slot.ok_or_else(|| "loader.conf names no slot".to_owned());
+        }
+        let found = |slot| self.disk.boot_parts(slot).unwrap().unwrap();
+        if record::is_lost(&self.disk).unwrap() {
+            self.firmware.started = Some(StartReason::Lost);
+            let has_superblock = |slot: &Slot| {
+                let verity = self.disk.content(Area::Verity(*slot));
+                Superblock::parse(verity).is_ok()
+            };
+            return Ok(Slot::ALL.into_iter().find(has_superblock).unwrap_or(Slot::A));
+        }
+        let before = record::load(&self.disk).unwrap();
+        let is_whole = |slot: Slot| {
+            let wanted = before.slot(slot).payload;
+            wanted.kernel.len == 0 || found(slot) == wanted
+        };
+        let start = before.loader_start(is_whole);
+        record::store(&mut self.disk, &start.record).unwrap();
+        self.firmware.started = Some(start.reason);
+        Ok(start.slot)
     }
 
     /// Starts the boot payload of a slot: the slot whose root its command line names, and the release's number. None when it
