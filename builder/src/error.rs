@@ -84,6 +84,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Run(#[from] commands::run::RunFailure),
+    /// A medium can't be flashed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Flash(#[from] crate::flash::FlashError),
     /// `outcrop new`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -154,6 +158,7 @@ impl Error {
             Self::Uki(error) => error.class(),
             Self::Pipeline(error) => error.class(),
             Self::Run(error) => error.class(),
+            Self::Flash(error) => error.class(),
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
             Self::Diff(error) => error.class(),

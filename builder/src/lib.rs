@@ -16,6 +16,7 @@ pub mod failure;
 pub mod fetch;
 mod file_lock;
 pub mod finish;
+pub mod flash;
 #[cfg(test)]
 mod generated_docs;
 pub mod inspect;

@@ -9,14 +9,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outcrop_builder::run::{
-    RunError,
-    accel::Accelerator,
-    firmware::Firmware,
-    machine::{DiskDrive, Machine, PortForward},
-    overlay,
+use outcrop_builder::{
+    disk::read::DiskImage,
+    run::{
+        RunError,
+        accel::Accelerator,
+        board_files::BoardFiles,
+        firmware::Firmware,
+        machine::{DiskDrive, Machine, Platform, PortForward},
+        overlay,
+    },
 };
-use outcrop_release::arch::Architecture;
+use outcrop_release::{arch::Architecture, board::Board};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -36,6 +40,7 @@ pub(crate) const VARIABLES: &str = "firmware-variables";
 /// What to start.
 #[derive(Debug)]
 pub struct Start<'a> {
+    board: Board,
     architecture: Architecture,
     disks: Vec<&'a Disk>,
     first_boot: usize,
@@ -58,12 +63,22 @@ impl<'a> Start<'a> {
     #[must_use]
     pub fn new(architecture: Architecture, disk: &'a Disk) -> Self {
         Self {
+            board: Board::Efi,
             architecture,
             disks: vec![disk],
             first_boot: 0,
             ports: Vec::new(),
             addresses: Addresses::Same,
             extra: Vec::new(),
+        }
+    }
+
+    /// A Raspberry Pi with `card`, which [`Disk::grow`] has made as long as a power of two.
+    #[must_use]
+    pub fn raspberry_pi(card: &'a Disk) -> Self {
+        Self {
+            board: Board::Rpi,
+            ..Self::new(Architecture::Aarch64, card)
         }
     }
 
@@ -108,13 +123,30 @@ impl<'a> Start<'a> {
     /// When QEMU or the firmware is missing, or QEMU refuses its arguments.
     pub fn boot(self) -> Result<Guest, Error> {
         let sockets = tempfile::tempdir().map_err(Error::io("create a folder for sockets"))?;
-        let machine = self.machine()?;
+        let mut machine = match self.board {
+            Board::Efi => self.machine()?,
+            Board::Rpi => self.raspberry_pi_machine(sockets.path())?,
+        };
         let mut extra = self.extra;
         if (machine.accelerator, self.addresses) == (Accelerator::Tcg, Addresses::Same) {
-            extra.extend(["-smbios", SAME_ADDRESSES].map(str::to_owned));
+            match &mut machine.platform {
+                Platform::Uefi { .. } => extra.extend(["-smbios", SAME_ADDRESSES].map(str::to_owned)),
+                Platform::RaspberryPi { arguments, .. } => *arguments = format!("{arguments} norandmaps"),
+            }
         }
         let child = spawn(&machine, sockets.path(), &extra)?;
         Guest::attach(child, self.architecture, sockets)
+    }
+
+    fn raspberry_pi_machine(&self, folder: &Path) -> Result<Machine, Error> {
+        let card = self.disks[0]
+            .raw()
+            .ok_or_else(|| Error::image("a Raspberry Pi's card is a raw copy"))?;
+        let image = DiskImage::open(card).map_err(Error::image)?;
+        let files = BoardFiles::take(&image, folder)?;
+        let mut machine = Machine::raspberry_pi(&files, self.disks[0].backend());
+        machine.ports.clone_from(&self.ports);
+        Ok(machine)
     }
 
     fn machine(&self) -> Result<Machine, Error> {

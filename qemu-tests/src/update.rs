@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use outcrop_builder::{disk::read::DiskImage, run::board_files::BoardFiles};
 use outcrop_release::{
     arch::Architecture, digest::FileDigest, loader::LOADER_CONF_PATH, partition::Partition, slot::Slot,
     units::Extent,
@@ -325,6 +326,40 @@ impl Device {
     pub fn disk(&self) -> &Path {
         self.disk.raw().unwrap()
     }
+}
+
+/// U-Boot and the device tree of the emulated board, out of the image of a Raspberry Pi's release: names and contents.
+///
+/// # Panics
+/// When `cargo xtask test` hasn't built it.
+#[must_use]
+pub fn board_files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let image = DiskImage::open(&raspberry_pi_image(OLD)).unwrap();
+    let files = BoardFiles::take(&image, folder).unwrap();
+    [files.u_boot, files.device_tree]
+        .into_iter()
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                fs::read(&path).unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// The image of a Raspberry Pi's release.
+///
+/// # Panics
+/// When `cargo xtask test` hasn't built it.
+#[must_use]
+pub fn raspberry_pi_image(version: &str) -> PathBuf {
+    let image = releases().join(format!("{PRODUCT}-{version}-aarch64-rpi.img"));
+    assert!(
+        image.exists(),
+        "{} isn't there: `cargo xtask test` builds it",
+        image.display()
+    );
+    image
 }
 
 /// The image of a release.

@@ -18,6 +18,8 @@ pub(crate) const GOOD: &str = "1.1.0";
 const BROKEN: &str = "1.2.0";
 /// What releases are made from: the workbench image.
 const PLAIN: &str = "recipes/edge-dev.toml";
+/// The same for Raspberry Pi.
+const RASPBERRY_PI: &str = "recipes/edge-rpi.toml";
 /// The image with the tests' Kubernetes.
 const KUBERNETES: &str = "recipes/edge-kube.toml";
 /// The same for machines whose watchdog EFI Boot Guard starts.
@@ -55,6 +57,15 @@ pub(crate) fn build(outcrop: &Path, whose: For, archs: &[Arch]) -> Result<PathBu
         build_one(outcrop, &recipe, PLAIN, &folder, archs, key)?;
     }
     if whose == For::Scenarios {
+        for version in [FLASHED, GOOD] {
+            let recipe = recipes.join(format!("{PRODUCT}-rpi-{version}.toml"));
+            write(
+                &recipe,
+                &(text(RASPBERRY_PI, version) + "[access]\nserial-root-shell = true\n"),
+            )?;
+            let key = (version != FLASHED).then_some(key.as_path());
+            build_one(outcrop, &recipe, RASPBERRY_PI, &folder, &[], key)?;
+        }
         let recipe = recipes.join("watched.toml");
         write(&recipe, &text(WATCHED, FLASHED))?;
         let watched = folder.join("watched");

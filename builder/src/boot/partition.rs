@@ -66,13 +66,6 @@ impl BootPartition<'_> {
         ];
         let trees = self.device_trees.iter();
         files.extend(trees.map(|(path, tree)| (format!("{}/{path}", file::DEVICE_TREES), tree.as_slice())));
-        let specs = files
-            .iter()
-            .map(|(path, content)| {
-                let len = u32::try_from(content.len()).map_err(|_| FatError::Full(path.clone()))?;
-                Ok(FileSpec { path, len })
-            })
-            .collect::<Result<Vec<_>, FatError>>()?;
         let volume = Volume {
             bytes,
             serial,
@@ -80,18 +73,7 @@ impl BootPartition<'_> {
             // It serves either slot.
             disk_offset: 0,
         };
-        let plan = FatPlan::new(&volume, &specs)?;
-        let mut image = Vec::new();
-        for (offset, bytes) in plan.metadata() {
-            put(&mut image, offset, &bytes);
-        }
-        for (path, content) in &files {
-            if let Some(extent) = plan.extent(path).filter(|extent| extent.len > 0) {
-                put(&mut image, extent.start, content);
-            }
-        }
-        image.resize(image.len().next_multiple_of(BLOCK_BYTES), 0);
-        Ok(image)
+        fat_image(&volume, &files)
     }
 
     /// What the boot record says of it.
@@ -99,6 +81,32 @@ impl BootPartition<'_> {
     pub fn parts(&self) -> Payload {
         Payload::of_files(self.linux, self.initrd)
     }
+}
+
+/// The start of a FAT32 with these files, up to the end of the last one, in whole blocks; behind it all is zero.
+///
+/// # Errors
+/// When a name is no good, or the files don't fit.
+pub fn fat_image(volume: &Volume<'_>, files: &[(String, &[u8])]) -> Result<Vec<u8>, FatError> {
+    let specs = files
+        .iter()
+        .map(|(path, content)| {
+            let len = u32::try_from(content.len()).map_err(|_| FatError::Full(path.clone()))?;
+            Ok(FileSpec { path, len })
+        })
+        .collect::<Result<Vec<_>, FatError>>()?;
+    let plan = FatPlan::new(volume, &specs)?;
+    let mut image = Vec::new();
+    for (offset, bytes) in plan.metadata() {
+        put(&mut image, offset, &bytes);
+    }
+    for (path, content) in files {
+        if let Some(extent) = plan.extent(path).filter(|extent| extent.len > 0) {
+            put(&mut image, extent.start, content);
+        }
+    }
+    image.resize(image.len().next_multiple_of(BLOCK_BYTES), 0);
+    Ok(image)
 }
 
 fn put(image: &mut Vec<u8>, offset: u64, bytes: &[u8]) {

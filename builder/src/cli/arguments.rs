@@ -44,6 +44,11 @@ pub(super) enum Command {
     /// The image is never modified: what the machine writes is gone with it. The machine has UEFI firmware; KVM is used
     /// where it really works.
     Run(RunArgs),
+    /// Write an image to a card or disk, which becomes this one device's
+    ///
+    /// Only what the image's block map names is written; the card gets random names for itself and its partitions, and its data partition
+    /// reaches its end. What is half-flashed never looks bootable.
+    Flash(FlashArgs),
     /// Tell what a bundle holds, check it, sign it
     #[command(subcommand)]
     Bundle(BundleCommand),
@@ -75,6 +80,7 @@ impl Command {
         match self {
             Self::Cache(arguments) => arguments.json,
             Self::Diff(arguments) => arguments.json,
+            Self::Flash(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
             Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
             Self::New { .. }
@@ -399,6 +405,47 @@ impl From<RunArgs> for commands::run::Options {
             cpus: arguments.cpus,
             trust: arguments.trust,
             until_healthy: arguments.until_healthy.then_some(limit),
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlashArgs {
+    /// The image: a file, an http(s) address, or - for standard input; .img, or .img.zst
+    image: String,
+    /// The disk, or a plain file; left out, the disks that can be taken out are listed
+    device: Option<PathBuf>,
+    /// The device's own configuration for partition 1: see `outcrop device new`
+    #[arg(long = "device", value_name = "FILE")]
+    configuration: Option<PathBuf>,
+    /// Flash it only if this trust file trusts its signatures
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Flash it whoever made it. What lies beside it is compared anyway
+    #[arg(long, conflicts_with = "trust")]
+    unsigned: bool,
+    /// Read everything back afterwards
+    #[arg(long)]
+    verify: bool,
+    /// Don't ask before everything on the disk is erased
+    #[arg(long, short)]
+    yes: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<FlashArgs> for commands::flash::Options {
+    fn from(arguments: FlashArgs) -> Self {
+        Self {
+            image: arguments.image,
+            device: arguments.device,
+            configuration: arguments.configuration,
+            trust: arguments.trust,
+            unsigned: arguments.unsigned,
+            verify: arguments.verify,
+            yes: arguments.yes,
+            json: arguments.json,
         }
     }
 }

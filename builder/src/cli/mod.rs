@@ -115,6 +115,7 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
         Command::Inspect(arguments) => commands::inspect::run(&arguments.into(), context),
         Command::Diff(arguments) => commands::diff::run(&arguments.into(), context),
         Command::Run(arguments) => commands::run::run(&arguments.into(), context),
+        Command::Flash(arguments) => commands::flash::run(&arguments.into(), context),
         Command::Bundle(BundleCommand::Inspect(arguments)) => {
             commands::bundle::inspect(&arguments.into(), context)
         }

@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod cache;
 pub mod completions;
 pub mod diff;
+pub mod flash;
 pub mod inspect;
 pub mod keys;
 pub mod lock;

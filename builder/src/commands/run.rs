@@ -8,7 +8,7 @@ use std::{
 };
 
 use miette::Diagnostic;
-use outcrop_release::arch::Architecture;
+use outcrop_release::{arch::Architecture, board::Board};
 
 use super::Context;
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     run::{
         RunError,
         accel::Accelerator,
+        board_files::BoardFiles,
         firmware::Firmware,
         machine::{DiskBackend, Machine, PortForward},
         overlay,
@@ -100,7 +101,11 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
             source,
         })
     })?;
-    let machine = machine(options, image.architecture(), folder.path()).map_err(RunFailure::from)?;
+    let machine = match image.board() {
+        Board::Efi => machine(options, image.architecture(), folder.path()),
+        Board::Rpi => raspberry_pi(options, &image, folder.path()),
+    };
+    let machine = machine.map_err(RunFailure::from)?;
     let mut command = Command::new(machine.program());
     command.args(machine.arguments()).args(["-display", "none"]);
     match options.until_healthy {
@@ -118,6 +123,16 @@ fn machine(options: &Options, architecture: Architecture, folder: &Path) -> Resu
     machine.accelerator = Accelerator::probe(architecture);
     machine.memory_mib = options.memory_mib;
     machine.cpus = options.cpus;
+    machine.ports.clone_from(&options.ports);
+    Ok(machine)
+}
+
+/// QEMU's Raspberry Pi: one board with its memory and processors, which the options don't change.
+fn raspberry_pi(options: &Options, image: &DiskImage, folder: &Path) -> Result<Machine, RunError> {
+    let files = BoardFiles::take(image, folder)?;
+    let card = folder.join("card.qcow2");
+    overlay::create_card(&options.image, image.len(), &card)?;
+    let mut machine = Machine::raspberry_pi(&files, DiskBackend::Qcow2(card));
     machine.ports.clone_from(&options.ports);
     Ok(machine)
 }

@@ -1,6 +1,7 @@
 //! Running an image in QEMU: the machine that `outcrop run` and the scenario tests start.
 
 pub mod accel;
+pub mod board_files;
 pub mod firmware;
 pub mod machine;
 pub mod overlay;

@@ -9,6 +9,18 @@ use super::{RunError, firmware::Firmware};
 /// # Errors
 /// When `qemu-img` is missing or fails.
 pub fn create(image: &Path, overlay: &Path) -> Result<(), RunError> {
+    create_with(image, overlay, None)
+}
+
+/// The same for a card: longer than the image, as long as the next power of two.
+///
+/// # Errors
+/// When `qemu-img` is missing or fails.
+pub fn create_card(image: &Path, image_bytes: u64, overlay: &Path) -> Result<(), RunError> {
+    create_with(image, overlay, Some(image_bytes.next_power_of_two()))
+}
+
+fn create_with(image: &Path, overlay: &Path, bytes: Option<u64>) -> Result<(), RunError> {
     let prepare = |source| RunError::Prepare {
         path: overlay.to_owned(),
         source,
@@ -20,6 +32,7 @@ pub fn create(image: &Path, overlay: &Path) -> Result<(), RunError> {
     let output = Command::new("qemu-img")
         .args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b"])
         .args([image.as_path(), overlay])
+        .args(bytes.map(|bytes| bytes.to_string()))
         .output()
         .map_err(|source| RunError::Start {
             program: "qemu-img".to_owned(),

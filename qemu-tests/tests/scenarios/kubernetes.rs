@@ -125,6 +125,8 @@ fn an_update_keeps_all_objects_and_one_that_ruins_the_datastore_is_undone_with_t
 fn a_pod_whose_budget_refuses_is_waited_for_until_the_limit_and_holds_no_update_up() {
     let disk = flashed();
     let mut cluster = Cluster::start(Architecture::X86_64, &disk, Network::Updates);
+    // Before that the controllers refuse pods.
+    cluster.settled_objects();
     let budgets = "/apis/policy/v1beta1/namespaces/default/poddisruptionbudgets";
     let pod = json!({
         "metadata": { "name": "till", "labels": { "app": "till" } },

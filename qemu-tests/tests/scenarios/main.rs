@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod boot;
+mod boot_script;
 mod built;
 mod damage;
 mod kubernetes;

@@ -94,18 +94,27 @@ fi
 
 if test ${outcrop_copy} = none; then
   # Nobody knows: the first slot that has a superblock, which an installation writes last, and can be loaded.
+  # (Without a loop: U-Boot leaves out the first round of one that is run in another's.)
   setenv outcrop_found 0
   mw.b @RECORD 0 200
-  for outcrop_look in a b; do
-    mw.b @COPY0 0 200
-    if test ${outcrop_found} = 0 && part start ${devtype} ${devnum} outcrop-verity-${outcrop_look} outcrop_sector && ${devtype} read @COPY0 ${outcrop_sector} 1 && itest.l *@COPY0 == @VERITY; then
-      run outcrop_check
-      if test ${outcrop_whole} = 1; then
-        setenv outcrop_found 1
-        setenv outcrop_slot ${outcrop_look}
-      fi
+  setenv outcrop_look a
+  mw.b @COPY0 0 200
+  if test ${outcrop_found} = 0 && part start ${devtype} ${devnum} outcrop-verity-a outcrop_sector && ${devtype} read @COPY0 ${outcrop_sector} 1 && itest.l *@COPY0 == @VERITY; then
+    run outcrop_check
+    if test ${outcrop_whole} = 1; then
+      setenv outcrop_found 1
+      setenv outcrop_slot a
     fi
-  done
+  fi
+  setenv outcrop_look b
+  mw.b @COPY0 0 200
+  if test ${outcrop_found} = 0 && part start ${devtype} ${devnum} outcrop-verity-b outcrop_sector && ${devtype} read @COPY0 ${outcrop_sector} 1 && itest.l *@COPY0 == @VERITY; then
+    run outcrop_check
+    if test ${outcrop_whole} = 1; then
+      setenv outcrop_found 1
+      setenv outcrop_slot b
+    fi
+  fi
 else
   if test ${outcrop_copy} = 0; then
     cp.b @COPY0 @RECORD 200
