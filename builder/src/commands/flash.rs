@@ -65,10 +65,7 @@ fn run_with(options: &Options, disks: &Disks, context: &Context) -> Result<(), E
     let sidecars = source.sidecars(&trusted(options)?)?;
     let mut image = source.open()?;
     confirm(options, device, facts.as_ref(), context)?;
-    let new_len = sidecars.map.as_ref().map(|map| map.image_bytes);
-    let new_len = new_len.or(sidecars.image.as_ref().map(|image| image.bytes));
-    let new_len = new_len.or_else(|| Some(fs::metadata(&options.image).ok()?.len()));
-    let mut target = OpenTarget::open(device, new_len.unwrap_or(0))?;
+    let mut target = OpenTarget::open(device)?;
     let flash = Flash {
         image: source.name(),
         sidecars: &sidecars,

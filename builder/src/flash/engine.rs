@@ -98,6 +98,9 @@ impl Flash<'_> {
         let count = image.fill(&mut head).map_err(|source| self.unreadable(source))?;
         let table = self.table(head.get(..count).unwrap_or_default())?;
         let image_bytes = table.sectors * outcrop_release::units::SECTOR;
+        target
+            .make_room(image_bytes)
+            .map_err(self.failed("make room in"))?;
         if target.len() < image_bytes {
             return Err(FlashError::TooSmall {
                 path: self.path.to_owned(),

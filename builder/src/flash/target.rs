@@ -19,6 +19,12 @@ pub trait Target: Send {
     /// Its length, in bytes.
     fn len(&self) -> u64;
 
+    /// Makes a plain file that wasn't there before `len` bytes long; nothing to do for what has a length.
+    ///
+    /// # Errors
+    /// When there is no room.
+    fn make_room(&mut self, len: u64) -> io::Result<()>;
+
     /// Whether it has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -54,17 +60,19 @@ pub trait Target: Send {
 pub struct OpenTarget {
     file: File,
     len: u64,
+    /// A file that was made just now.
+    is_new: bool,
     is_disk: bool,
     /// Whether reads and writes go past the page cache.
     direct: bool,
 }
 
 impl OpenTarget {
-    /// Opens a disk that nobody else uses, or a plain file, which is made `new_len` bytes long when it isn't there.
+    /// Opens a disk that nobody else uses, or a plain file, which is made when it isn't there.
     ///
     /// # Errors
     /// When it is in use, or can't be opened.
-    pub fn open(path: &Path, new_len: u64) -> Result<Self, FlashError> {
+    pub fn open(path: &Path) -> Result<Self, FlashError> {
         let failed = |doing| {
             move |source| FlashError::Target {
                 doing,
@@ -104,13 +112,11 @@ impl OpenTarget {
         // udev keeps away while this is held. Source: systemd, "Locking Block Device Access".
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|errno| failed("lock")(errno.into()))?;
-        if is_new {
-            file.set_len(new_len).map_err(failed("make room in"))?;
-        }
         let len = file.seek(SeekFrom::End(0)).map_err(failed("find the end of"))?;
         Ok(Self {
             file,
             len,
+            is_new,
             is_disk,
             direct,
         })
@@ -120,6 +126,14 @@ impl OpenTarget {
 impl Target for OpenTarget {
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn make_room(&mut self, len: u64) -> io::Result<()> {
+        if self.is_new {
+            self.file.set_len(len)?;
+            self.len = len;
+        }
+        Ok(())
     }
 
     fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {

@@ -45,6 +45,16 @@ pub enum DrainError {
     NoEvictions,
 }
 
+impl DrainError {
+    /// Whether the next request may be answered: nothing came, or the API has a trouble of its own.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Api { source, .. } => source.status().is_none_or(|status| status >= 500),
+            Self::NoEvictions => false,
+        }
+    }
+}
+
 fn failed(doing: impl Into<String>) -> impl FnOnce(ApiError) -> DrainError {
     let doing = doing.into();
     move |source| DrainError::Api { doing, source }
@@ -71,31 +81,39 @@ pub fn drain(api: &dyn Api, node: &str, limit: Duration, clock: &dyn Clock) -> R
     let version = eviction_version(api)?;
     let mut evicted = BTreeSet::new();
     loop {
-        let pods: List<Pod> = get(api, &path).map_err(failed("list the pods of the node"))?;
-        let mut left = Vec::new();
-        for pod in pods.items.iter().filter(|pod| can_go(pod)) {
-            let is_going = pod.metadata.deletion_timestamp.is_some() || evicted.contains(&pod.metadata.uid);
-            let refusal = if is_going {
-                None
-            } else {
-                evict(api, pod, &version)?
-            };
-            match refusal {
-                Some(why) => left.push(format!("{} ({why})", pod.title())),
-                None => {
-                    evicted.insert(pod.metadata.uid.clone());
-                    left.push(pod.title());
-                }
+        let outcome = evict_all(api, &path, &version, &mut evicted);
+        let is_late = clock.elapsed() + PAUSE > limit;
+        match outcome {
+            Ok(left) if left.is_empty() => return Ok(Drained::Empty),
+            Ok(left) if is_late => return Ok(Drained::TooLate(left.join(", "))),
+            // It has answered before: a busy machine is no reason to give up.
+            Err(error) if is_late || !error.may_pass() => return Err(error),
+            Ok(_) | Err(_) => clock.sleep(PAUSE),
+        }
+    }
+}
+
+/// Evicts each pod that can go and wasn't evicted before; which are left, and why.
+fn evict_all(
+    api: &dyn Api,
+    path: &str,
+    version: &str,
+    evicted: &mut BTreeSet<String>,
+) -> Result<Vec<String>, DrainError> {
+    let pods: List<Pod> = get(api, path).map_err(failed("list the pods of the node"))?;
+    let mut left = Vec::new();
+    for pod in pods.items.iter().filter(|pod| can_go(pod)) {
+        let is_going = pod.metadata.deletion_timestamp.is_some() || evicted.contains(&pod.metadata.uid);
+        let refusal = if is_going { None } else { evict(api, pod, version)? };
+        match refusal {
+            Some(why) => left.push(format!("{} ({why})", pod.title())),
+            None => {
+                evicted.insert(pod.metadata.uid.clone());
+                left.push(pod.title());
             }
         }
-        if left.is_empty() {
-            return Ok(Drained::Empty);
-        }
-        if clock.elapsed() + PAUSE > limit {
-            return Ok(Drained::TooLate(left.join(", ")));
-        }
-        clock.sleep(PAUSE);
     }
+    Ok(left)
 }
 
 /// Lets pods come to `node` again, where [`drain`] has kept them away; true when it had.
@@ -280,6 +298,25 @@ mod tests {
             "{why}"
         );
         assert_eq!(time.elapsed(), PAUSE * 4);
+    }
+
+    #[test]
+    fn an_api_that_stumbles_once_it_has_answered_is_asked_again() {
+        let api = answers(&[
+            (PODS, 200, list(&[pod("web", &json!({}))])),
+            (EVICT, 503, "busy".to_owned()),
+            (EVICT, 201, "{}".to_owned()),
+            (PODS, 500, "busy".to_owned()),
+            (PODS, 200, list(&[pod("web", &json!({}))])),
+            (PODS, 200, list(&[])),
+        ]);
+        let time = Time::default();
+        let ended = drain(&api, "edge", Duration::from_secs(60), &time).unwrap();
+        assert_eq!((ended, time.elapsed()), (Drained::Empty, PAUSE * 3));
+        let api = answers(&[(PODS, 500, "busy".to_owned())]);
+        let time = Time::default();
+        drain(&api, "edge", Duration::from_secs(9), &time).unwrap_err();
+        assert_eq!(time.elapsed(), PAUSE * 4, "until the limit, not for ever");
     }
 
     #[test]

@@ -76,6 +76,10 @@ impl Target for Memory {
         self.len
     }
 
+    fn make_room(&mut self, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
     fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         assert!(at.is_multiple_of(PAGE as u64) && at + bytes.len() as u64 <= self.len);
         if self.shrinks_to.is_some_and(|len| at + bytes.len() as u64 > len) {
