@@ -13,6 +13,7 @@ pub mod host;
 pub mod images;
 pub mod kubernetes;
 pub mod monitor;
+pub mod raspberry_pi;
 pub mod scenario;
 pub mod shell;
 pub mod update;

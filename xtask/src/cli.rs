@@ -89,6 +89,8 @@ enum Bench {
     Boot,
     /// Installing a release, against `dd`
     Update,
+    /// Flashing an image, against `dd` and `bmaptool`
+    Flash,
     /// What the state that goes with a release costs, against `cp`; a node's start; memory
     Kubernetes,
 }
@@ -119,6 +121,9 @@ pub(crate) fn run() -> Result<(), Error> {
         Task::Bench {
             what: Bench::Update, ..
         } => bench::update::run(install),
+        Task::Bench {
+            what: Bench::Flash, ..
+        } => bench::flash::run(install),
         Task::Bench {
             what: Bench::Kubernetes,
             ..

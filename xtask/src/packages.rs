@@ -67,6 +67,7 @@ const CHECKERS: &[&str] = &[
 
 /// The peers that the build bench compares with.
 const BENCH: &[&str] = &[
+    "bmap-tools",
     "mmdebstrap",
     "erofs-utils",
     "cryptsetup-bin",

@@ -190,14 +190,14 @@ const IMAGE: &[Key] = &[
     optional(
         "architectures",
         Shape::Replace("architectures"),
-        "`[\"x86_64\", \"aarch64\"]`",
+        "all that the board can have",
         "What to build for: `x86_64`, `aarch64`.",
     ),
     optional(
         "board",
         Shape::Text("board"),
         "`\"efi\"`",
-        "What starts the device: `efi`, any machine with UEFI.",
+        "What starts the device: `efi`, any machine with UEFI; `rpi`, a Raspberry Pi 3 or 4 (`aarch64` only, docs/raspberry-pi.md).",
     ),
 ];
 

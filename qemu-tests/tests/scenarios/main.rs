@@ -8,6 +8,7 @@ mod built;
 mod damage;
 mod kubernetes;
 mod power_cuts;
+mod raspberry_pi;
 mod reproducible;
 mod ssh;
 mod update;

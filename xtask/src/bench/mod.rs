@@ -2,6 +2,7 @@
 
 pub(crate) mod boot;
 pub(crate) mod build;
+pub(crate) mod flash;
 pub(crate) mod kubernetes;
 mod limited_disk;
 pub(crate) mod measure;

@@ -27,19 +27,23 @@ pub(super) fn image(reader: &mut Reader<'_>, top: Section<'_>) -> Option<Image> 
     let section = reader.section(top, "image");
     let name = reader.required(section, "name", parse);
     let version = reader.required(section, "version", version);
-    let architectures = architectures(reader, section);
-    let board = reader.optional(section, "board", parse);
+    let board = reader.optional(section, "board", parse).unwrap_or(Board::Efi);
+    let architectures = architectures(reader, section, board);
     Some(Image {
         name: name?,
         version: version?,
         architectures,
-        board: board.unwrap_or(Board::Efi),
+        board,
     })
 }
 
-fn architectures(reader: &mut Reader<'_>, section: Section<'_>) -> Vec<Architecture> {
+/// The architectures that are named, or all that the board can have.
+fn architectures(reader: &mut Reader<'_>, section: Section<'_>, board: Board) -> Vec<Architecture> {
     let Some(member) = section.get("architectures") else {
-        return Architecture::ALL.to_vec();
+        return Architecture::ALL
+            .into_iter()
+            .filter(|architecture| board.runs(*architecture))
+            .collect();
     };
     let listed = reader.list(section, "architectures", parse);
     if matches!(&member.node.value, super::super::node::Value::List(items) if items.is_empty()) {
@@ -48,6 +52,14 @@ fn architectures(reader: &mut Reader<'_>, section: Section<'_>) -> Vec<Architect
     }
     for (architecture, place) in &listed {
         reader.locate(Item::Architecture(*architecture), place);
+        if !board.runs(*architecture) {
+            let message = format!("no machine of board {board} has a processor of {architecture}");
+            reader.report(
+                Problem::new(message)
+                    .at((*place).clone())
+                    .help("leave it out, or write board = \"efi\""),
+            );
+        }
     }
     let listed: Vec<Architecture> = listed.into_iter().map(|(architecture, _)| architecture).collect();
     Architecture::ALL

@@ -17,6 +17,7 @@ fn all_mistakes_of_a_recipe_are_reported_at_once() {
 fn mistakes_in_single_values_are_refused_where_they_stand() {
     let cases = [
         "[image]\nboard = \"toaster\"",
+        "[image]\nboard = \"rpi\"\narchitectures = [\"aarch64\", \"x86_64\"]",
         "[kernel]\npackage.amd64 = \"x\"",
         "[kernel]\ncommand-line = [\"init=/bin/sh\"]",
         "[kernel]\nexclude-modules = [\"/a[\"]",
