@@ -39,7 +39,7 @@ const PRODUCT: &str = "kube";
 pub const DEFAULT_NAMESPACE: &str = "/api/v1/namespaces/default";
 /// `curl` as the cluster's administrator.
 const CURL: &str =
-    "curl --silent --insecure --max-time 10 --header \"Authorization: Bearer $(cat /var/lib/kube/token)\"";
+    "curl --silent --insecure --max-time 60 --header \"Authorization: Bearer $(cat /var/lib/kube/token)\"";
 
 /// What is flashed.
 pub const OLD: &str = "1.0.0";

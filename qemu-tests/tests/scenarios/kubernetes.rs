@@ -172,7 +172,7 @@ fn a_pod_whose_budget_refuses_is_waited_for_until_the_limit_and_holds_no_update_
         &format!("{DEFAULT_NAMESPACE}/pods/till"),
         "\"reason\":\"NotFound\"",
     );
-    cluster.run(&gone);
+    cluster.run(&until(&gone));
 }
 
 /// Drains the node; exit code and what was said.
@@ -181,11 +181,11 @@ fn drain(cluster: &mut Cluster, limit: u32) -> (i32, String) {
 }
 
 fn is_cordoned(cluster: &mut Cluster) -> bool {
-    // An API that is silent says neither.
-    let told = cluster.run(&ask(
+    // An API that is silent says neither: a busy machine is asked again.
+    let told = cluster.run(&until(&ask(
         "/api/v1/nodes/edge",
         "\"kind\":\"Node\"\\|\"unschedulable\":true",
-    ));
+    )));
     assert!(told.contains("Node"), "{told}");
     told.contains("unschedulable")
 }
