@@ -36,7 +36,6 @@ fn a_card_boots_from_u_boot_to_healthy_with_what_the_firmware_knows_of_the_board
         "find {tree}/ -name local-mac-address | head -1 | xargs od -An -tx1 | tr -d ' \\n'"
     ));
     assert!(address.len() == 12 && address != "000000000000", "{address:?}");
-
 }
 
 #[test]
