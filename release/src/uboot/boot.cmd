@@ -94,7 +94,7 @@ fi
 
 if test ${outcrop_copy} = none; then
   # Nobody knows: the first slot that has a superblock, which an installation writes last, and can be loaded.
-  # (Without a loop: U-Boot leaves out the first round of one that is run in another's.)
+  # (Without a loop: U-Boot leaves out the first round of a loop that is run inside another one.)
   setenv outcrop_found 0
   mw.b @RECORD 0 200
   setenv outcrop_look a

@@ -176,7 +176,10 @@ mod tests {
     fn quotes_and_ifs_are_balanced() {
         let script = boot_script();
         assert!(script.is_ascii());
-        let code: Vec<&str> = script.lines().filter(|line| !line.starts_with('#')).collect();
+        let code: Vec<&str> = script
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'))
+            .collect();
         let quotes = code.concat().matches('\'').count();
         assert!(quotes.is_multiple_of(2), "{quotes}");
         let words = |word: &str| {
