@@ -36,6 +36,8 @@ const CARD_BYTES: u64 = 4 << 30;
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Where the next release lies, for the guest.
 const BUNDLE: &str = "/var/next.outcrop";
+/// Debian has it where only root looks by itself.
+const DEBUGFS: &str = "/usr/sbin/debugfs";
 /// Names of files of a prepared device.
 const CARD: &str = "card.img";
 const STAMP: &str = "stamp";
@@ -242,7 +244,7 @@ fn debugfs(card: &Disk, commands: &str) {
         .entry(Partition::Data.number())
         .unwrap()
         .extent;
-    let output = Command::new("debugfs")
+    let output = Command::new(DEBUGFS)
         .args(["-w", "-f"])
         .arg(&script)
         .arg(format!("{}?offset={}", path.display(), extent.start))
