@@ -8,6 +8,7 @@ pub mod bootrec;
 pub mod bundle;
 pub mod cmdline;
 pub mod definition;
+pub mod device_config;
 pub mod digest;
 pub mod fat;
 pub mod kubernetes;

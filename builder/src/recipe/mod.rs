@@ -18,7 +18,6 @@ pub mod problem;
 pub mod reference;
 pub mod schema;
 pub mod source;
-mod ssh_key;
 #[cfg(test)]
 mod tests;
 mod value;

@@ -9,7 +9,6 @@ use super::{
         problem::Problem,
         schema::{AccountName, User},
         source::Location,
-        ssh_key::ssh_key,
         value::{account_name, image_path},
     },
     reader::{Reader, Section},

@@ -1,5 +1,6 @@
 //! Checks OpenSSH public keys, so that a slip while copying shows at build time, not when nobody can log in.
 
+use super::reader::quoted;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 /// Key types that Debian's OpenSSH accepts by default. Source: sshd_config(5), `PubkeyAcceptedAlgorithms`.
@@ -15,12 +16,14 @@ const TYPES: [&str; 7] = [
 
 /// Checks one key in the one-line form `TYPE BASE64 [COMMENT]`: the blob must name the same type.
 /// Source: sshd(8), "AUTHORIZED_KEYS FILE FORMAT"; RFC 4253, section 6.6.
-pub(super) fn ssh_key(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong, for people. A private key isn't quoted.
+pub fn ssh_key(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.contains("PRIVATE KEY") {
         return Err(
-            "this is a private key: take it out of the recipe, and write the line of the .pub file"
-                .to_owned(),
+            "this is a private key: take it out of this file, and write the line of the .pub file".to_owned(),
         );
     }
     if text.chars().any(char::is_control) {
@@ -30,7 +33,8 @@ pub(super) fn ssh_key(text: &str) -> Result<String, String> {
     let (kind, blob) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     if !TYPES.contains(&kind) {
         return Err(format!(
-            "{kind:?} is no type of SSH key: write the line of the .pub file ({})",
+            "{} is no type of SSH key: write the line of the .pub file ({})",
+            quoted(kind),
             TYPES.join(", ")
         ));
     }
