@@ -88,6 +88,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Flash(#[from] crate::flash::FlashError),
+    /// A device's configuration.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Device(#[from] commands::device::DeviceError),
     /// `outcrop new`.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -159,6 +163,7 @@ impl Error {
             Self::Pipeline(error) => error.class(),
             Self::Run(error) => error.class(),
             Self::Flash(error) => error.class(),
+            Self::Device(error) => error.class(),
             Self::New(error) => error.class(),
             Self::Man(error) => error.class(),
             Self::Diff(error) => error.class(),

@@ -49,6 +49,9 @@ pub(super) enum Command {
     /// Only what the image's block map names is written; the card gets random names for itself and its partitions, and its data partition
     /// reaches its end. What is half-flashed never looks bootable.
     Flash(FlashArgs),
+    /// Write and check the configuration that makes a device itself
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Tell what a bundle holds, check it, sign it
     #[command(subcommand)]
     Bundle(BundleCommand),
@@ -88,11 +91,31 @@ impl Command {
             | Self::Build(_)
             | Self::Run(_)
             | Self::Keys(_)
+            | Self::Device(_)
             | Self::Bundle(_)
             | Self::Completions { .. }
             | Self::Man { .. } => false,
         }
     }
+}
+
+/// What to do with a device's configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum DeviceCommand {
+    /// Write a commented device.toml in which nothing is set yet
+    ///
+    /// `outcrop flash --device FILE` puts it onto a card; after flashing, it is also the file device.toml on the card's first partition.
+    New {
+        /// The file to write
+        #[arg(default_value = "device.toml")]
+        file: PathBuf,
+    },
+    /// Check a device.toml as the device does, and tell all mistakes with line and column
+    Check {
+        /// The file
+        #[arg(default_value = "device.toml")]
+        file: PathBuf,
+    },
 }
 
 /// What to do with a bundle.

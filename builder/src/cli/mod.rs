@@ -11,7 +11,7 @@ use std::{
 use clap::{ArgAction, Args, CommandFactory as _, Parser};
 use miette::Diagnostic;
 
-use self::arguments::{BundleCommand, Command, KeysCommand};
+use self::arguments::{BundleCommand, Command, DeviceCommand, KeysCommand};
 use crate::{
     cache::Cache,
     commands::{self, Context},
@@ -116,6 +116,8 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
         Command::Diff(arguments) => commands::diff::run(&arguments.into(), context),
         Command::Run(arguments) => commands::run::run(&arguments.into(), context),
         Command::Flash(arguments) => commands::flash::run(&arguments.into(), context),
+        Command::Device(DeviceCommand::New { file }) => commands::device::new(&file, context),
+        Command::Device(DeviceCommand::Check { file }) => commands::device::check(&file, context),
         Command::Bundle(BundleCommand::Inspect(arguments)) => {
             commands::bundle::inspect(&arguments.into(), context)
         }

@@ -2,12 +2,11 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
     time::Instant,
 };
 
-use super::Context;
+use super::{Context, device};
 use crate::{
     error::Error,
     fetch::{Http, Timeouts},
@@ -55,11 +54,7 @@ fn run_with(options: &Options, disks: &Disks, context: &Context) -> Result<(), E
     if facts.is_none() && device.exists() && !device.is_file() {
         return Err(FlashError::NoMedium(device.clone()).into());
     }
-    let configuration = options
-        .configuration
-        .as_deref()
-        .map(read_configuration)
-        .transpose()?;
+    let configuration = options.configuration.as_deref().map(device::read).transpose()?;
     let transport = Http::new(Timeouts::default(), 1);
     let source = ImageSource::new(&options.image, &transport);
     let sidecars = source.sidecars(&trusted(options)?)?;
@@ -97,13 +92,6 @@ fn trusted(options: &Options) -> Result<Trusted, Error> {
         Some(path) => Trusted::By(Box::new(read_trust(path)?)),
         None if options.unsigned => Trusted::Anybody,
         None => Trusted::Nobody,
-    })
-}
-
-fn read_configuration(path: &Path) -> Result<Vec<u8>, FlashError> {
-    fs::read(path).map_err(|source| FlashError::Image {
-        image: path.display().to_string(),
-        source,
     })
 }
 
@@ -167,6 +155,8 @@ fn summary(report: &Report, seconds: f64, options: &Options) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::{super::testing, *};
     use crate::failure::FailureClass;
 

@@ -4,6 +4,7 @@ pub mod build;
 pub mod bundle;
 pub mod cache;
 pub mod completions;
+pub mod device;
 pub mod diff;
 pub mod flash;
 pub mod inspect;

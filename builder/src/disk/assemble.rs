@@ -9,6 +9,7 @@ use std::{
 use outcrop_release::{
     board::Board,
     bootrec::{BootRecord, COPY_OFFSETS, Payload, SlotRecord, SlotState},
+    device_config::{self, template},
     digest::{FileDigest, RootHash},
     fat::{FatPlan, FileSpec, Volume},
     loader::{LOADER_CONF_PATH, loader_conf},
@@ -296,13 +297,15 @@ impl Parts {
         Ok(extents)
     }
 
-    /// Writes the file system of partition 1 with `files`, and room for the `preallocated` ones behind them.
+    /// Writes the file system of partition 1 with `files`, the device's configuration, and room for the `preallocated` ones behind them.
     fn write_fat(
         &mut self,
         files: &[(String, Vec<u8>)],
         preallocated: &[(String, u32)],
     ) -> Result<FatPlan, DiskError> {
         let esp = self.layout.extent(Partition::Esp);
+        let device = (device_config::FILE_NAME.to_owned(), template(true).into_bytes());
+        let files = &[files, &[device]].concat();
         let plan = self.plan_fat(files, preallocated)?;
         for (offset, bytes) in plan.metadata() {
             self.write_after_zeros(esp.start, esp.start + offset, bytes)?;

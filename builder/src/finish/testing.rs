@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use outcrop_release::{arch::Architecture, board::Board};
+use outcrop_release::{arch::Architecture, board::Board, device_config::DeviceDefinition};
 
 use super::inputs::{InMemory, Inputs, InstalledPackage};
 use crate::{
@@ -49,6 +49,7 @@ pub(super) fn recipe() -> Recipe {
         },
         health: Health::default(),
         update: Update::default(),
+        device: DeviceDefinition::default(),
         access: Access::default(),
     }
 }

@@ -8,8 +8,8 @@ use std::{
 };
 
 use outcrop_release::{
-    arch::Architecture, board::Board, digest::FileDigest, fat::FatReader, partition::Partition,
-    read_at::Window, slot::Slot,
+    arch::Architecture, board::Board, device_config::FILE_NAME, digest::FileDigest, fat::FatReader,
+    partition::Partition, read_at::Window, slot::Slot,
 };
 use serde::Serialize;
 
@@ -38,8 +38,6 @@ const HEAD_BYTES: u64 = MIB;
 pub(super) const CHUNK_BYTES: usize = 4 << 20;
 /// Chunks between the one who reads and the one who writes.
 const CHUNKS: usize = 4;
-/// The device's configuration on partition 1.
-const CONFIGURATION: &str = "device.toml";
 
 /// Whether the medium is read back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -349,7 +347,7 @@ impl Flash<'_> {
             let window = Window::new(medium, esp.start, esp.len)
                 .map_err(|error| FlashError::Configuration(error.into()))?;
             let fat = FatReader::open(window).map_err(FlashError::Configuration)?;
-            let entry = fat.find(CONFIGURATION).map_err(FlashError::Configuration)?;
+            let entry = fat.find(FILE_NAME).map_err(FlashError::Configuration)?;
             let entry = entry.ok_or_else(no_place)?;
             match fat.extents(&entry).map_err(FlashError::Configuration)?.as_slice() {
                 [only] => *only,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use outcrop_release::{arch::Architecture, board::Board};
+use outcrop_release::{arch::Architecture, board::Board, device_config::DeviceDefinition};
 
 use crate::recipe::{Recipe, schema};
 
@@ -44,6 +44,7 @@ pub(crate) fn recipe(packages: &[&str]) -> Recipe {
         },
         health: schema::Health::default(),
         update: schema::Update::default(),
+        device: DeviceDefinition::default(),
         access: schema::Access::default(),
     }
 }

@@ -4,7 +4,8 @@ use std::{path::PathBuf, sync::Arc};
 
 use include_dir::{Dir, include_dir};
 use outcrop_release::{
-    arch::Architecture, board::Board, manifest::RunningManifest, name::ReleaseName, state::StateDefinition,
+    arch::Architecture, board::Board, device_config::DeviceDefinition, manifest::RunningManifest,
+    name::ReleaseName, state::StateDefinition,
 };
 
 use super::{
@@ -190,6 +191,13 @@ impl RootInputs<'_> {
                 entries: vec![(path(TRUST)?, Entry::file(0o644, text))],
             });
         }
+        layers.push(Layer {
+            origin: "the recipe's [device]".to_owned(),
+            entries: vec![(
+                path(DeviceDefinition::PATH)?,
+                Entry::file(0o644, self.recipe.device.to_bytes()),
+            )],
+        });
         layers.extend(self.recipe.state.as_ref().map(state_layer).transpose()?);
         let mut parts = Vec::new();
         if let Some(kubernetes) = &self.recipe.kubernetes {

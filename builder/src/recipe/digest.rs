@@ -7,7 +7,8 @@
 use std::{fs::File, path::Path};
 
 use outcrop_release::{
-    arch::Architecture, digest::FileDigest, kubernetes::KubernetesDefinition, trust::Trust,
+    arch::Architecture, device_config::DeviceDefinition, digest::FileDigest,
+    kubernetes::KubernetesDefinition, trust::Trust,
 };
 
 use super::{
@@ -40,6 +41,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         disk,
         health,
         update,
+        device,
         access,
     } = recipe;
     let mut fields = Fields::new("outcrop recipe 1");
@@ -72,6 +74,8 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("mask", mask);
     fields.carried(kubernetes.as_ref(), state.as_ref());
     fields.layout(*boot, *disk);
+    let DeviceDefinition { import } = device;
+    fields.add("import", [&format!("{import:?}")]);
     let Health { deadline } = health;
     fields.add("health", [deadline.as_secs().to_string()]);
     let Update {

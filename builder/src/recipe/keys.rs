@@ -164,6 +164,12 @@ pub(super) const RECIPE: &[Key] = &[
         "Which releases a device installs.",
     ),
     optional(
+        "device",
+        Shape::Table(DEVICE),
+        "see below",
+        "How a device takes its own configuration, `device.toml`.",
+    ),
+    optional(
         "access",
         Shape::Table(ACCESS),
         "none",
@@ -407,6 +413,14 @@ const UPDATE: &[Key] = &[
          device that has committed a release refuses those with a lower one.",
     ),
 ];
+
+const DEVICE: &[Key] = &[optional(
+    "import",
+    Shape::Text("always or once"),
+    "`\"always\"`",
+    "When `device.toml` on partition 1 counts: at each boot, or (`\"once\"`) until one was taken over, for sites where anybody can \
+     reach the card. With `\"once\"` the file has to be right before the first boot.",
+)];
 
 const ACCESS: &[Key] = &[optional(
     "serial-root-shell",

@@ -5,8 +5,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use outcrop_release::{
-    arch::Architecture, board::Board, digest::FileDigest, kubernetes::KubernetesDefinition,
-    manifest::RollbackIndex, name::ImageName, state::StateDefinition, trust::Trust,
+    arch::Architecture, board::Board, device_config::DeviceDefinition, digest::FileDigest,
+    kubernetes::KubernetesDefinition, manifest::RollbackIndex, name::ImageName, state::StateDefinition,
+    trust::Trust,
 };
 use semver::Version;
 
@@ -43,6 +44,8 @@ pub struct Recipe {
     pub health: Health,
     /// `[update]`: which releases a device installs.
     pub update: Update,
+    /// `[device]`: how a device takes its own configuration.
+    pub device: DeviceDefinition,
     /// `[access]`: ways in that only a development image has.
     pub access: Access,
 }

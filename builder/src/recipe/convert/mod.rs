@@ -47,6 +47,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
     let disk = image::disk(&mut reader, top);
     let health = update::health(&mut reader, top);
     let update = update::update(&mut reader, top);
+    let device = update::device(&mut reader, top);
     let access = Access {
         serial_root_shell: reader.flag(reader.section(top, "access"), "serial-root-shell"),
     };
@@ -68,6 +69,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
                 disk,
                 health,
                 update,
+                device,
                 access,
             };
             Ok((recipe, locations))

@@ -1,8 +1,12 @@
-//! `[health]` and `[update]`.
+//! `[health]`, `[update]` and `[device]`.
 
 use std::fs::Metadata;
 
-use outcrop_release::{manifest::RollbackIndex, trust::Trust};
+use outcrop_release::{
+    device_config::{DeviceDefinition, Import},
+    manifest::RollbackIndex,
+    trust::Trust,
+};
 
 use super::{
     super::{
@@ -27,6 +31,18 @@ pub(super) fn update(reader: &mut Reader<'_>, top: Section<'_>) -> Update {
     Update {
         trust: trust(reader, section),
         rollback_index: rollback_index(reader, section),
+    }
+}
+
+pub(super) fn device(reader: &mut Reader<'_>, top: Section<'_>) -> DeviceDefinition {
+    let section = reader.section(top, "device");
+    let import = reader.optional(section, "import", |text| match text {
+        "always" => Ok(Import::Always),
+        "once" => Ok(Import::Once),
+        _ => Err(format!("{text:?} is neither \"always\" nor \"once\"")),
+    });
+    DeviceDefinition {
+        import: import.unwrap_or_default(),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use outcrop_release::device_config::ssh_key;
+
 use super::{
     super::{
         located::Item,

@@ -205,6 +205,7 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
             "[update]\ntrust = \"src/recipe/tests/trust.toml\"",
         ),
         after("update.rollback-index", "[update]\nrollback-index = 7"),
+        after("device.import", "[device]\nimport = \"once\""),
         after("access.serial-root-shell", "[access]\nserial-root-shell = true"),
     ]
 }
@@ -277,6 +278,7 @@ fn the_trust_file_rollback_index_and_deadline_are_read_and_what_can_t_be_is_refu
             "[update]\nrollback-index = 4294967296",
             "can't be a rollback index",
         ),
+        ("[device]\nimport = \"twice\"", "\"twice\" is neither"),
         ("[health]\ndeadline = \"0s\"", "is no deadline"),
         ("[health]\ndeadline = \"8000h\"", "is no deadline"),
         ("[health]\ndeadline = \"99999999999999999999h\"", "is no duration"),
