@@ -12,7 +12,12 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, DurableError};
+use outcrop_release::device_config::{Join, join_server, join_token, node_label};
+
+use crate::{
+    device_config,
+    durable::{self, DurableError},
+};
 
 /// Where it is kept, in Outcrop's folder on the data partition.
 const FOLDER: &str = "kubernetes";
@@ -22,8 +27,6 @@ const TOKEN: &str = "token";
 const ENVIRONMENT: &str = "environment";
 /// That folder as units name it.
 const RUN: &str = "/run/outcrop/kubernetes";
-/// Longest token, in bytes.
-const MAX_TOKEN: usize = 64 << 10;
 
 /// Which cluster, as what.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -48,7 +51,7 @@ pub struct JoinData {
 pub enum JoinError {
     /// There is none.
     #[error(
-        "this device is to join a Kubernetes cluster, and nobody has told it which: `outcrop-updater join --token-file FILE` does, with --server for k3s, or --first on the cluster's first device"
+        "this device is to join a Kubernetes cluster, and nobody has told it which: `outcrop-updater join --token-file FILE` does, with --server for k3s, or --first on the cluster's first device; so does [kubernetes] in device.toml"
     )]
     None,
     /// A file can't be read or made.
@@ -68,7 +71,7 @@ pub enum JoinError {
     #[error("{} isn't what `outcrop-updater join` writes: run that again", .0.display())]
     Damaged(PathBuf),
     /// The server.
-    #[error("{0:?} is no server: it takes https:// and a host")]
+    #[error("{0}")]
     Server(String),
     /// The token.
     #[error("the token in {} {why}", path.display())]
@@ -79,7 +82,7 @@ pub enum JoinError {
         why: &'static str,
     },
     /// A label.
-    #[error("{0:?} is no label: it takes KEY=VALUE of letters, digits, `-`, `_`, `.`, and `/` in the key")]
+    #[error("{0}")]
     Label(String),
 }
 
@@ -106,12 +109,7 @@ impl JoinData {
     /// # Errors
     /// When it is no address.
     pub fn with_server(mut self, server: &str) -> Result<Self, JoinError> {
-        let host = server.strip_prefix("https://").unwrap_or_default();
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]/".contains(c);
-        if host.is_empty() || !host.chars().all(is_plain) {
-            return Err(JoinError::Server(server.to_owned()));
-        }
-        self.server = Some(server.to_owned());
+        self.server = Some(join_server(server).map_err(JoinError::Server)?);
         Ok(self)
     }
 
@@ -122,18 +120,10 @@ impl JoinData {
     pub fn with_token_of(mut self, path: &Path) -> Result<Self, JoinError> {
         let text = fs::read_to_string(path).map_err(failed("read the token in", path))?;
         let token = text.trim();
-        let why = match token {
-            "" => Some("is empty"),
-            token if token.len() > MAX_TOKEN => Some("is too long to be one"),
-            token if !token.chars().all(|c| c.is_ascii_graphic()) => {
-                Some("has blanks or control characters in it")
-            }
-            _ => None,
-        };
-        if let Some(why) = why {
-            let path = path.to_owned();
-            return Err(JoinError::Token { path, why });
-        }
+        join_token(token).map_err(|why| JoinError::Token {
+            path: path.to_owned(),
+            why,
+        })?;
         self.token = Some(token.to_owned());
         Ok(self)
     }
@@ -143,14 +133,8 @@ impl JoinData {
     /// # Errors
     /// When it is none. Source: Kubernetes, "Labels and Selectors", "Syntax and character set".
     pub fn with_label(mut self, label: &str) -> Result<Self, JoinError> {
-        let wrong = || JoinError::Label(label.to_owned());
-        let (key, value) = label.split_once('=').ok_or_else(wrong)?;
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let is_key = !key.is_empty() && key.chars().all(|c| is_plain(c) || c == '/') && key.len() <= 317;
-        if !is_key || !value.chars().all(is_plain) || value.len() > 63 {
-            return Err(wrong());
-        }
-        self.labels.insert(key.to_owned(), value.to_owned());
+        let (key, value) = node_label(label).map_err(JoinError::Label)?;
+        self.labels.insert(key, value);
         Ok(self)
     }
 
@@ -166,6 +150,27 @@ impl JoinData {
         let text = toml::to_string(self).unwrap_or_default();
         let folder = private_folder(&state.join(FOLDER))?;
         Ok(durable::replace_private(&folder.join(FILE), text.as_bytes())?)
+    }
+
+    /// What is in force: what `device.toml` says, or else what was kept; labels of both.
+    ///
+    /// # Errors
+    /// [`JoinError::None`] when there is neither; or when it can't be read.
+    pub fn in_force(state: &Path) -> Result<Self, JoinError> {
+        let config = device_config::kept(state)?;
+        let mut data = match (config.kubernetes, Self::load(state)) {
+            (None, kept) => kept?,
+            (Some(Join::First), _) => Self::first(),
+            (Some(Join::Cluster { server, token }), _) => Self {
+                server,
+                token: Some(token.expose().to_owned()),
+                ..Self::default()
+            },
+        };
+        for (key, value) in config.labels {
+            data.labels.entry(key).or_insert(value);
+        }
+        Ok(data)
     }
 
     /// Reads what was kept.
@@ -273,6 +278,29 @@ mod tests {
         for private in [state.join("kubernetes/join.toml"), run.join("kubernetes/token")] {
             assert_eq!(mode(&private), 0o600);
         }
+    }
+
+    #[test]
+    fn what_device_toml_says_of_the_cluster_counts_before_what_was_typed() {
+        let folder = tempfile::tempdir().unwrap();
+        let configured = |text: &str| fs::write(folder.path().join("device.toml"), text).unwrap();
+        configured("labels.site = 'reef'\n");
+        assert!(matches!(JoinData::in_force(folder.path()), Err(JoinError::None)));
+        let typed = JoinData::first().with_label("site=desk").unwrap();
+        typed.save(folder.path()).unwrap();
+        assert!(JoinData::in_force(folder.path()).unwrap() == typed);
+        configured("labels.site = 'reef'\nkubernetes = { server = 'https://a:6443', token = 'K10' }\n");
+        let environment = JoinData::in_force(folder.path()).unwrap().environment();
+        for part in [
+            "--server=https://a:6443",
+            "--token-file=",
+            "--node-label=site=reef",
+        ] {
+            assert!(environment.contains(part), "{environment}");
+        }
+        configured("kubernetes.first = true\n");
+        let environment = JoinData::in_force(folder.path()).unwrap().environment();
+        assert!(environment.contains("--cluster-init"), "{environment}");
     }
 
     #[test]

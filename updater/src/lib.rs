@@ -8,6 +8,7 @@ pub mod chain;
 pub mod cli;
 pub mod commands;
 pub mod device;
+pub mod device_config;
 pub mod disk;
 pub mod durable;
 pub mod facts;

@@ -5,6 +5,7 @@ use std::{fs, io, path::Path};
 use serde::Serialize;
 
 use crate::{
+    device_config::ConfigReport,
     facts::{self, BootFacts, FactsError},
     os_release,
 };
@@ -30,6 +31,9 @@ pub struct Status {
     pub initramfs_milliseconds: u64,
     /// Why the device is degraded, as far as `outcrop-init` knows; empty when it isn't.
     pub degraded: Vec<String>,
+    /// What became of the device's own configuration; none before `outcrop-init` knew of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigReport>,
 }
 
 /// The state can't be told.
@@ -90,6 +94,7 @@ pub fn read_status(root: &Path) -> Result<Status, StatusError> {
         data: boot.data,
         initramfs_milliseconds: end.saturating_sub(begin),
         degraded,
+        configuration: ConfigReport::load(&folder),
     })
 }
 
@@ -116,8 +121,13 @@ impl Status {
         } else {
             self.degraded.join("\n             ")
         };
+        let device = self
+            .configuration
+            .as_ref()
+            .map(ConfigReport::to_text)
+            .unwrap_or_default();
         format!(
-            "release      {} {} ({})\nslot         {} on {}\nroot hash    {}\ndata         {data}\ntrouble      {health}\n",
+            "release      {} {} ({})\nslot         {} on {}\nroot hash    {}\ndata         {data}\ntrouble      {health}\n{device}",
             self.name, self.version, self.architecture, self.slot, self.disk, self.root_hash
         )
     }
@@ -140,6 +150,7 @@ pub(crate) mod tests {
             data: Some("/dev/vda9".to_owned()),
             initramfs_milliseconds: 700,
             degraded: vec![],
+            configuration: None,
         }
     }
 

@@ -17,6 +17,10 @@ mod value;
 
 use std::{collections::BTreeMap, net::IpAddr};
 
+use serde::Serialize;
+
+use crate::digest::FileDigest;
+
 pub use decide::{Decision, Found, decide};
 pub use definition::{DeviceDefinition, Import};
 pub use problem::{ConfigProblems, Problem};
@@ -32,7 +36,7 @@ pub const FILE_NAME: &str = "device.toml";
 pub const MAX_BYTES: usize = 64 << 10;
 
 /// What a device is told about itself. The default leaves everything as the release has it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct DeviceConfig {
     /// `hostname`: at most 64 characters.
     pub hostname: Option<String>,
@@ -53,7 +57,7 @@ pub struct DeviceConfig {
 }
 
 /// `[network]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Network {
     /// `proxy`: address of the web proxy; it may hold a password.
     pub proxy: Option<Secret>,
@@ -64,7 +68,7 @@ pub struct Network {
 }
 
 /// `[[network.interface]]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Interface {
     /// Which one.
     pub link: Link,
@@ -75,7 +79,7 @@ pub struct Interface {
 }
 
 /// Which network interface.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum Link {
     /// `name`: the kernel's or udev's; `*` and `?` stand for any. At most 15 characters.
     Name(String),
@@ -84,7 +88,7 @@ pub enum Link {
 }
 
 /// What an interface is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum InterfaceKind {
     /// A wire.
     Wired,
@@ -95,7 +99,7 @@ pub enum InterfaceKind {
 }
 
 /// `wifi`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wifi {
     /// `ssid`: 1 to 32 bytes.
     pub ssid: String,
@@ -108,7 +112,7 @@ pub struct Wifi {
 }
 
 /// Addresses of an interface.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Addressing {
     /// `dhcp`: whether they come from the network. What holds when no addresses are given.
     pub dhcp: bool,
@@ -123,7 +127,7 @@ pub struct Addressing {
 }
 
 /// `[kubernetes]`
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub enum Join {
     /// `first = true`: the cluster's first device joins nobody.
     First,
@@ -134,6 +138,16 @@ pub enum Join {
         /// `token`: what lets it in.
         token: Secret,
     },
+}
+
+impl DeviceConfig {
+    /// SHA-256 of what it says, whatever the file's words, order and comments. A secret counts as present or absent: a digest of it could be
+    /// tried out.
+    #[must_use]
+    pub fn digest(&self) -> FileDigest {
+        // Texts, numbers and lists of them: nothing here can fail to be JSON.
+        FileDigest::of(&serde_json::to_vec(self).unwrap_or_default())
+    }
 }
 
 #[cfg(test)]

@@ -18,13 +18,13 @@ const ALIGNMENT: usize = 4096;
 
 /// A file that is read and written past the page cache.
 #[derive(Debug)]
-pub(super) struct DirectFile {
+pub(crate) struct DirectFile {
     file: File,
     sector: u32,
 }
 
 impl DirectFile {
-    pub(super) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, options: &mut OpenOptions) -> io::Result<Self> {
         let file = options
             .custom_flags(OFlags::DIRECT.bits().cast_signed())
             .open(path)?;
@@ -42,7 +42,7 @@ impl DirectFile {
     }
 
     /// Fills `buffer` with the bytes from `at` on.
-    pub(super) fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+    pub(crate) fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
         let around = self.sectors_around(at, buffer.len())?;
         let mut memory = Memory::new(around.len);
         self.file.read_exact_at(memory.bytes_mut(), around.start)?;
@@ -54,7 +54,7 @@ impl DirectFile {
     }
 
     /// Writes `bytes` at `at`. Where they don't fill whole sectors, the rest of those is written as it is.
-    pub(super) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         let around = self.sectors_around(at, bytes.len())?;
         let mut memory = Memory::new(around.len);
         if around.len != bytes.len() {
@@ -67,6 +67,11 @@ impl DirectFile {
             place.copy_from_slice(bytes);
         }
         self.file.write_all_at(memory.bytes_mut(), around.start)
+    }
+
+    /// Brings what was written to the medium.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
     }
 
     /// The whole sectors that hold `len` bytes from `at` on.

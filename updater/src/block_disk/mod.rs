@@ -18,7 +18,7 @@ use std::{
 use outcrop_release::{fat::FatError, units::Extent};
 use rustix::fs::{Advice, FlockOperation, fadvise, flock};
 
-use self::direct::DirectFile;
+pub(crate) use self::direct::DirectFile;
 use crate::{
     disk::{Area, Disk, DiskError},
     gpt::GptError,

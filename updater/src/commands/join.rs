@@ -35,7 +35,7 @@ pub struct JoinOptions {
 pub fn join(root: &Path, options: &JoinOptions) -> Result<(), CommandError> {
     let device = Device::read(root)?;
     if options.prepare {
-        return Ok(JoinData::load(&device.state_folder())?.prepare(&device.run_folder())?);
+        return Ok(JoinData::in_force(&device.state_folder())?.prepare(&device.run_folder())?);
     }
     read(options)?.save(&device.state_folder())?;
     say("noted: restart the device");

@@ -1,7 +1,13 @@
 //! The steps from the kernel's start to the system's PID 1.
 
 use std::{
-    fs, os::unix::process::CommandExt, path::Path, process::Command, sync::Arc, thread, time::Duration,
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use outcrop_release::{
@@ -37,7 +43,9 @@ use super::{
 use crate::{
     block_disk::{Access, BlockDisk},
     boot_control::{BootControl as _, DeviceBootControl, UbootControl},
-    chain, durable, facts,
+    chain,
+    device_config::{self, PartitionFile},
+    durable, facts,
     facts::BootFacts,
     gpt, history,
     lifecycle::{Lifecycle, Next, Why},
@@ -86,6 +94,7 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
     };
     let id = state.machine_id(console)?;
     write("/etc/machine-id", &format!("{id}\n"))?;
+    configure(console, &disk, &state)?;
     for reason in &state.degraded {
         console.fatal(&format!("degraded: {reason}"));
     }
@@ -101,6 +110,26 @@ pub fn boot(console: &mut Console) -> Result<Never, InitError> {
     leave_facts(&facts, &state.degraded, grow, next == Next::Trial)?;
     console.info(&format!("end, {} ms after the begin", milliseconds(end - begin)));
     Err(InitError::Exec(Command::new(SYSTEMD).arg0("/sbin/init").exec()))
+}
+
+/// Makes the device itself: its `device.toml` in `/etc`. Whatever is wrong with that is told, and stops nothing.
+fn configure(console: &mut Console, disk: &OutcropDisk, state: &State) -> Result<(), InitError> {
+    let partition = disk.device(Partition::Esp).map(device_path);
+    let medium = PartitionFile::new(partition.map(PathBuf::from));
+    let kept_in = state.device.is_some().then_some(Path::new(STATE));
+    let report = device_config::apply(&medium, Path::new("/"), kept_in);
+    for problem in &report.problems {
+        console.fatal(problem);
+    }
+    if report.is_new {
+        console.info("device.toml is taken over");
+    }
+    let folder = Path::new(facts::FOLDER);
+    report.save(folder).map_err(|source| InitError::File {
+        what: "write the state of the configuration to",
+        path: folder.display().to_string(),
+        source,
+    })
 }
 
 /// Loads drivers, and waits for the disk that the firmware booted from.
