@@ -1,7 +1,8 @@
 //! The disk of a scenario: starts as the image, keeps what the guest writes from boot to boot.
 
 use std::{
-    fs::{File, OpenOptions},
+    env,
+    fs::{self, File, OpenOptions},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     process::Command,
@@ -58,6 +59,40 @@ impl Disk {
                 kind: Kind::Copy(path),
             }),
             status => Err(Error::io("copy the image")(std::io::Error::other(
+                status.to_string(),
+            ))),
+        }
+    }
+
+    /// A card or disk of `bytes` onto which `outcrop flash` has put `image` and a device's `configuration`.
+    ///
+    /// # Errors
+    /// When it can't be flashed.
+    pub fn flashed(image: &Path, configuration: &str, bytes: u64) -> Result<Self, Error> {
+        let folder = folder()?;
+        let path = folder.path().join("disk.img");
+        let device = folder.path().join("device.toml");
+        fs::write(&device, configuration).map_err(Error::io("write device.toml"))?;
+        File::create(&path)
+            .and_then(|file| file.set_len(bytes))
+            .map_err(Error::io("make an empty disk"))?;
+        let outcrop = env::var_os("OUTCROP").ok_or_else(|| {
+            Error::io("find the program that OUTCROP names, as `cargo xtask test` sets it")(
+                std::io::ErrorKind::NotFound.into(),
+            )
+        })?;
+        let status = Command::new(outcrop)
+            .args(["flash", "--quiet", "--unsigned", "--yes", "--verify"])
+            .args([image, &path])
+            .arg("--device")
+            .arg(&device)
+            .status();
+        match status.map_err(Error::io("start outcrop flash"))? {
+            status if status.success() => Ok(Self {
+                folder,
+                kind: Kind::Copy(path),
+            }),
+            status => Err(Error::io("flash the image")(std::io::Error::other(
                 status.to_string(),
             ))),
         }

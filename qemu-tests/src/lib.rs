@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod console;
+pub mod device_toml;
 pub mod disk;
 pub mod error;
 pub mod guest;

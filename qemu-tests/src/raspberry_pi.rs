@@ -42,6 +42,10 @@ const DEBUGFS: &str = "/usr/sbin/debugfs";
 const CARD: &str = "card.img";
 const STAMP: &str = "stamp";
 
+/// What makes the device itself.
+const CONFIGURATION: &str =
+    "hostname = \"reef-07\"\nblank-secrets = true\n[kubernetes]\ntoken = \"K10::s3cret\"\n";
+
 /// A Raspberry Pi that runs.
 pub struct Pi {
     /// The machine.
@@ -56,8 +60,7 @@ impl Pi {
     /// When it doesn't come up.
     #[must_use]
     pub fn flashed() -> Self {
-        let card = Disk::copy(&raspberry_pi_image(OLD)).unwrap();
-        card.grow(CARD_BYTES).unwrap();
+        let card = Disk::flashed(&raspberry_pi_image(OLD), CONFIGURATION, CARD_BYTES).unwrap();
         copy_bundle(&card);
         let mut pi = Self::boot(card);
         pi.expect("outcrop: slot a, start default");
@@ -87,6 +90,12 @@ impl Pi {
     pub fn boot(card: Disk) -> Self {
         let guest = Start::raspberry_pi(&card).boot().unwrap();
         Self { guest, card }
+    }
+
+    /// Its card.
+    #[must_use]
+    pub const fn card(&self) -> &Disk {
+        &self.card
     }
 
     /// Takes the card out of a device that loses its power.

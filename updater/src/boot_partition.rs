@@ -46,10 +46,7 @@ pub fn payload(disk: &impl Disk, slot: Slot) -> Result<Option<Payload>, BootPart
         return Ok(None);
     }
     let failed = |source| BootPartitionError::Fat { slot, source };
-    let bytes = Medium {
-        disk,
-        area: Area::Boot(slot),
-    };
+    let bytes = Medium::new(disk, Area::Boot(slot));
     let fat = FatReader::open(&bytes).map_err(failed)?;
     let part = |name| {
         let missing = || BootPartitionError::File { slot, file: name };
@@ -79,9 +76,16 @@ fn sum(content: &impl ReadAt) -> io::Result<PayloadPart> {
 }
 
 /// An area's bytes as they are on the medium.
-struct Medium<'d, D> {
+#[derive(Debug)]
+pub(crate) struct Medium<'d, D> {
     disk: &'d D,
     area: Area,
+}
+
+impl<'d, D> Medium<'d, D> {
+    pub(crate) const fn new(disk: &'d D, area: Area) -> Self {
+        Self { disk, area }
+    }
 }
 
 impl<D: Disk> ReadAt for Medium<'_, D> {

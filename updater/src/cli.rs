@@ -22,6 +22,13 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Says in one fingerprint what runs, and lists what makes this device differ from others of its release and configuration. With
+    /// differences, 1 is the exit code.
+    Attest {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Writes a release to the slot that doesn't run, and has it tried at the next restart.
     Install(InstallOptions),
     /// Looks at all health checks once.

@@ -1,5 +1,6 @@
 //! Outcrop's programs on the device: `outcrop-init`, PID 1 of the initramfs, and `outcrop-updater`.
 
+pub mod attest;
 pub mod block_disk;
 pub mod boot_control;
 pub mod boot_partition;

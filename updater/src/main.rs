@@ -64,6 +64,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
             announce(&report, Path::new("/dev/kmsg"))?;
             return judged(report.healthy);
         }
+        Command::Attest { json } => return judged(commands::attest(root, *json)?),
         Command::Status { json } => commands::status(root, *json)?,
     }
     Ok(ExitCode::SUCCESS)

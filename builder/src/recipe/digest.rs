@@ -41,7 +41,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         disk,
         health,
         update,
-        device,
+        device: DeviceDefinition { import },
         access,
     } = recipe;
     let mut fields = Fields::new("outcrop recipe 1");
@@ -74,7 +74,6 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("mask", mask);
     fields.carried(kubernetes.as_ref(), state.as_ref());
     fields.layout(*boot, *disk);
-    let DeviceDefinition { import } = device;
     fields.add("import", [&format!("{import:?}")]);
     let Health { deadline } = health;
     fields.add("health", [deadline.as_secs().to_string()]);

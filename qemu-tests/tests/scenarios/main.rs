@@ -6,6 +6,7 @@ mod boot;
 mod boot_script;
 mod built;
 mod damage;
+mod device_toml;
 mod kubernetes;
 mod power_cuts;
 mod raspberry_pi;

@@ -9,6 +9,7 @@
 )]
 
 use outcrop_qemu::{
+    device_toml::device_toml,
     raspberry_pi::{Pi, record_of, spoil_kernel, write_record},
     update::{NEW, OLD},
 };
@@ -23,6 +24,11 @@ fn a_card_boots_from_u_boot_to_healthy_with_what_the_firmware_knows_of_the_board
     println!("healthy {:?} after power-on", pi.guest.uptime());
     let failed = pi.run("systemctl --failed --no-legend --plain | wc -l");
     assert_eq!(failed, "0", "failed units");
+    // It is itself: what was flashed beside the image counts, and its secret is gone from the card.
+    assert_eq!(pi.run("hostname"), "reef-07");
+    let kept = pi.run("cat /var/lib/outcrop/device.toml");
+    assert!(kept.contains("K10::s3cret"), "{kept}");
+    assert!(device_toml(pi.card()).contains("token = \"***********\""));
     // What the firmware of a board would have put into its device tree, U-Boot puts into the release's own.
     let memory = pi.run("awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo");
     assert!(memory.parse::<u32>().unwrap() > 700, "{memory} MiB of memory");

@@ -5,6 +5,7 @@ use std::io;
 use outcrop_release::{manifest::ManifestError, slot::Slot, trust::Untrusted};
 
 use crate::{
+    attest::AttestError,
     block_disk::OpenError,
     boot_control::ControlError,
     device::DeviceError,
@@ -71,6 +72,9 @@ pub enum CommandError {
     /// The state can't be told.
     #[error(transparent)]
     Status(#[from] StatusError),
+    /// What runs can't be told.
+    #[error(transparent)]
+    Attest(#[from] AttestError),
     /// The disk can't be had.
     #[error(transparent)]
     Disk(#[from] OpenError),

@@ -1,5 +1,6 @@
 //! What each command does. Here the decisions of the other modules meet the real device.
 
+mod attest;
 mod commit;
 mod drain;
 mod error;
@@ -26,6 +27,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
+pub use attest::attest;
 pub use commit::{catch_up, commit, trial_deadline, trial_vetoed};
 pub use drain::{drain, uncordon};
 pub use error::CommandError;

@@ -100,6 +100,7 @@ pub fn apply(medium: &dyn Medium, root: &Path, state: Option<&Path>) -> ConfigRe
     for error in etc::write(root, &rendered) {
         report.complain(&error);
     }
+    report.rendered = rendered;
     report.is_new = decision.keep.is_some();
     report.tell(&decision.config);
     report

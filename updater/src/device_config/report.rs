@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
-use outcrop_release::device_config::DeviceConfig;
+use outcrop_release::device_config::{DeviceConfig, render::Rendered};
 use serde::{Deserialize, Serialize};
 
 /// Name of the file in `outcrop-init`'s folder.
@@ -27,6 +27,9 @@ pub struct ConfigReport {
     /// What is wrong; the last configuration that was right is in force.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub problems: Vec<String>,
+    /// What it became in `/etc`.
+    #[serde(skip)]
+    pub rendered: Rendered,
 }
 
 impl ConfigReport {

@@ -41,6 +41,7 @@ use super::{
     watchdog::Watchdog,
 };
 use crate::{
+    attest::save_configured,
     block_disk::{Access, BlockDisk},
     boot_control::{BootControl as _, DeviceBootControl, UbootControl},
     chain,
@@ -125,7 +126,10 @@ fn configure(console: &mut Console, disk: &OutcropDisk, state: &State) -> Result
         console.info("device.toml is taken over");
     }
     let folder = Path::new(facts::FOLDER);
-    report.save(folder).map_err(|source| InitError::File {
+    let saved = report
+        .save(folder)
+        .and_then(|()| save_configured(folder, &report.rendered));
+    saved.map_err(|source| InitError::File {
         what: "write the state of the configuration to",
         path: folder.display().to_string(),
         source,

@@ -12,6 +12,10 @@ const TARGET_BYTES: usize = 40;
 const VERSION: [u32; 3] = [4, 0, 0];
 /// The device is read-only.
 const READ_ONLY: u32 = 1;
+/// What is asked for is the table as it was loaded, not its state.
+const STATUS_TABLE: u32 = 1 << 4;
+/// Room for the answer: a table of one verity target.
+const ANSWER_BYTES: usize = 4096;
 
 /// Offsets of the header's fields.
 mod at {
@@ -35,6 +39,8 @@ pub(super) enum Command {
     Resume = 6,
     /// Give the device a table.
     LoadTable = 9,
+    /// Tell the device's table.
+    TableStatus = 12,
 }
 
 /// The one target of a table, from sector 0.
@@ -68,8 +74,14 @@ impl Message {
             // Later requests may name the device only once.
             message.put_text(at::UUID, at::DATA, uuid, "the UUID")?;
         }
-        if command != Command::Resume {
-            message.put(at::FLAGS, &READ_ONLY.to_ne_bytes());
+        let flags = match command {
+            Command::Create | Command::LoadTable => READ_ONLY,
+            Command::Resume => 0,
+            Command::TableStatus => STATUS_TABLE,
+        };
+        message.put(at::FLAGS, &flags.to_ne_bytes());
+        if command == Command::TableStatus {
+            message.0.resize(HEADER_BYTES + ANSWER_BYTES, 0);
         }
         if let Some(target) = target {
             message.put(at::TARGET_COUNT, &1_u32.to_ne_bytes());
@@ -90,6 +102,17 @@ impl Message {
         let field = self.0.get(at::DEVICE..).and_then(<[u8]>::first_chunk);
         let device = field.map_or(0, |&bytes| u64::from_ne_bytes(bytes));
         (device & 0xff) | ((device >> 12) & 0xf_ff00)
+    }
+
+    /// Type and parameters of the first target in the kernel's answer to [`Command::TableStatus`].
+    pub(super) fn table(&self) -> Option<(&str, &str)> {
+        let start = self.0.get(at::DATA_START..).and_then(<[u8]>::first_chunk)?;
+        let target = self.0.get(usize::try_from(u32::from_ne_bytes(*start)).ok()?..)?;
+        let text = |bytes| std::ffi::CStr::from_bytes_until_nul(bytes).ok()?.to_str().ok();
+        Some((
+            text(target.get(24..TARGET_BYTES)?)?,
+            text(target.get(TARGET_BYTES..)?)?,
+        ))
     }
 
     fn put(&mut self, at: usize, field: &[u8]) {
@@ -183,6 +206,25 @@ mod tests {
         let mut message = Message::new("x", "", Command::Resume, None).unwrap();
         message.put(at::DEVICE, &0x0010_fd03_u64.to_ne_bytes());
         assert_eq!(message.device_minor(), 0x103);
+    }
+
+    #[test]
+    fn the_table_is_read_from_where_the_kernel_puts_it() {
+        let target = Target {
+            sectors: 8000,
+            kind: "verity",
+            parameters: "1 8:5 8:6 4096 4096 1000 1 sha256 abcd -",
+        };
+        let mut answer = Message::new("x", "", Command::LoadTable, Some(&target)).unwrap();
+        assert_eq!(answer.table(), Some(("verity", target.parameters)));
+        let asked = Message::new("x", "", Command::TableStatus, None).unwrap();
+        assert_eq!(
+            (asked.0.len(), u32_at(&asked, at::FLAGS)),
+            (312 + 4096, STATUS_TABLE)
+        );
+        assert_eq!(asked.table(), Some(("", "")));
+        answer.put(at::DATA_START, &u32::MAX.to_ne_bytes());
+        assert_eq!(answer.table(), None);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub enum DmError {
     /// A parameter that doesn't fit into its field.
     #[error("device-mapper: {0} is too long")]
     TooLong(&'static str),
+    /// The answer isn't understood.
+    #[error("device-mapper: device {NAME} isn't a verity device with a root hash")]
+    NoRootHash,
     /// The kernel refuses; its log says more.
     #[error("device-mapper: {what} device {NAME}")]
     Refused {
@@ -70,4 +73,29 @@ pub fn create_verity(control: &Path, uuid: uuid::Uuid, sectors: u64, table: &str
     send(Command::LoadTable, "load the table of", Some(&target))?;
     let minor = send(Command::Resume, "start", None)?;
     Ok(format!("dm-{minor}"))
+}
+
+/// Root hash in the table of the device [`NAME`], in hexadecimal digits: what the kernel verifies by, whatever the command line says.
+///
+/// # Errors
+/// When there is no such device.
+/// Source: Linux, `Documentation/admin-guide/device-mapper/verity.rst`, "Construction Parameters".
+pub fn root_hash(control: &Path) -> Result<String, DmError> {
+    let control = File::options()
+        .read(true)
+        .write(true)
+        .open(control)
+        .map_err(|source| DmError::Open {
+            path: control.to_owned(),
+            source,
+        })?;
+    let command = Command::TableStatus;
+    let mut message = Message::new(NAME, "", command, None)?;
+    ioctl::send(&control, command, message.bytes_mut()).map_err(|errno| DmError::Refused {
+        what: "ask for the table of",
+        source: errno.into(),
+    })?;
+    let table = message.table().filter(|(kind, _)| *kind == "verity");
+    let hash = table.and_then(|(_, parameters)| parameters.split(' ').nth(8));
+    hash.map(str::to_owned).ok_or(DmError::NoRootHash)
 }
