@@ -7,6 +7,7 @@ pub mod board;
 pub mod bootrec;
 pub mod bundle;
 pub mod cmdline;
+pub mod data_file_system;
 pub mod definition;
 pub mod device_config;
 pub mod digest;

@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{HealthOptions, InstallOptions, JoinOptions, StateCommand};
+use crate::commands::{HealthOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions};
 
 /// Looks after the releases on this device.
 #[derive(Debug, Parser)]
@@ -31,6 +31,8 @@ pub enum Command {
     },
     /// Writes a release to the slot that doesn't run, and has it tried at the next restart.
     Install(InstallOptions),
+    /// Makes another disk of this machine a device of its own with the release that runs: a booted stick installs itself.
+    InstallToDisk(ToDiskOptions),
     /// Looks at all health checks once.
     Health(HealthOptions),
     /// Makes what runs the default. The system does that by itself once all health checks hold.

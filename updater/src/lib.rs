@@ -19,6 +19,7 @@ pub mod health;
 pub mod history;
 pub mod init;
 pub mod install;
+pub mod install_to_disk;
 pub mod join;
 pub mod kubernetes;
 pub mod lifecycle;

@@ -7,37 +7,11 @@ use std::{
     process::Command,
 };
 
+use outcrop_release::data_file_system::{CONFIG, mke2fs_arguments};
 use tempfile::NamedTempFile;
 
 use super::{error::DiskError, identity::Identity};
 
-/// Label of the file system.
-const LABEL: &str = "outcrop-data";
-/// The features, none left to a version's defaults. `resize_inode` keeps room for the group descriptors of a larger
-/// file system, so that it grows while it is mounted; `orphan_file` and `metadata_csum_seed`, new defaults, stay out: older
-/// rescue systems can't check them.
-const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
-                        large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
-/// The whole configuration: what the command line leaves open.
-const CONFIG: &str = "[defaults]
-\tbase_features = none
-\tdefault_mntopts = acl,user_xattr
-\tenable_periodic_fsck = 0
-\tblocksize = 4096
-\tinode_ratio = 16384
-\tflex_bg_size = 16
-[fs_types]
-\text4 = {
-\t\tinode_size = 256
-\t}
-\toutcrop = {
-\t\tinode_size = 256
-\t}
-";
-/// Journal, in MiB. It doesn't grow with the file system: enough for a disk, small beside the image.
-const JOURNAL_MIB: u32 = 32;
-/// Length, in blocks, up to which descriptors have room: 4 TiB. Beyond, the kernel moves to `meta_bg` by itself.
-const RESIZE_BLOCKS: u64 = 1 << 30;
 /// 1980-01-01, as everywhere in an image that needs a date.
 const TIME: &str = "315532800";
 /// What is read and written at a time.
@@ -149,9 +123,7 @@ fn fill(file: &mut File, pattern: &[u8; SECTOR], bytes: u64) -> io::Result<()> {
 
 fn mke2fs(identity: &Identity, file: &Path, config: &Path, blocks: u64) -> Result<(), DiskError> {
     let (uuid, seed) = (identity.data_file_system(), identity.directory_hash_seed());
-    let extended = format!(
-        "hash_seed={seed},root_owner=0:0,nodiscard,lazy_itable_init=1,lazy_journal_init=0,resize={RESIZE_BLOCKS}"
-    );
+    let extended = format!("hash_seed={seed},nodiscard");
     let mut command = Command::new(find_tool()?);
     command
         .env_clear()
@@ -162,33 +134,8 @@ fn mke2fs(identity: &Identity, file: &Path, config: &Path, blocks: u64) -> Resul
             ("SOURCE_DATE_EPOCH", TIME),
         ])
         .env("MKE2FS_CONFIG", config)
-        .args([
-            "-q",
-            "-F",
-            "-t",
-            "ext4",
-            "-b",
-            "4096",
-            "-I",
-            "256",
-            "-i",
-            "16384",
-            "-m",
-            "1",
-            "-e",
-            "remount-ro",
-        ])
-        .args([
-            "-O",
-            FEATURES,
-            "-L",
-            LABEL,
-            "-U",
-            &uuid.to_string(),
-            "-E",
-            &extended,
-        ])
-        .args(["-J", &format!("size={JOURNAL_MIB}")])
+        .args(mke2fs_arguments(&extended))
+        .args(["-U", &uuid.to_string()])
         .arg(file)
         .arg(blocks.to_string());
     let output = command.output().map_err(|source| DiskError::Io {

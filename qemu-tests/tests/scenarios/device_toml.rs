@@ -72,9 +72,10 @@ fn a_device_is_what_its_file_says_and_stays_so_when_the_file_turns_bad() {
                 "HTTPS_PROXY=http://joe:s3cret@proxy.example.org:3128",
             ),
             (
-                "sshd -T 2>/dev/null | grep -i permitrootlogin",
-                "without-password",
+                "cat /etc/ssh/sshd_config.d/05-device-root.conf",
+                "prohibit-password",
             ),
+            ("cat /etc/ssh/authorized_keys.d/root", "me@desk"),
             ("stat -c %a /var/lib/outcrop/device.toml", "600"),
             ("outcrop-updater status", "device       till-7"),
             ("outcrop-updater status", "labels       site=reef"),
@@ -82,6 +83,15 @@ fn a_device_is_what_its_file_says_and_stays_so_when_the_file_turns_bad() {
                 "outcrop-updater status",
                 "trouble      users: this release starts no SSH server",
             ),
+            // Nothing here is anything but release and configuration, until somebody helps by hand.
+            ("outcrop-updater attest; echo code $?", "difference    none"),
+            (
+                "mkdir -p /var/home/fix; cp /bin/true /var/home/fix/patch; echo x >> /etc/hosts; rm /etc/motd; \
+                 mount --bind /bin/true /usr/bin/htop; outcrop-updater attest | grep ^diff | cut -c15- | tr '\\n' ';'",
+                "/etc/hosts was added;/etc/motd was taken away;/usr/bin/htop is mounted over the release;\
+                 /var/home/fix/patch is a program outside the release;",
+            ),
+            ("outcrop-updater attest >/dev/null; echo code $?", "code 1"),
         ],
     );
     let text = device_toml(&disk);

@@ -12,6 +12,7 @@ use crate::{
     durable::DurableError,
     health::HealthError,
     install::{HeadError, InstallError, Refusal, SourceError},
+    install_to_disk::ToDiskError,
     join::JoinError,
     kubernetes::{DrainError, OursError},
     lifecycle::LifecycleError,
@@ -75,6 +76,9 @@ pub enum CommandError {
     /// What runs can't be told.
     #[error(transparent)]
     Attest(#[from] AttestError),
+    /// A disk didn't become a device.
+    #[error(transparent)]
+    ToDisk(#[from] ToDiskError),
     /// The disk can't be had.
     #[error(transparent)]
     Disk(#[from] OpenError),
@@ -181,7 +185,12 @@ impl CommandError {
             )
             | Self::Disk(_)
             | Self::Record(_)
-            | Self::Lifecycle(LifecycleError::Record(_) | LifecycleError::Control(_)) => 40,
+            | Self::Lifecycle(LifecycleError::Record(_) | LifecycleError::Control(_))
+            | Self::ToDisk(
+                ToDiskError::Io { .. } | ToDiskError::Medium { .. } | ToDiskError::Mke2fs { .. },
+            ) => 40,
+            Self::ToDisk(ToDiskError::Stopped(_)) => 130,
+            Self::ToDisk(_) => 55,
             Self::Install(InstallError::Space { .. }) => 27,
             Self::Install(InstallError::TrialArmed) => 41,
             Self::Install(InstallError::Scratch { .. }) | Self::Durable(_) => 42,

@@ -14,7 +14,7 @@ use super::{
 /// Less than this isn't worth a change of the table: it is lost to alignment and the backup table anyway.
 const WORTHWHILE_BYTES: u64 = 8 << 20;
 /// Partitions end at a multiple of this.
-const ALIGNMENT_BYTES: u64 = 1 << 20;
+pub(super) const ALIGNMENT_BYTES: u64 = 1 << 20;
 /// Sector of the primary header; its entries follow.
 const PRIMARY: u64 = 1;
 /// Where the protective MBR says how many sectors it covers, in bytes. Source: UEFI specification 2.10, table 5.4.
@@ -92,7 +92,7 @@ pub fn plan_growth(table: &PartitionTable, shape: Shape) -> Result<Vec<Step>, Gr
 }
 
 /// The data partition, which has to be the last one.
-fn data_partition(table: &PartitionTable) -> Result<&Partition, GrowError> {
+pub(super) fn data_partition(table: &PartitionTable) -> Result<&Partition, GrowError> {
     let data = table.with_label(Role::Data.label()).ok_or(GrowError::NoData)?;
     match table.partitions.iter().find(|other| other.last > data.last) {
         Some(behind) => Err(GrowError::NotLast(behind.number)),
@@ -101,7 +101,7 @@ fn data_partition(table: &PartitionTable) -> Result<&Partition, GrowError> {
 }
 
 /// Changes the last sector of partition `number`.
-fn set_last_sector(entries: &mut [u8], number: u32, last: u64) -> Option<()> {
+pub(super) fn set_last_sector(entries: &mut [u8], number: u32, last: u64) -> Option<()> {
     let index = usize::try_from(number.checked_sub(1)?).ok()?;
     let (entries, _) = entries.as_chunks_mut::<{ ENTRY_BYTES as usize }>();
     let field = entries.get_mut(index)?.get_mut(40..48)?;
@@ -110,16 +110,16 @@ fn set_last_sector(entries: &mut [u8], number: u32, last: u64) -> Option<()> {
 }
 
 /// Where the copies of a table belong on a disk. All in sectors.
-struct Place {
+pub(super) struct Place {
     sector_bytes: u64,
-    last_sector: u64,
+    pub(super) last_sector: u64,
     backup_entries: u64,
-    last_usable: u64,
+    pub(super) last_usable: u64,
 }
 
 impl Place {
     /// The places for a table like `table`, if all its partitions lie between them.
-    fn of(table: &PartitionTable, shape: Shape) -> Result<Self, GrowError> {
+    pub(super) fn of(table: &PartitionTable, shape: Shape) -> Result<Self, GrowError> {
         let sector_bytes = u64::from(shape.sector_bytes);
         let array = (table.entries.len() as u64).div_ceil(sector_bytes.max(1));
         let last_sector = shape.sectors().checked_sub(1).ok_or(GrowError::Form)?;
@@ -157,7 +157,7 @@ impl Place {
     }
 
     /// The backup, whole when it is flushed.
-    fn backup(&self, old: &Header, entries: &[u8]) -> [Step; 3] {
+    pub(super) fn backup(&self, old: &Header, entries: &[u8]) -> [Step; 3] {
         let header = self.header(old, entries, PRIMARY, self.backup_entries);
         [
             self.write(self.backup_entries, entries),
@@ -167,7 +167,7 @@ impl Place {
     }
 
     /// The primary: damaged from the first write to the last.
-    fn primary(&self, old: &Header, entries: &[u8]) -> [Step; 4] {
+    pub(super) fn primary(&self, old: &Header, entries: &[u8]) -> [Step; 4] {
         let header = self.header(old, entries, self.last_sector, PRIMARY + 1);
         [
             self.write(PRIMARY + 1, entries),
