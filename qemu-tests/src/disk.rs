@@ -64,6 +64,22 @@ impl Disk {
         }
     }
 
+    /// A raw disk of `bytes` on which nothing is.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn empty(bytes: u64) -> Result<Self, Error> {
+        let folder = folder()?;
+        let path = folder.path().join("disk.img");
+        File::create(&path)
+            .and_then(|file| file.set_len(bytes))
+            .map_err(Error::io("make an empty disk"))?;
+        Ok(Self {
+            folder,
+            kind: Kind::Copy(path),
+        })
+    }
+
     /// A card or disk of `bytes` onto which `outcrop flash` has put `image` and a device's `configuration`.
     ///
     /// # Errors

@@ -26,7 +26,7 @@ pub const CONFIG: &str = "[defaults]
 /// Length of a block, in bytes.
 pub const BLOCK_BYTES: u64 = 4096;
 /// Journal, in MiB. It doesn't grow with the file system: enough for a disk, small beside the image.
-const JOURNAL_MIB: u32 = 32;
+pub const JOURNAL_MIB: u32 = 32;
 /// Length, in blocks, up to which descriptors have room: 4 TiB. Beyond, the kernel moves to `meta_bg` by itself.
 const RESIZE_BLOCKS: u64 = 1 << 30;
 

@@ -189,7 +189,7 @@ fn find_tool() -> Result<PathBuf, DiskError> {
 
 #[cfg(test)]
 mod tests {
-    use outcrop_release::arch::Architecture;
+    use outcrop_release::{arch::Architecture, data_file_system::JOURNAL_MIB};
 
     use super::*;
     use crate::disk::identity::tests::identity;

@@ -334,7 +334,7 @@ pub enum KernelError {
         reason: String,
     },
     /// A glob of `exclude-modules`.
-    #[error("[kernel] exclude-modules: {glob:?} is no pattern")]
+    #[error("[kernel] exclude-modules or keep-modules: {glob:?} is no pattern")]
     Glob {
         /// The text.
         glob: String,

@@ -32,6 +32,7 @@ pub(super) fn recipe() -> Recipe {
         kernel: Kernel {
             package: BTreeMap::new(),
             exclude_modules: Vec::new(),
+            keep_modules: Vec::new(),
             initramfs_modules: Vec::new(),
             command_line: Vec::new(),
         },

@@ -27,6 +27,7 @@ pub(crate) fn recipe(packages: &[&str]) -> Recipe {
         kernel: schema::Kernel {
             package: BTreeMap::from([(Architecture::X86_64, "linux-image-amd64".to_owned())]),
             exclude_modules: Vec::new(),
+            keep_modules: Vec::new(),
             initramfs_modules: Vec::new(),
             command_line: Vec::new(),
         },

@@ -210,10 +210,12 @@ impl Fields {
         let Kernel {
             package: _,
             exclude_modules,
+            keep_modules,
             initramfs_modules,
             command_line,
         } = kernel;
         self.add("exclude-modules", exclude_modules);
+        self.add("keep-modules", keep_modules);
         self.add("initramfs-modules", initramfs_modules);
         self.add("command-line", command_line);
     }

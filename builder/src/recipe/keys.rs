@@ -269,6 +269,12 @@ const KERNEL: &[Key] = &[
          that another one needs stays in.",
     ),
     optional(
+        "keep-modules",
+        Shape::Append("glob patterns"),
+        "none",
+        "Modules that stay in though `exclude-modules` of this or an included recipe names them: a board's Wi-Fi.",
+    ),
+    optional(
         "initramfs-modules",
         Shape::Append("module names"),
         "none",

@@ -98,6 +98,8 @@ pub struct Kernel {
     /// `exclude-modules`: globs below `kernel/` of the module folder (`drivers/gpu/**`) that stay out, unless a module
     /// that stays needs them.
     pub exclude_modules: Vec<String>,
+    /// `keep-modules`: globs of modules that stay all the same.
+    pub keep_modules: Vec<String>,
     /// `initramfs-modules`: module names that the initramfs carries beside its own list.
     pub initramfs_modules: Vec<String>,
     /// `command-line`: options appended to Outcrop's own, in order.

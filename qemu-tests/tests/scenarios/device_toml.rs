@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+use std::time::Duration;
+
 use outcrop_qemu::{
     Disk, Start,
     device_toml::{device_toml, write_device_toml},
@@ -121,4 +123,52 @@ fn a_device_is_what_its_file_says_and_stays_so_when_the_file_turns_bad() {
             ("cat /var/lib/outcrop/device.toml", "K10::s3cret"),
         ],
     );
+}
+
+#[test]
+#[ignore = "the soak's: an emulated machine copies for a while; the copying itself is tested on files"]
+fn a_booted_stick_installs_itself_to_the_internal_disk_which_is_the_same_device_afterwards() {
+    let image = image("edge-dev", ARCHITECTURE).unwrap();
+    let stick = Disk::flashed(&image, TILL, DISK_BYTES).unwrap();
+    let internal = Disk::empty(6 << 30).unwrap();
+    let mut guest = Start::new(ARCHITECTURE, &stick)
+        .and_disk(&internal)
+        .boot()
+        .unwrap();
+    let mut shell = healthy_shell(&mut guest).unwrap();
+    let limit = Duration::from_secs(900);
+    let mut told = |command: &str| shell.status(command, limit).unwrap();
+    let own = told("outcrop-updater install-to-disk /dev/vda --yes");
+    assert!(
+        own.0 == 55 && own.1.contains("is the disk that this system runs from"),
+        "{own:?}"
+    );
+    let part = told("outcrop-updater install-to-disk /dev/vda9 --yes");
+    assert!(part.0 == 55 && part.1.contains("is no whole disk"), "{part:?}");
+    let unasked = told("outcrop-updater install-to-disk /dev/vdb");
+    assert!(unasked.0 == 55 && unasked.1.contains("say --yes"), "{unasked:?}");
+    let used = told(
+        "mkfs.ext4 -q /dev/vdb && mount /dev/vdb /mnt && outcrop-updater install-to-disk /dev/vdb --yes",
+    );
+    assert!(used.0 == 55 && used.1.contains("is in use"), "{used:?}");
+    let (code, output) = told("umount /mnt; outcrop-updater install-to-disk /dev/vdb --yes");
+    assert!(
+        code == 0 && output.contains("is a device of its own now"),
+        "{output}"
+    );
+    let stick_id = shell.run("cat /etc/machine-id").unwrap();
+    shut_down(guest).unwrap();
+
+    let mut guest = Start::new(ARCHITECTURE, &internal).boot().unwrap();
+    let mut shell = healthy_shell(&mut guest).unwrap();
+    assert_eq!(shell.run("hostname").unwrap().trim(), "till-7");
+    assert_ne!(shell.run("cat /etc/machine-id").unwrap(), stick_id);
+    let kept = shell.run("cat /var/lib/outcrop/device.toml").unwrap();
+    assert!(kept.contains("K10::s3cret"), "{kept}");
+    let (code, attest) = shell.status("outcrop-updater attest", limit).unwrap();
+    assert_eq!(code, 0, "{attest}");
+    let bytes = shell.run("df --output=size -B1M /var | tail -1").unwrap();
+    assert!(bytes.trim().parse::<u32>().unwrap() > 3000, "{bytes}");
+    shut_down(guest).unwrap();
+    assert!(!device_toml(&internal).contains("s3cret"));
 }

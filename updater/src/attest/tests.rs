@@ -133,6 +133,7 @@ fn in_var_programs_units_timetables_and_keys_are_found_but_not_among_containers(
         fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
     };
     put("log/journal/x.journal", 0o640);
+    put("lib/systemd/timers/stamp-fstrim.timer", 0o644);
     put("lib/containerd/snapshots/1/bin/sh", 0o755);
     put("home/admin/bin/fix", 0o755);
     put("home/admin/.config/systemd/user/fix.service", 0o644);

@@ -89,9 +89,10 @@ fn walk(
 /// What a file is that has no business here.
 fn kind_of(path: &str, facts: &fs::Metadata) -> Option<What> {
     let name = path.rsplit('/').next().unwrap_or_default();
-    let is_unit = name
-        .rsplit_once('.')
-        .is_some_and(|(_, ending)| UNITS.contains(&ending));
+    // There systemd notes when its timers ran last, in empty files.
+    let is_note = path.starts_with("/var/lib/systemd/timers/");
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending);
+    let is_unit = !is_note && ending.is_some_and(|ending| UNITS.contains(&ending));
     let is_timetable = path.starts_with("/var/spool/cron/") || path.starts_with("/var/spool/at/");
     let is_keys = path.ends_with("/.ssh/authorized_keys");
     if is_unit || is_timetable || is_keys {

@@ -177,6 +177,7 @@ fn memory_key(
     part(STEP_VERSION);
     for list in [
         &inputs.recipe.kernel.exclude_modules,
+        &inputs.recipe.kernel.keep_modules,
         &inputs.recipe.kernel.initramfs_modules,
     ] {
         part(&list.len().to_string());
@@ -207,7 +208,10 @@ fn modules_and_tables(
     shipped: &[Shipped],
 ) -> Result<Tree, FinishError> {
     let kernel = &inputs.recipe.kernel;
-    let excluded = select::globs(&kernel.exclude_modules)?;
+    let excluded = select::Choice {
+        excluded: select::globs(&kernel.exclude_modules)?,
+        kept: select::globs(&kernel.keep_modules)?,
+    };
     let named = inputs.initramfs_modules.iter().chain(&kernel.initramfs_modules);
     let needed: BTreeSet<String> = named.map(|name| module::name_of(name)).collect();
     let phase = inputs.progress.phase("unpack kernel modules", None, Unit::Items);

@@ -37,6 +37,23 @@ pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, KernelError> {
     })
 }
 
+/// What the recipe says.
+#[derive(Debug)]
+pub(super) struct Choice {
+    /// `exclude-modules`
+    pub(super) excluded: GlobSet,
+    /// `keep-modules`
+    pub(super) kept: GlobSet,
+}
+
+impl Choice {
+    /// Whether a module stays, by its path below `kernel/`, with its ending or without.
+    fn keeps(&self, path: &str) -> bool {
+        let is_in = |set: &GlobSet| set.is_match(path) || set.is_match(stem(path));
+        is_in(&self.kept) || !is_in(&self.excluded)
+    }
+}
+
 /// Unpacks the modules that stay, in the order of `shipped`. `folder` is the path of `kernel/` with its slash.
 ///
 /// # Errors
@@ -44,7 +61,7 @@ pub(super) fn globs(patterns: &[String]) -> Result<GlobSet, KernelError> {
 pub(super) fn select(
     shipped: &[Shipped],
     folder: &str,
-    excluded: &GlobSet,
+    choice: &Choice,
     needed: &BTreeSet<String>,
     store: &dyn ContentStore,
     phase: &dyn Phase,
@@ -57,7 +74,7 @@ pub(super) fn select(
     let kept = |module: &Shipped| {
         let inner = unpack::plain_path(&module.path);
         let inner = inner.as_str().strip_prefix(folder).unwrap_or(inner.as_str());
-        needed.contains(&name_of(inner)) || !(excluded.is_match(inner) || excluded.is_match(stem(inner)))
+        needed.contains(&name_of(inner)) || choice.keeps(inner)
     };
     let mut todo: BTreeSet<usize> = (0..shipped.len())
         .filter(|position| shipped.get(*position).is_some_and(kept))

@@ -182,6 +182,18 @@ fn modules_are_unpacked_and_excluded_ones_stay_only_when_needed() {
     assert!(bytes(&tree, "kernel/lib/base.ko").starts_with(b"\x7fELF"));
 }
 
+#[test]
+fn a_module_that_the_recipe_keeps_stays_with_what_it_needs_though_another_recipe_excludes_it() {
+    let mut recipe = recipe(&["sound/**", "lib/**", "drivers/**", "net/**"]);
+    recipe.kernel.keep_modules = vec!["sound/card".to_owned()];
+    let mut tree = kernel();
+    run(&mut tree, &testing::inputs(&recipe)).unwrap();
+    let names = edit_names(&tree);
+    assert!(names.contains(&"kernel/sound/card.ko".to_owned()), "{names:?}");
+    assert!(names.contains(&"kernel/lib/middle.ko".to_owned()), "{names:?}");
+    assert!(!names.contains(&"kernel/net/top.ko".to_owned()), "{names:?}");
+}
+
 fn edit_names(tree: &Tree) -> Vec<String> {
     let folder = format!("usr/lib/modules/{VERSION}/");
     let paths = tree

@@ -79,6 +79,7 @@ pub(super) fn kernel(reader: &mut Reader<'_>, top: Section<'_>, architectures: &
     Kernel {
         package,
         exclude_modules: values(reader.list(section, "exclude-modules", module_glob)),
+        keep_modules: values(reader.list(section, "keep-modules", module_glob)),
         initramfs_modules: values(modules),
         command_line: values(reader.list(section, "command-line", kernel_option)),
     }

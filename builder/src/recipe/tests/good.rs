@@ -77,6 +77,10 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
             "[kernel]\npackage.x86_64 = \"linux-image-cloud-amd64\"",
         ),
         after(
+            "kernel.keep-modules",
+            "[kernel]\nkeep-modules = [\"drivers/net/wireless/**\"]",
+        ),
+        after(
             "kernel.exclude-modules",
             "[kernel]\nexclude-modules = [\"drivers/gpu/**\"]",
         ),
