@@ -43,6 +43,8 @@ pub(super) fn wifi(rendered: &mut Rendered, interface: &str, wifi: &Wifi, releas
     }
     text += "}\n";
     rendered.private(&format!("wpa_supplicant/wpa_supplicant-{interface}.conf"), text);
-    let unit = format!("systemd/system/multi-user.target.wants/wpa_supplicant@{interface}.service");
+    // A `-` in an instance's name stands for `/`. Source: systemd.unit(5), "String Escaping for Inclusion in Unit Names".
+    let instance = interface.replace('-', "\\x2d");
+    let unit = format!("systemd/system/multi-user.target.wants/wpa_supplicant@{instance}.service");
     rendered.link(&unit, UNIT);
 }

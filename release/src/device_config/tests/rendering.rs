@@ -46,6 +46,21 @@ fn every_key_becomes_what_the_system_reads() {
 }
 
 #[test]
+fn an_interface_whose_name_has_a_hyphen_is_one_instance_of_the_unit() {
+    let wifi = "wifi = { ssid = 'x', open = true }";
+    let config = read(&format!("network.interface = [{{ name = 'wlan-1', {wifi} }}]")).unwrap();
+    let rendered = render(&config, &facts());
+    let unit = "systemd/system/multi-user.target.wants/wpa_supplicant@wlan\\x2d1.service";
+    assert!(
+        rendered.entries.contains_key(unit),
+        "{:?}",
+        rendered.entries.keys()
+    );
+    let file = "wpa_supplicant/wpa_supplicant-wlan-1.conf";
+    assert!(matches!(&rendered.entries[file], Entry::Private(text) if text.contains("key_mgmt=NONE")));
+}
+
+#[test]
 fn what_the_release_can_t_do_is_told() {
     let rendered = render(&read(&full()).unwrap(), &ReleaseFacts::default());
     let told = rendered.complaints.join("\n");
