@@ -189,6 +189,27 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_key_of_the_template() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/device.md");
+        let documented = fs::read_to_string(path).unwrap();
+        let mut keys = 0;
+        for line in template(false).lines() {
+            let Some((key, _)) = line.strip_prefix('#').and_then(|line| line.split_once(" = ")) else {
+                continue;
+            };
+            // Labels have names of the user's own.
+            if !key.contains([' ', '"']) && key != "site" {
+                assert!(
+                    documented.contains(&format!("`{key}`")) || documented.contains(&format!(".{key}`")),
+                    "{key}"
+                );
+                keys += 1;
+            }
+        }
+        assert!(keys > 15, "{keys} keys");
+    }
+
+    #[test]
     fn what_is_wrong_with_a_file_is_told_with_line_and_column() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("device.toml");
