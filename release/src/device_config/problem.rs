@@ -2,6 +2,9 @@
 
 use std::{fmt, ops::Range};
 
+/// Most problems of one kind that are told of a file: what has more is no configuration, and a console is slow.
+pub(super) const MOST: usize = 20;
+
 /// One thing that is wrong. Its words never hold a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -42,6 +45,7 @@ impl ConfigProblems {
     /// None when there is nothing wrong.
     pub(super) fn new(mut problems: Vec<Problem>) -> Option<Self> {
         problems.sort_by_key(|problem| problem.span.start);
+        problems.truncate(3 * MOST);
         (!problems.is_empty()).then_some(Self(problems))
     }
 

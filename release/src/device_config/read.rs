@@ -6,7 +6,7 @@ use toml::{Spanned, de::DeTable};
 
 use super::{
     Addressing, DeviceConfig, Interface, InterfaceKind, Join, Link, MAX_BYTES, Network, Secret, Wifi,
-    problem::{ConfigProblems, Problem},
+    problem::{self, ConfigProblems, Problem},
     reader::{Reader, Section},
     secret, ssh_key, value,
 };
@@ -88,6 +88,7 @@ pub(super) fn table_of(text: &str) -> Result<Spanned<DeTable<'_>>, Vec<Problem>>
     }
     Err(errors
         .iter()
+        .take(problem::MOST)
         .map(|error| Problem::new(text, error.span().unwrap_or_default(), error.message()))
         .collect())
 }

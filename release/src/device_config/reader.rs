@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::problem::Problem;
+use super::problem::{MOST, Problem};
 
 /// One table of the file.
 #[derive(Debug, Clone)]
@@ -78,12 +78,17 @@ impl<'t> Reader<'t> {
     }
 
     pub(super) fn report(&mut self, place: Range<usize>, message: impl Into<String>) {
+        if self.problems.len() >= MOST {
+            return;
+        }
         self.problems.push(Problem::new(self.text, place, message));
     }
 
     /// Reports the keys of `section` that aren't `known`.
     pub(super) fn known(&mut self, section: &Section<'t>, known: &[&str]) {
-        for (key, place) in section.keys().filter(|(key, _)| !known.contains(key)) {
+        let room = MOST.saturating_sub(self.unknown.len());
+        let unknown = section.keys().filter(|(key, _)| !known.contains(key));
+        for (key, place) in unknown.take(room) {
             let of = match section.name.as_str() {
                 "" => "the file".to_owned(),
                 name => format!("[{name}]"),

@@ -285,6 +285,31 @@ fn each_key_with_a_wrong_value_is_told_with_its_place() {
 }
 
 #[test]
+fn a_file_of_nothing_but_nesting_is_refused_like_any_other() {
+    // 60 KB of each: what reads them must not run out of stack, least of all as PID 1.
+    let deep = 30_000;
+    for text in [
+        format!("a = {}", "[".repeat(2 * deep)),
+        format!("a = {}{}", "[".repeat(deep), "]".repeat(deep)),
+        format!("a = {}", "{a=".repeat(20_000)),
+        format!("a{} = 1", ".a".repeat(deep)),
+        format!("[a{}]", ".a".repeat(deep)),
+        format!("[[a{}]]", ".a".repeat(deep)),
+        format!("{} = 1", "\"".repeat(2 * deep)),
+        "[[network.interface]]\n".repeat(2_700),
+        "a=1\n".repeat(15_000),
+    ] {
+        let told = wrong(&text);
+        assert!(told.starts_with("line "), "{}", &told[..100]);
+        assert!(
+            told.lines().count() <= 60 && told.len() < 20_000,
+            "{}",
+            told.len()
+        );
+    }
+}
+
+#[test]
 fn all_mistakes_are_told_at_once_in_the_file_s_order() {
     let told = wrong("hostnam = 'x'\nchannel = 'A B'\n[kubernetes]\ntoken = 'a b'\n[labels]\nx = 1\n");
     let lines: Vec<&str> = told.lines().map(|line| &line[..6]).collect();
