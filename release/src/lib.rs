@@ -9,6 +9,7 @@ pub mod bundle;
 pub mod cmdline;
 pub mod data_file_system;
 pub mod definition;
+pub mod delta;
 pub mod device_config;
 pub mod digest;
 pub mod fat;

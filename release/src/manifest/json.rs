@@ -73,14 +73,14 @@ struct Json {
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct JsonTarget {
+pub(crate) struct JsonTarget {
     bytes: u64,
     root_hash: String,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct JsonMember {
+pub(crate) struct JsonMember {
     pub(super) bytes: u64,
     pub(super) sha256: String,
 }
@@ -119,7 +119,7 @@ pub(super) fn write(manifest: &Manifest) -> Vec<u8> {
 }
 
 /// Reads a manifest's JSON: none that is too long, none of another format.
-pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError> {
+pub(crate) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError> {
     if bytes.len() > sizes::MAX_MANIFEST_BYTES {
         return Err(ManifestError::TooLong { found: bytes.len() });
     }
@@ -131,7 +131,7 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ManifestError
 }
 
 /// A manifest's JSON as it is signed: one field a line, a line break at the end.
-pub(super) fn signed_form(json: &impl Serialize) -> Vec<u8> {
+pub(crate) fn signed_form(json: &impl Serialize) -> Vec<u8> {
     // Texts, numbers and structs of them: nothing here can fail to be JSON.
     let mut bytes = serde_json::to_vec_pretty(json).unwrap_or_default();
     bytes.push(b'\n');
@@ -139,7 +139,7 @@ pub(super) fn signed_form(json: &impl Serialize) -> Vec<u8> {
 }
 
 /// The release that four fields name.
-pub(super) fn release(
+pub(crate) fn release(
     name: &str,
     version: Version,
     architecture: &str,
@@ -182,21 +182,21 @@ pub(super) fn deadline(seconds: u64) -> Result<Duration, ManifestError> {
     Ok(deadline)
 }
 
-pub(super) fn text<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, ManifestError> {
+pub(crate) fn text<T: std::str::FromStr>(field: &'static str, value: &str) -> Result<T, ManifestError> {
     value.parse().map_err(|_| ManifestError::Value {
         field,
         value: value.to_owned(),
     })
 }
 
-fn target(field: &'static str, json: &JsonTarget) -> Result<Target, ManifestError> {
+pub(crate) fn target(field: &'static str, json: &JsonTarget) -> Result<Target, ManifestError> {
     Ok(Target {
         bytes: sizes::target(field, json.bytes)?,
         root_hash: text(field, &json.root_hash)?,
     })
 }
 
-fn member(field: &'static str, json: &JsonMember) -> Result<Member, ManifestError> {
+pub(crate) fn member(field: &'static str, json: &JsonMember) -> Result<Member, ManifestError> {
     Ok(Member {
         bytes: sizes::member(field, json.bytes)?,
         sha256: text(field, &json.sha256)?,

@@ -3,7 +3,7 @@
 //! It is JSON, and what is signed are its exact bytes: nothing re-writes it. `docs/formats.md` lists the fields.
 
 mod image;
-mod json;
+pub(crate) mod json;
 mod running;
 mod sizes;
 #[cfg(test)]

@@ -12,4 +12,7 @@ mod verify;
 pub use file::{Trust, TrustError};
 pub use key::{KeyError, PublicKey};
 pub use signature::{MAX_SIGNATURES_BYTES, Signature, SignatureError, Signatures};
-pub use verify::{Purpose, Untrusted, VerifiedImage, VerifiedRelease, signed_message, verify, verify_image};
+pub use verify::{
+    Purpose, Untrusted, VerifiedDelta, VerifiedImage, VerifiedRelease, signed_message, verify, verify_delta,
+    verify_image,
+};

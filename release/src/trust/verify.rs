@@ -6,6 +6,7 @@ use super::{
     signature::{SignatureError, Signatures},
 };
 use crate::{
+    delta::DeltaManifest,
     digest::FileDigest,
     manifest::{ImageManifest, Manifest, ManifestError},
 };
@@ -15,6 +16,8 @@ use crate::{
 const RELEASE_DOMAIN: &[u8] = b"outcrop release manifest 1\0";
 /// The same for the manifest of a disk image.
 const IMAGE_DOMAIN: &[u8] = b"outcrop image manifest 1\0";
+/// The same for the manifest of a delta.
+const DELTA_DOMAIN: &[u8] = b"outcrop delta manifest 1\0";
 
 /// A release that enough trusted keys have signed. Nothing but [`verify`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub enum Purpose {
     Release,
     /// A disk image that people write to disks.
     Image,
+    /// A delta from one release to another.
+    Delta,
 }
 
 /// The bytes that a key signs for a manifest.
@@ -86,6 +91,7 @@ pub fn signed_message(purpose: Purpose, manifest: &[u8]) -> Vec<u8> {
     let domain = match purpose {
         Purpose::Release => RELEASE_DOMAIN,
         Purpose::Image => IMAGE_DOMAIN,
+        Purpose::Delta => DELTA_DOMAIN,
     };
     [domain, manifest].concat()
 }
@@ -135,6 +141,31 @@ pub fn verify_image(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result
     Ok(VerifiedImage {
         manifest: ImageManifest::parse(manifest)?,
         signers,
+    })
+}
+
+/// A delta whose manifest enough trusted keys have signed. Nothing but [`verify_delta`] makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedDelta {
+    manifest: DeltaManifest,
+}
+
+impl VerifiedDelta {
+    /// What the delta is.
+    #[must_use]
+    pub const fn manifest(&self) -> &DeltaManifest {
+        &self.manifest
+    }
+}
+
+/// Checks who signed the manifest of a delta, and only then reads it.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_delta(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<VerifiedDelta, Untrusted> {
+    signers(Purpose::Delta, manifest, signatures, trust)?;
+    Ok(VerifiedDelta {
+        manifest: DeltaManifest::parse(manifest)?,
     })
 }
 
