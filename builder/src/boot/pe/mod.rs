@@ -1,13 +1,8 @@
-//! The executable format of UEFI: headers and section table of a PE32+ file.
-//!
-//! Source: Microsoft, "PE Format".
+//! The executable format of UEFI: headers and section table of a PE32+ file. [`outcrop_release::pe`] reads them.
 
-mod fields;
-mod headers;
-mod section;
+mod put;
 
-pub use headers::{MAX_HEADER_BYTES, PeError, PeHeaders};
-pub use section::Section;
+pub use outcrop_release::pe::{MAX_HEADER_BYTES, PeError, PeHeaders, Section};
 
-pub(crate) use fields::put;
-pub(super) use headers::at;
+pub(super) use outcrop_release::pe::at;
+pub(crate) use put::put;

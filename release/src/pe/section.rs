@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::fields::{take, u32_at};
+use crate::field::{take, u32_at};
 
 /// Length of an entry, in bytes.
-pub(crate) const ENTRY_BYTES: usize = 40;
+pub(super) const ENTRY_BYTES: usize = 40;
 
 /// A section: a part of the file that is mapped into memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,8 @@ impl Section {
     }
 
     /// Where the next section can begin, before alignment: in memory and in the file.
-    pub(crate) fn ends(&self) -> (u64, u64) {
+    #[must_use]
+    pub fn ends(&self) -> (u64, u64) {
         let memory = u64::from(self.address) + u64::from(self.virtual_len.max(self.file_len));
         (memory, u64::from(self.file_offset) + u64::from(self.file_len))
     }

@@ -1,32 +1,46 @@
 //! The headers of a PE32+ file for one of our architectures.
 
-use outcrop_release::arch::Architecture;
-
-use super::{
-    fields::{u16_at, u32_at},
-    section::{ENTRY_BYTES, Section},
+use super::section::{ENTRY_BYTES, Section};
+use crate::{
+    arch::Architecture,
+    field::{u16_at, u32_at},
 };
 
 /// As many bytes from the start of a file hold the headers of anything that Outcrop reads.
 pub const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// Offsets of header fields. Those from `MAGIC` on count from the start of the optional header.
-pub(crate) mod at {
-    pub(crate) const PE_OFFSET: usize = 0x3c;
-    pub(crate) const COFF_MACHINE: usize = 4;
-    pub(crate) const COFF_SECTIONS: usize = 6;
-    pub(crate) const COFF_OPTIONAL_BYTES: usize = 20;
-    pub(crate) const OPTIONAL: usize = 24;
-    pub(crate) const MAGIC: usize = 0;
-    pub(crate) const CODE_BYTES: usize = 4;
-    pub(crate) const DATA_BYTES: usize = 8;
-    pub(crate) const SECTION_ALIGNMENT: usize = 32;
-    pub(crate) const FILE_ALIGNMENT: usize = 36;
-    pub(crate) const IMAGE_BYTES: usize = 56;
-    pub(crate) const HEADER_BYTES: usize = 60;
-    pub(crate) const CHECKSUM: usize = 64;
-    pub(crate) const DIRECTORIES: usize = 108;
-    pub(crate) const SIGNATURE_DIRECTORY: usize = 144;
+pub mod at {
+    /// Where the COFF header begins, in the DOS header.
+    pub const PE_OFFSET: usize = 0x3c;
+    /// Processor; this and the next three count from the COFF header.
+    pub const COFF_MACHINE: usize = 4;
+    /// Number of sections.
+    pub const COFF_SECTIONS: usize = 6;
+    /// Length of the optional header.
+    pub const COFF_OPTIONAL_BYTES: usize = 20;
+    /// The optional header.
+    pub const OPTIONAL: usize = 24;
+    /// Mark of a 64-bit image.
+    pub const MAGIC: usize = 0;
+    /// Length of all code.
+    pub const CODE_BYTES: usize = 4;
+    /// Length of all initialised data.
+    pub const DATA_BYTES: usize = 8;
+    /// Alignment of sections in memory.
+    pub const SECTION_ALIGNMENT: usize = 32;
+    /// Alignment of sections in the file.
+    pub const FILE_ALIGNMENT: usize = 36;
+    /// Length of the whole image in memory.
+    pub const IMAGE_BYTES: usize = 56;
+    /// Length of all headers.
+    pub const HEADER_BYTES: usize = 60;
+    /// Checksum of the file.
+    pub const CHECKSUM: usize = 64;
+    /// Number of data directories.
+    pub const DIRECTORIES: usize = 108;
+    /// The directory entry of signatures.
+    pub const SIGNATURE_DIRECTORY: usize = 144;
 }
 
 const PE32_PLUS: u16 = 0x20b;
@@ -73,9 +87,9 @@ pub struct PeHeaders {
     /// Whether a signature is attached.
     pub signed: bool,
     /// Where the COFF header begins ("PE\0\0").
-    pub(crate) pe: usize,
+    pub pe: usize,
     /// Where the section table begins.
-    pub(crate) table: usize,
+    pub table: usize,
 }
 
 impl PeHeaders {
