@@ -34,9 +34,9 @@ pub struct PayloadDelta {
 /// The index of a delta.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeltaIndex {
-    /// The root file system. Its old bytes are the old root's.
+    /// The root file system.
     pub root: PayloadDelta,
-    /// The boot payload. Its old bytes are the old boot payload's, and behind them the new root's.
+    /// The boot payload.
     pub boot: PayloadDelta,
     /// The boot payload for devices that can pack its kernel, where that makes the delta smaller.
     pub packed: Option<PackedBoot>,
