@@ -18,6 +18,7 @@ mod error;
 mod fields;
 mod inode;
 mod plan;
+mod previous;
 mod reader;
 mod superblock;
 mod write;
@@ -25,7 +26,8 @@ mod xattr;
 
 pub use error::ErofsError;
 pub use inode::FileType;
-pub use plan::{Options, Plan};
+pub use plan::{LayoutReport, Options, Plan};
+pub use previous::{Previous, PreviousError};
 pub use reader::{Entry, Extent, Fault, FileReader, Node, ReadError, Reader, Walk};
 pub use superblock::{BLOCK_BYTES, Superblock};
 pub use xattr::XattrError;
