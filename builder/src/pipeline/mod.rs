@@ -45,7 +45,7 @@ use crate::{
     fetch::{Effort, Fetcher, Http, Mirrors, Mode, Shelf, Snapshot, Sources, SystemClock, Timeouts},
     keys::{self, PrivateKey},
     lock::{self, Lock, format::LockedPackage},
-    previous::PreviousRelease,
+    previous::{self, PreviousRelease},
     progress::Progress,
     recipe::{self, LoadedRecipe, digest},
     store::{ImageRecord, RecordedPackage, StoreError, TreeStore},
@@ -142,7 +142,7 @@ impl<'a> Session<'a> {
         let output = request.output.canonicalize();
         let output = output.map_err(PipelineError::file("open folder", &request.output))?;
         let signers = keys::public_halves(keys)?;
-        let previous = PreviousRelease::find_all(&request.previous, &cache.store(), progress)?;
+        let previous = previous::find_all(&request.previous, &cache.store(), progress)?;
         Ok(Self {
             request,
             keys,
@@ -178,24 +178,16 @@ impl<'a> Session<'a> {
 
     /// Refuses what nothing is laid out after, and tells what is laid out after nothing.
     fn check_previous(&self, jobs: &[Job]) -> Result<(), Error> {
-        for previous in self.previous.values() {
-            let architecture = previous.name().architecture;
-            let job = jobs.iter().find(|job| job.release.architecture == architecture);
-            match job.or(jobs.first()) {
-                Some(job) if job.release.image != previous.name().image => {
-                    previous.check_for(&job.release)?
-                }
-                _ => {}
-            }
-            previous.check_for(&job.ok_or_else(|| previous.not_built())?.release)?;
-        }
-        for job in jobs.iter().filter(|_| !self.previous.is_empty()) {
-            let architecture = job.release.architecture;
-            if !self.previous.contains_key(&architecture) {
-                self.progress.note(&format!(
-                    "{architecture}: no --previous is for it, so nothing stays where it was"
-                ));
-            }
+        let wanted: Vec<&ReleaseName> = jobs.iter().map(|job| &job.release).collect();
+        previous::check_for(&self.previous, &wanted)?;
+        let alone = wanted
+            .iter()
+            .filter(|release| !self.previous.contains_key(&release.architecture));
+        for release in alone.filter(|_| !self.previous.is_empty()) {
+            self.progress.note(&format!(
+                "{release}: no --previous is for {}, so nothing stays where it was",
+                release.architecture
+            ));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! goes into the holes or to the end ([`place`]). When that leaves too many holes, less is kept: nothing that reaches
 //! behind some block. The highest such block that will do is found by halving.
 
+mod contents;
 mod place;
 mod space;
 mod wishes;
