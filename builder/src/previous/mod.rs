@@ -200,7 +200,9 @@ pub fn check_for(
     wanted: &[&ReleaseName],
 ) -> Result<(), PreviousError> {
     for (architecture, previous) in found {
-        let same = wanted.iter().find(|release| release.architecture == *architecture);
+        let same = wanted
+            .iter()
+            .find(|release| release.architecture == *architecture);
         // Another product is told as such, whatever it is for.
         if let Some(release) = same.or(wanted.first()) {
             previous.check_for(release)?;

@@ -52,11 +52,15 @@ fn tree() -> Tree {
         kubernetes: None,
     };
     let mut put = |path: &str, content: Content| {
-        tree.insert_all(path.parse().unwrap(), Entry::file(0o644, content)).unwrap();
+        tree.insert_all(path.parse().unwrap(), Entry::file(0o644, content))
+            .unwrap();
     };
     put(RunningManifest::PATH, running.to_bytes().into());
     for number in 0..40_u8 {
-        put(&format!("usr/lib/{number}"), vec![number; 3000 + 500 * usize::from(number)].into());
+        put(
+            &format!("usr/lib/{number}"),
+            vec![number; 3000 + 500 * usize::from(number)].into(),
+        );
     }
     tree
 }
@@ -66,7 +70,8 @@ fn next() -> Tree {
     let mut tree = tree();
     tree.remove(&"usr/lib/7".parse().unwrap());
     for (path, bytes) in [("usr/lib/20", vec![99; 9000]), ("usr/new", vec![98; 70_000])] {
-        tree.insert_all(path.parse().unwrap(), Entry::file(0o644, bytes)).unwrap();
+        tree.insert_all(path.parse().unwrap(), Entry::file(0o644, bytes))
+            .unwrap();
     }
     tree
 }
@@ -89,8 +94,11 @@ impl Bench {
 
     fn bundle(&self) -> PathBuf {
         let mut bytes = Vec::new();
-        Plan::new(&tree(), &OPTIONS).unwrap().write(&mut bytes, &Silent).unwrap();
-        let boot = vec![1; BLOCK_BYTES];
+        Plan::new(&tree(), &OPTIONS)
+            .unwrap()
+            .write(&mut bytes, &Silent)
+            .unwrap();
+        let boot = vec![1; 2 * BLOCK_BYTES];
         let hashes = |bytes: &[u8]| -> HashTree {
             let mut builder = TreeBuilder::new(uuid::Uuid::nil(), Salt::from_bytes([3; 32]));
             builder.push(bytes);
@@ -115,7 +123,10 @@ impl Bench {
         };
         let path = self.folder.path().join("edge.outcrop");
         let keys = [PrivateKey::from_seed(&[1; 32])];
-        bundle::write(&path, &contents, &keys, &Silent).unwrap().publish().unwrap();
+        bundle::write(&path, &contents, &keys, &Silent)
+            .unwrap()
+            .publish()
+            .unwrap();
         path
     }
 
@@ -191,7 +202,10 @@ fn what_names_nothing_or_has_no_layout_is_refused() {
     let bench = Bench::new();
     for text in ["nowhere.img", "image/edge/aarch64", "../x"] {
         let error = bench.find(text).unwrap_err();
-        assert!(matches!(&error, PreviousError::NotFound(named) if named == text), "{error:?}");
+        assert!(
+            matches!(&error, PreviousError::NotFound(named) if named == text),
+            "{error:?}"
+        );
         assert_input(&error);
     }
     let file = |name: &str, bytes: &[u8]| {
@@ -219,11 +233,17 @@ fn a_damaged_block_of_an_image_is_found_and_a_damaged_tree() {
     let root = start(Partition::Root(Slot::A)) + 30 * BLOCK_BYTES as u64;
     flip(&image, root);
     let error = bench.after(&image).unwrap_err();
-    assert!(matches!(error, PreviousError::Damaged { block: 30, .. }), "{error:?}");
+    assert!(
+        matches!(error, PreviousError::Damaged { block: 30, .. }),
+        "{error:?}"
+    );
     assert_input(&error);
     flip(&image, root);
     assert!(bench.after(&image).is_ok());
-    flip(&image, start(Partition::Verity(Slot::A)) + 2 * BLOCK_BYTES as u64 + 5);
+    flip(
+        &image,
+        start(Partition::Verity(Slot::A)) + 2 * BLOCK_BYTES as u64 + 5,
+    );
     let error = bench.after(&image).unwrap_err();
     assert!(matches!(error, PreviousError::Tree { .. }), "{error:?}");
     assert_input(&error);
@@ -235,7 +255,12 @@ fn an_image_cut_short_is_refused_wherever_it_ends() {
     let (image, layout) = bench.image();
     let root = layout.extent(Partition::Root(Slot::A)).start;
     for length in [root + 100 * BLOCK_BYTES as u64, root, 4096, 100] {
-        fs::File::options().write(true).open(&image).unwrap().set_len(length).unwrap();
+        fs::File::options()
+            .write(true)
+            .open(&image)
+            .unwrap()
+            .set_len(length)
+            .unwrap();
         let error = bench.after(&image).unwrap_err();
         assert_input(&error);
     }
@@ -269,9 +294,17 @@ fn a_damaged_bundle_is_found_by_its_blocks_and_a_short_one_by_its_length() {
     let PreviousError::Bundle { source, .. } = &error else {
         panic!("{error:?}");
     };
-    assert!(matches!(**source, BundleError::Frame { .. } | BundleError::Padding { .. }), "{source:?}");
+    assert!(
+        matches!(**source, BundleError::Frame { .. } | BundleError::Padding { .. }),
+        "{source:?}"
+    );
     assert_input(&error);
-    fs::File::options().write(true).open(&path).unwrap().set_len(length - 600).unwrap();
+    fs::File::options()
+        .write(true)
+        .open(&path)
+        .unwrap()
+        .set_len(length - 600)
+        .unwrap();
     assert_input(&bench.after(&text).unwrap_err());
 }
 
@@ -284,7 +317,11 @@ fn a_commit_without_addresses_is_refused() {
         panic!("{found:?}");
     };
     image.addresses = None;
-    let error = found.check(bench.folder.path(), &Silent).unwrap().layout().unwrap_err();
+    let error = found
+        .check(bench.folder.path(), &Silent)
+        .unwrap()
+        .layout()
+        .unwrap_err();
     assert!(matches!(error, PreviousError::NoAddresses(_)), "{error:?}");
     assert_input(&error);
 }
