@@ -19,6 +19,7 @@ use crate::{
     keys::KeysError,
     lock::{LockError, LockFileError},
     pipeline::PipelineError,
+    previous::PreviousError,
     progress::Cancelled,
     recipe::RecipeError,
     signed_image::SignedImageError,
@@ -124,6 +125,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Keys(#[from] KeysError),
+    /// The release after which a new one is laid out.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Previous(#[from] PreviousError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -172,6 +177,7 @@ impl Error {
             Self::Bundle(error) => error.class(),
             Self::SignedImage(error) => error.class(),
             Self::Keys(error) => error.class(),
+            Self::Previous(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,
             Self::NoCache => FailureClass::Environment,
             Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),

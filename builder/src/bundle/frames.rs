@@ -125,13 +125,15 @@ fn pack(
     Ok((frame, bytes, hashes))
 }
 
-/// Checks that every frame of `table` in `member` has its digest and gives the blocks of `tree`.
+/// Checks that every frame of `table` in `member` has its digest and gives the blocks of `tree`, and hands them over: the
+/// number of the first one, and their bytes. Several at a time.
 pub(super) fn check(
     name: MemberName,
     member: &(dyn ReadAt + Sync),
     table: &FrameTable,
     tree: &HashTree,
     phase: &dyn Phase,
+    take: &(dyn Fn(u64, &[u8]) -> Result<(), BundleError> + Sync),
 ) -> Result<(), BundleError> {
     let numbers: Vec<usize> = (0..table.frames().len()).collect();
     numbers.par_iter().try_for_each(|&number| {
@@ -158,6 +160,7 @@ pub(super) fn check(
         {
             return Err(damaged("a block doesn't match the hash tree"));
         }
+        take(first, &plain)?;
         phase.advance(plain.len() as u64);
         Ok(())
     })

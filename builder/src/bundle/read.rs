@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -187,12 +188,47 @@ impl Bundle {
             (MemberName::Boot, &index.boot, &boot),
             (MemberName::Root, &index.root, &root),
         ] {
-            frames::check(name, &self.member(name)?, table, tree, phase.as_ref())?;
+            frames::check(name, &self.member(name)?, table, tree, phase.as_ref(), &|_, _| {
+                Ok(())
+            })?;
         }
         Ok(Checked {
             frames: index.boot.frames().len() + index.root.frames().len(),
             blocks,
         })
+    }
+
+    /// Writes a payload to `out`, and checks each of its blocks against its tree.
+    ///
+    /// # Errors
+    /// When one is damaged, or `out` (at `path`) can't be written.
+    pub fn extract(
+        &self,
+        payload: MemberName,
+        out: &File,
+        path: &Path,
+        progress: &dyn Progress,
+    ) -> Result<(), BundleError> {
+        let index = Index::decode(&self.in_memory(MemberName::Index)?, &self.manifest)?;
+        let (_, tree) = self.trees()?;
+        let (total, member) = (self.manifest.root.bytes, self.member(MemberName::Root)?);
+        let phase = progress.phase("unpack the root file system", Some(total), Unit::Bytes);
+        let write = |first: u64, blocks: &[u8]| {
+            let written = out.write_all_at(blocks, first * BLOCK_BYTES as u64);
+            written.map_err(|source| BundleError::Io {
+                doing: "unpack the bundle in",
+                path: path.to_owned(),
+                source,
+            })
+        };
+        frames::check(
+            MemberName::Root,
+            &member,
+            &index.root,
+            &tree,
+            phase.as_ref(),
+            &write,
+        )
     }
 
     /// The boot payload's tree and the root's.

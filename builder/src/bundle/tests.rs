@@ -59,6 +59,7 @@ fn write_to(path: &Path, keys: &[PrivateKey]) -> Manifest {
         rollback_index: RollbackIndex(3),
         health_deadline: Duration::from_secs(600),
         kubernetes: None,
+        layout_of: None,
         boot: Payload {
             bytes: &boot,
             tree: &boot_tree,
@@ -150,6 +151,7 @@ fn a_payload_that_is_not_its_tree_s_is_never_bundled() {
         rollback_index: RollbackIndex(0),
         health_deadline: Duration::from_secs(1),
         kubernetes: None,
+        layout_of: None,
         boot: Payload {
             bytes: &boot,
             tree: &boot_tree,

@@ -9,7 +9,7 @@ use std::{
 
 use outcrop_release::{
     bundle::{ARCHIVE_BLOCK_BYTES, Index, MemberName, header},
-    digest::FileDigest,
+    digest::{FileDigest, RootHash},
     manifest::{Manifest, Member, Members, RollbackIndex, Target},
     name::ReleaseName,
     trust::{Purpose, Signatures},
@@ -51,6 +51,8 @@ pub struct Contents<'a> {
     pub health_deadline: Duration,
     /// The Kubernetes that it carries, if any.
     pub kubernetes: Option<Version>,
+    /// Root hash of the release after which the root is laid out, if any.
+    pub layout_of: Option<RootHash>,
     /// The boot payload.
     pub boot: Payload<'a>,
     /// The root file system.
@@ -117,6 +119,7 @@ pub fn write(
         minimum_updater: MINIMUM_UPDATER,
         health_deadline: contents.health_deadline,
         kubernetes: contents.kubernetes.clone(),
+        layout_of: contents.layout_of,
         root: target_of(&contents.root),
         boot: target_of(&contents.boot),
         members: Members {

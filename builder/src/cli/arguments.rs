@@ -81,6 +81,7 @@ impl Command {
     /// Whether the command talks to a program.
     pub(super) const fn json(&self) -> bool {
         match self {
+            Self::Build(arguments) => arguments.json,
             Self::Cache(arguments) => arguments.json,
             Self::Diff(arguments) => arguments.json,
             Self::Flash(arguments) => arguments.json,
@@ -88,7 +89,6 @@ impl Command {
             Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
             Self::New { .. }
             | Self::Lock(_)
-            | Self::Build(_)
             | Self::Run(_)
             | Self::Keys(_)
             | Self::Device(_)
@@ -299,6 +299,13 @@ pub(super) struct BuildArgs {
         hide_env_values = true
     )]
     device_programs: Option<PathBuf>,
+    /// Leave files where OLD has them, so that devices rewrite less; may repeat, once for each architecture. OLD is the
+    /// release before: a bundle, an image, or an image in the tree store (image/NAME/ARCHITECTURE)
+    #[arg(long, value_name = "OLD")]
+    previous: Vec<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
     #[command(flatten)]
     keys: KeyArgs,
 }
@@ -326,9 +333,11 @@ impl From<BuildArgs> for commands::build::Options {
             mirror: arguments.mirror.mirror,
             mode,
             device_programs: arguments.device_programs,
+            previous: arguments.previous,
         };
         Self {
             request,
+            json: arguments.json,
             locked: arguments.locked,
             keys: arguments.keys.key,
         }

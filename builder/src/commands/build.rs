@@ -20,6 +20,8 @@ pub struct Options {
     pub locked: bool,
     /// Keys that sign the bundles; none makes no bundles.
     pub keys: Vec<KeySource>,
+    /// For a program.
+    pub json: bool,
 }
 
 /// Builds the images and says what was made, and what to type next.
@@ -40,6 +42,9 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
         }
         built => built?,
     };
+    if options.json {
+        return context.print(json(&built));
+    }
     context.summarize(summary(request, &built))
 }
 
@@ -64,6 +69,17 @@ fn lock_options(request: &Request) -> super::lock::Options {
         mirror: request.mirror.clone(),
         mirror_variable: std::env::var_os("OUTCROP_MIRROR"),
     }
+}
+
+/// The images' figures, and whether each was there already.
+fn json(built: &[Built]) -> String {
+    let image = |image: &Built| {
+        let mut facts = serde_json::json!(image.summary);
+        facts["unchanged"] = image.unchanged.into();
+        facts
+    };
+    let images: Vec<serde_json::Value> = built.iter().map(image).collect();
+    format!("{:#}\n", serde_json::json!({ "images": images }))
 }
 
 fn summary(request: &Request, built: &[Built]) -> String {
@@ -115,12 +131,14 @@ mod tests {
             mirror: None,
             mode,
             device_programs: None,
+            previous: Vec::new(),
         };
         let error = run(
             &Options {
                 request,
                 locked,
                 keys: Vec::new(),
+                json: false,
             },
             &context,
         )

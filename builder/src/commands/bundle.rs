@@ -55,6 +55,7 @@ fn describe(bundle: &Bundle) -> String {
         release,
         rollback_index,
         health_deadline,
+        layout_of,
         root,
         boot,
         members,
@@ -73,6 +74,9 @@ fn describe(bundle: &Bundle) -> String {
         boot.root_hash,
         bundle.bytes(),
     );
+    if let Some(before) = layout_of {
+        text += &format!("laid out after  the release with root hash {before}\n");
+    }
     for signature in bundle.signatures().iter() {
         text += &format!("signed by       {}\n", signature.key);
     }

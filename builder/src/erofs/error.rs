@@ -63,6 +63,15 @@ pub enum ErofsError {
         /// Bytes that the plan counts on.
         planned: u64,
     },
+    /// The older image can't be read.
+    #[error("read the content of {path} in the previous release")]
+    #[diagnostic(help("name another previous release, or leave out --previous"))]
+    Previous {
+        /// The path in the older image.
+        path: TreePath,
+        /// The cause.
+        source: io::Error,
+    },
     /// The image can't be written.
     #[error("write the EROFS image at offset {offset}")]
     #[diagnostic(help("is there space left in the output folder? --output names another"))]
@@ -84,7 +93,9 @@ impl ErofsError {
         match self {
             Self::Label(_) | Self::TooLarge { .. } => FailureClass::Input,
             Self::Xattr { .. } | Self::LinkMismatch { .. } | Self::Target { .. } => FailureClass::Package,
-            Self::Content { .. } | Self::Changed { .. } | Self::Output { .. } => FailureClass::Environment,
+            Self::Content { .. } | Self::Changed { .. } | Self::Previous { .. } | Self::Output { .. } => {
+                FailureClass::Environment
+            }
             Self::Cancelled(_) => FailureClass::Interrupted,
         }
     }

@@ -1,6 +1,6 @@
 //! EROFS without compression: planner, writer and reader.
 //!
-//! [`Plan::new`] decides every address from a [`crate::tree::Tree`] alone, [`Plan::write`] writes the image from its
+//! [`Plan::new`] decides every address from a [`crate::tree::Tree`] alone, [`Plan::after`] from an older image, too. [`Plan::write`] writes the image from its
 //! first byte to its last, [`Reader`] reads images, own or foreign, and trusts none.
 //!
 //! An image is, in this order: one block with the superblock; the metadata area; the blocks of large folders; file
@@ -10,6 +10,9 @@
 //! keeps its blocks' bytes wherever it moves: an update fetches only what changed. Small files share blocks; their
 //! inodes hold no address, so these blocks too keep their bytes unless a file among them changes.
 //!
+//! [`Plan::after`] gives that order up for another aim: what an older image has stays where it is there, block by block
+//! and inode by inode, and the rest goes into holes.
+//!
 //! Format: documentation of EROFS at kernel.org ("Core On-disk Format") and `fs/erofs/erofs_fs.h` of Linux.
 
 mod crc32c;
@@ -18,6 +21,7 @@ mod error;
 mod fields;
 mod inode;
 mod plan;
+mod previous;
 mod reader;
 mod superblock;
 mod write;
@@ -25,7 +29,8 @@ mod xattr;
 
 pub use error::ErofsError;
 pub use inode::FileType;
-pub use plan::{Options, Plan};
+pub use plan::{LayoutReport, Options, Plan};
+pub use previous::{Previous, PreviousError};
 pub use reader::{Entry, Extent, Fault, FileReader, Node, ReadError, Reader, Walk};
 pub use superblock::{BLOCK_BYTES, Superblock};
 pub use xattr::XattrError;

@@ -1,5 +1,7 @@
 //! What is planned and written reads back, and bad trees and bad images are refused.
 
+mod after;
+
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use proptest::prelude::*;

@@ -11,8 +11,7 @@ use std::{
 
 use super::{
     ErofsError, Plan,
-    plan::{Body, Planned},
-    superblock::BLOCK,
+    plan::{Body, Part, Planned},
 };
 use crate::{progress::Phase, tree::Content, tree::TreePath};
 
@@ -58,17 +57,18 @@ impl Plan {
 
     fn assemble(&self, out: &mut Assembler) -> Result<(), Stop> {
         out.push(&self.superblock().encode())?;
-        for (planned, place) in self.metadata() {
-            out.zeros_to(place.offset)?;
-            out.push(&self.encode_inode(planned, place))?;
-            let inline = planned.body.size() - place.extent_bytes;
-            self.push_end(out, planned, inline)?;
+        for (offset, part) in self.parts() {
+            out.zeros_to(offset)?;
+            match part {
+                Part::Record(planned, place) => {
+                    out.push(&self.encode_inode(planned, place))?;
+                    let inline = planned.body.size() - place.extent_bytes;
+                    self.push_end(out, planned, inline)?;
+                }
+                Part::Blocks(planned, bytes) => self.push_start(out, planned, bytes)?,
+            }
         }
-        out.zeros_to(out.offset.next_multiple_of(BLOCK))?;
-        for (planned, bytes) in self.extents() {
-            self.push_start(out, planned, bytes)?;
-            out.zeros_to(out.offset.next_multiple_of(BLOCK))?;
-        }
+        out.zeros_to(self.size_bytes())?;
         out.finish()
     }
 

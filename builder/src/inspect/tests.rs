@@ -67,6 +67,11 @@ pub(crate) fn root() -> Tree {
 
 /// Makes an image of aarch64 in `folder`; `named` is the root hash on its command line, its own when none.
 pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout) {
+    image_of(&root(), folder, named)
+}
+
+/// Like [`image`], with another tree.
+pub(crate) fn image_of(tree: &Tree, folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout) {
     let arch = Architecture::Aarch64;
     let identity = Identity {
         image: "edge".parse().unwrap(),
@@ -79,7 +84,7 @@ pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout)
         time: 1,
         label: None,
     };
-    let plan = Plan::new(&root(), &options).unwrap();
+    let plan = Plan::new(tree, &options).unwrap();
     let target = folder.join("edge.img");
     let mut writer = RootWriter::begin(&target, identity, layout.clone(), plan.size_bytes()).unwrap();
     plan.write(&mut writer, &Silent).unwrap();

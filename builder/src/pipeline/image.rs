@@ -26,7 +26,7 @@ use super::{
     kubernetes::Part,
     payload::{self, LoaderFiles},
     root::{Root, RootInputs},
-    summary::{BundleSummary, ImageSummary},
+    summary::{BundleSummary, ImageSummary, LayoutSummary},
 };
 use crate::{
     blame::in_recipe,
@@ -44,6 +44,7 @@ use crate::{
     finish::kernel,
     keys::PrivateKey,
     output::PendingFile,
+    previous::PreviousRelease,
     progress::{Progress, Unit},
     read_at::{FileSource, Window},
     recipe::LoadedRecipe,
@@ -62,6 +63,8 @@ pub(super) struct Written {
     pub(super) summary: ImageSummary,
     pub(super) digests: BTreeMap<String, FileDigest>,
     pub(super) command_line: String,
+    /// Where everything lies in the root file system.
+    pub(super) addresses: Vec<u8>,
 }
 
 /// One image to write.
@@ -77,6 +80,8 @@ pub(super) struct ImageJob<'a> {
     pub(super) folder: &'a Path,
     /// Who signs the bundle; nobody makes none.
     pub(super) keys: &'a [PrivateKey],
+    /// The release after which the root file system is laid out.
+    pub(super) previous: Option<&'a PreviousRelease>,
 }
 
 /// The boot payload and what it was made with.
@@ -100,7 +105,7 @@ impl ImageJob<'_> {
             time: self.time,
             label: Some(LABEL.to_owned()),
         };
-        let plan = Plan::new(&self.root.finished.tree, &options)?;
+        let (plan, report) = self.plan(&options)?;
         let target = self.folder.join(format!("{}.img", self.release));
         let writer = RootWriter::begin(&target, identity, layout.clone(), plan.size_bytes())
             .map_err(|error| in_recipe(self.loaded, error))?;
@@ -127,6 +132,7 @@ impl ImageJob<'_> {
         let facts = finished.publish()?;
         let sbom = self.write_sbom(&facts)?;
         let mut written = self.written(&facts, sbom, &plan, &layout, payload);
+        written.summary.layout = report;
         if !self.keys.is_empty() {
             written.digests.extend(self.sign_image(&facts)?);
         }
@@ -140,6 +146,26 @@ impl ImageJob<'_> {
             bundle.publish().map_err(PipelineError::file("write", path))?;
         }
         Ok(written)
+    }
+
+    /// Plans the root file system, after the release before when there is one. That one is checked first, and unpacked in the output
+    /// folder when it is a bundle.
+    fn plan(&self, options: &erofs::Options) -> Result<(Plan, Option<LayoutSummary>), Error> {
+        let tree = &self.root.finished.tree;
+        let Some(previous) = self.previous else {
+            return Ok((Plan::new(tree, options)?, None));
+        };
+        let progress = self.inputs.progress;
+        let checked = previous.check(self.folder, progress)?;
+        let layout = checked.layout()?;
+        let phase = progress.phase("compare with the previous release", None, Unit::Bytes);
+        let (plan, report) = Plan::after(tree, options, &layout, phase.as_ref())?;
+        let summary = LayoutSummary {
+            previous: previous.name().to_string(),
+            layout_of: previous.root_hash().to_string(),
+            report,
+        };
+        Ok((plan, Some(summary)))
     }
 
     /// Writes the image's manifest and its signatures; their names and digests.
@@ -207,6 +233,7 @@ impl ImageJob<'_> {
                 .kubernetes
                 .as_ref()
                 .map(|kubernetes| kubernetes.version.clone()),
+            layout_of: self.previous.map(PreviousRelease::root_hash),
             boot: bundle::Payload {
                 bytes: &boot,
                 tree: &boot_tree,
@@ -364,6 +391,7 @@ impl ImageJob<'_> {
             initramfs_bytes: payload.initramfs_bytes,
             kernel: finished.kernel.version.clone(),
             bundle: None,
+            layout: None,
             packages: finished.report.package_bytes.len(),
             largest_packages: finished
                 .report
@@ -387,6 +415,7 @@ impl ImageJob<'_> {
             summary,
             digests,
             command_line: payload.command_line,
+            addresses: plan.addresses(),
         }
     }
 }

@@ -2,7 +2,11 @@
 
 use std::{fs::File, io, path::Path};
 
-use outcrop_release::{arch::Architecture, digest::FileDigest, trust::PublicKey};
+use outcrop_release::{
+    arch::Architecture,
+    digest::{FileDigest, RootHash},
+    trust::PublicKey,
+};
 
 use crate::sha256::Sha256;
 
@@ -25,6 +29,8 @@ pub(super) struct Inputs<'a> {
     pub(super) output: &'a Path,
     /// Who signs the bundle, in this order; nobody makes none.
     pub(super) signers: &'a [PublicKey],
+    /// Root hash of the release after which the root is laid out, if any.
+    pub(super) layout_of: Option<RootHash>,
 }
 
 impl Inputs<'_> {
@@ -44,6 +50,9 @@ impl Inputs<'_> {
         part("builder", self.builder.as_bytes());
         part("tools", self.tools.as_bytes());
         self.signers.iter().for_each(|key| part("signer", key.as_bytes()));
+        if let Some(before) = &self.layout_of {
+            part("layout-of", before.as_bytes());
+        }
         part("output", self.output.as_os_str().as_encoded_bytes());
         hex::encode(hash.finish())
     }
@@ -70,6 +79,7 @@ mod tests {
             tools: "mke2fs 1",
             output: Path::new("/out"),
             signers: &[],
+            layout_of: None,
         };
         let programs = [one];
         let text = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
@@ -103,6 +113,14 @@ mod tests {
             },
             Inputs {
                 signers: &signers,
+                ..base()
+            },
+            Inputs {
+                layout_of: Some(RootHash::of(b"1")),
+                ..base()
+            },
+            Inputs {
+                layout_of: Some(RootHash::of(b"2")),
                 ..base()
             },
         ];

@@ -29,7 +29,7 @@ use std::{
 use outcrop_release::{arch::Architecture, digest::FileDigest, name::ReleaseName, trust::PublicKey};
 
 pub use error::PipelineError;
-pub use summary::ImageSummary;
+pub use summary::{ImageSummary, LayoutSummary};
 
 use self::{
     folder::OutputFolder,
@@ -45,6 +45,7 @@ use crate::{
     fetch::{Effort, Fetcher, Http, Mirrors, Mode, Shelf, Snapshot, Sources, SystemClock, Timeouts},
     keys::{self, PrivateKey},
     lock::{self, Lock, format::LockedPackage},
+    previous::{self, PreviousRelease},
     progress::Progress,
     recipe::{self, LoadedRecipe, digest},
     store::{ImageRecord, RecordedPackage, StoreError, TreeStore},
@@ -68,6 +69,8 @@ pub struct Request {
     pub mode: Mode,
     /// Folder of the device's programs; beside this program when left out.
     pub device_programs: Option<PathBuf>,
+    /// `--previous`: releases after which the new ones are laid out, one for each architecture at most.
+    pub previous: Vec<String>,
 }
 
 /// An image that is in the output folder.
@@ -112,6 +115,7 @@ struct Session<'a> {
     lock: Lock,
     lock_digest: FileDigest,
     output: PathBuf,
+    previous: BTreeMap<Architecture, PreviousRelease>,
 }
 
 /// One architecture's image.
@@ -138,6 +142,7 @@ impl<'a> Session<'a> {
         let output = request.output.canonicalize();
         let output = output.map_err(PipelineError::file("open folder", &request.output))?;
         let signers = keys::public_halves(keys)?;
+        let previous = previous::find_all(&request.previous, &cache.store(), progress)?;
         Ok(Self {
             request,
             keys,
@@ -149,6 +154,7 @@ impl<'a> Session<'a> {
             lock,
             lock_digest,
             output,
+            previous,
         })
     }
 
@@ -161,7 +167,29 @@ impl<'a> Session<'a> {
             None => programs::default_folder(&builder).ok_or(PipelineError::NoPrograms)?,
         };
         let job = |architecture| self.job(architecture, &folder, builder_digest, &tools);
-        self.architectures()?.into_iter().map(job).collect()
+        let jobs: Vec<Job> = self
+            .architectures()?
+            .into_iter()
+            .map(job)
+            .collect::<Result<_, _>>()?;
+        self.check_previous(&jobs)?;
+        Ok(jobs)
+    }
+
+    /// Refuses what nothing is laid out after, and tells what is laid out after nothing.
+    fn check_previous(&self, jobs: &[Job]) -> Result<(), Error> {
+        let wanted: Vec<&ReleaseName> = jobs.iter().map(|job| &job.release).collect();
+        previous::check_for(&self.previous, &wanted)?;
+        let alone = wanted
+            .iter()
+            .filter(|release| !self.previous.contains_key(&release.architecture));
+        for release in alone.filter(|_| !self.previous.is_empty()) {
+            self.progress.note(&format!(
+                "{release}: no --previous is for {}, so nothing stays where it was",
+                release.architecture
+            ));
+        }
+        Ok(())
     }
 
     fn architectures(&self) -> Result<Vec<Architecture>, Error> {
@@ -197,6 +225,7 @@ impl<'a> Session<'a> {
             tools,
             output: &self.output,
             signers: &self.signers,
+            layout_of: self.previous.get(&architecture).map(PreviousRelease::root_hash),
         };
         let key = inputs.key();
         let known = record::recall(&self.cache.builds(), &key, &self.output);
@@ -369,12 +398,13 @@ impl<'a> Session<'a> {
             loaded: &self.loaded,
             folder: &self.output,
             keys: self.keys,
+            previous: self.previous.get(&architecture),
         };
         let written = image.write()?;
         let digests = written.digests.iter();
         self.write_sums(digests.map(|(name, digest)| (name, digest.to_string())))?;
         let record = self.image_record(job, &written);
-        store.commit_image(&root.finished.tree, &record, time)?;
+        store.commit_image(&root.finished.tree, &record, &written.addresses, time)?;
         self.remember(job, written)
     }
 

@@ -1,6 +1,9 @@
 //! What a build tells about an image when it is done.
 
+use outcrop_release::verity::BLOCK_BYTES;
 use serde::{Deserialize, Serialize};
+
+use crate::erofs::LayoutReport;
 
 /// An image in figures. Sizes are in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +35,50 @@ pub struct ImageSummary {
     /// The release's bundle, when it was signed.
     #[serde(default)]
     pub bundle: Option<BundleSummary>,
+    /// How the root file system is laid out after another release's, when it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<LayoutSummary>,
     /// The packages that take most of the root file system, largest first.
     pub largest_packages: Vec<(String, u64)>,
+}
+
+/// A layout after another release's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayoutSummary {
+    /// That release: `NAME-VERSION-ARCH-BOARD`.
+    pub previous: String,
+    /// Its root hash.
+    pub layout_of: String,
+    /// What was kept of it.
+    #[serde(flatten)]
+    pub report: LayoutReport,
+}
+
+impl LayoutSummary {
+    /// Two lines: what stayed, and what that costs.
+    fn text(&self) -> String {
+        let report = &self.report;
+        let size = |blocks: u64| mib(blocks * BLOCK_BYTES as u64);
+        let anew = if report.fresh {
+            "laid out anew, for want of room: "
+        } else {
+            ""
+        };
+        let growth = i64::from(report.blocks) - i64::from(report.fresh_blocks);
+        let percent = 100.0 * f64::from(report.free_blocks) / f64::from(report.blocks.max(1));
+        format!(
+            "  layout        {anew}after {}: {} in place, {} moved, {} new or changed\n                {} inodes of {} in \
+             place; {percent:.1} % free in {} pieces, the longest {}; {growth:+} blocks against a fresh layout\n",
+            self.previous,
+            size(report.kept_blocks),
+            size(report.moved_blocks),
+            size(report.changed_blocks),
+            report.kept_inodes,
+            report.inodes,
+            report.free_pieces,
+            size(u64::from(report.longest_free)),
+        )
+    }
 }
 
 /// A bundle in figures.
@@ -60,7 +105,7 @@ impl ImageSummary {
         format!(
             "{folder}{image}\n  size          {size}, of which {mapped} hold data\n  root          {root} of {root_slot}, \
              {packages} packages\n  boot payload  {boot} of {boot_slot} (initramfs {initramfs}), Linux {kernel}\n  \
-             largest       {largest}\n  root hash     {hash}\n{bundle}",
+             largest       {largest}\n  root hash     {hash}\n{layout}{bundle}",
             image = self.image,
             size = mib(self.image_bytes),
             mapped = mib(self.mapped_bytes),
@@ -72,6 +117,7 @@ impl ImageSummary {
             initramfs = mib(self.initramfs_bytes),
             kernel = self.kernel,
             hash = self.root_hash,
+            layout = self.layout.as_ref().map(LayoutSummary::text).unwrap_or_default(),
         )
     }
 }

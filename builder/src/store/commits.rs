@@ -12,6 +12,8 @@ use super::{StoreError, checksum::Checksum, variant::Folder};
 const HARD_LINKS: &str = "outcrop.hard-links";
 /// Commit metadata: what an image is, JSON.
 const RECORD: &str = "outcrop.record";
+/// Commit metadata: the addresses of the image that was made of the tree, `ay`.
+const ADDRESSES: &str = "outcrop.addresses";
 
 /// libostree's handle of the repository; each thread opens its own.
 pub(super) struct Commits {
@@ -29,6 +31,8 @@ pub(super) struct CommitText {
     pub(super) hard_links: Vec<Vec<String>>,
     /// JSON; none for packages.
     pub(super) record: Option<String>,
+    /// See [`crate::erofs::Plan::addresses`]; none for packages.
+    pub(super) addresses: Option<Vec<u8>>,
 }
 
 /// A commit that was read.
@@ -146,6 +150,9 @@ fn metadata_of(text: &CommitText) -> Variant {
     if let Some(record) = &text.record {
         dictionary.insert(RECORD, record);
     }
+    if let Some(addresses) = &text.addresses {
+        dictionary.insert(ADDRESSES, addresses.as_slice());
+    }
     dictionary.end()
 }
 
@@ -160,6 +167,7 @@ fn parse(commit: &Variant) -> Option<Commit> {
             time: u64::from_be(commit.try_child_value(5)?.get::<u64>()?),
             hard_links: dictionary.lookup(HARD_LINKS).ok()??,
             record: dictionary.lookup(RECORD).ok()?,
+            addresses: dictionary.lookup(ADDRESSES).ok()?,
         },
         root: Folder {
             contents: Checksum::from_variant(&commit.try_child_value(6)?)?,

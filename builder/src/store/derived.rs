@@ -54,6 +54,7 @@ impl TreeStore {
             time: 0,
             hard_links: folders::hard_links(tree),
             record: None,
+            addresses: None,
         };
         self.begin_writing()?;
         let root = folders::write_tree(&self.objects, &mut self.objects.writer(), tree)?;

@@ -76,6 +76,9 @@ pub struct StoredImage {
     pub record: ImageRecord,
     /// Its root file system.
     pub tree: Tree,
+    /// Where its files lie in the image that was made of it: see [`Plan::addresses`](crate::erofs::Plan::addresses). None when an older Outcrop
+    /// committed it.
+    pub addresses: Option<Vec<u8>>,
 }
 
 pub(super) const PREFIX: &str = "image";
@@ -86,8 +89,8 @@ fn reference(name: &ImageName, architecture: Architecture) -> String {
 
 impl TreeStore {
     /// Commits the finished tree on `image/<name>/<architecture>` (the record's), on top of what is there. Files whose objects the
-    /// store has are not read. `time` is the image's, in seconds since 1970. A tree and record that the newest commit
-    /// has already make no new one.
+    /// store has are not read. `time` is the image's, in seconds since 1970; `addresses` are those
+    /// of the image that was made of the tree. What the newest commit has already makes no new one.
     ///
     /// # Errors
     /// When content can't be read or the store can't be written.
@@ -95,6 +98,7 @@ impl TreeStore {
         &self,
         tree: &Tree,
         record: &ImageRecord,
+        addresses: &[u8],
         time: u64,
     ) -> Result<ImageCommit, StoreError> {
         let reference = reference(&record.name, record.architecture);
@@ -103,6 +107,7 @@ impl TreeStore {
             time,
             hard_links: folders::hard_links(tree),
             record: Some(to_json(record, &reference)?),
+            addresses: Some(addresses.to_owned()),
         };
         self.begin_writing()?;
         let commits = self.commits()?;
@@ -154,6 +159,7 @@ impl TreeStore {
             time: text.time,
             record,
             tree,
+            addresses: text.addresses,
         }))
     }
 

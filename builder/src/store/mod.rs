@@ -3,7 +3,7 @@
 //! | reference | tree | commit metadata |
 //! |---|---|---|
 //! | `deb/<sha256 of the .deb>` | `control/`: the control member; `data/`: the package's files | hard links |
-//! | `image/<name>/<architecture>` | the root file system | hard links, [`ImageRecord`] |
+//! | `image/<name>/<architecture>` | the root file system | hard links, [`ImageRecord`], addresses in the image |
 //! | `derived/<key>` | what a step made of packages, remembered for the next build | hard links |
 //!
 //! The store is a cache: everything in it can be made again. It may be used by several builds at once, and a killed

@@ -103,6 +103,7 @@ pub(super) fn save(commits: &Commits, objects: &Objects, package: &PackageTree) 
         time: 0,
         hard_links: folders::hard_links(&package.files),
         record: None,
+        addresses: None,
     };
     commits
         .commit(&reference(&package.digest), root, None, &text)

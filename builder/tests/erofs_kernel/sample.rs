@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use outcrop_builder::{
-    erofs::{Options, Plan},
+    erofs::{Options, Plan, Previous, Reader},
     progress::Silent,
     tree::{Entry, LinkGroup, Metadata, Node, Tree, TreePath},
 };
@@ -38,6 +38,16 @@ pub(crate) fn options() -> Options {
 /// Writes the image of `tree` to `file`.
 pub(crate) fn write_image(tree: &Tree, file: &Path) {
     let plan = Plan::new(tree, &options()).unwrap();
+    let mut out = std::fs::File::create(file).unwrap();
+    plan.write(&mut out, &Silent).unwrap();
+}
+
+/// Writes the image of `tree` to `file`, laid out after the image that is there.
+pub(crate) fn write_image_after(tree: &Tree, file: &Path) {
+    let old = std::fs::read(file).unwrap();
+    let reader = Reader::open(&old[..]).unwrap();
+    let previous = Previous::read(&reader).unwrap();
+    let (plan, _) = Plan::after(tree, &options(), &previous, &Silent).unwrap();
     let mut out = std::fs::File::create(file).unwrap();
     plan.write(&mut out, &Silent).unwrap();
 }

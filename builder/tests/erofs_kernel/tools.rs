@@ -42,6 +42,35 @@ fn fsck_erofs_finds_no_fault_and_extracts_every_byte() {
 }
 
 #[test]
+fn fsck_erofs_finds_no_fault_in_images_laid_out_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let image = folder.path().join("image");
+    sample::write_image(&sample::random(100), &image);
+    for tree in (101..106).map(sample::random).chain([sample::limits()]) {
+        sample::write_image_after(&tree, &image);
+        let text = erofs_utils("fsck.erofs", &["-d3", "--extract"], &image);
+        assert!(text.contains("No errors found"), "{text}");
+        assert!(!text.contains("<W>") && !text.contains("<E>"), "{text}");
+    }
+}
+
+#[test]
+fn an_image_can_be_laid_out_after_one_of_mkfs_erofs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, image) = (folder.path().join("source"), folder.path().join("image"));
+    fs::create_dir_all(source.join("sizes")).unwrap();
+    for size in [0, 100, 4096, 5000, 70_001] {
+        fs::write(source.join(format!("sizes/{size}")), vec![size as u8 | 1; size]).unwrap();
+    }
+    let output = Command::new("mkfs.erofs").args([&image, &source]).output();
+    let output = output.expect("mkfs.erofs: install the package erofs-utils");
+    assert!(output.status.success());
+    sample::write_image_after(&sample::limits(), &image);
+    let text = erofs_utils("fsck.erofs", &["-d3", "--extract"], &image);
+    assert!(text.contains("No errors found"), "{text}");
+}
+
+#[test]
 fn fsck_erofs_misses_the_checksum_of_a_superblock_that_was_changed() {
     let folder = tempfile::tempdir().unwrap();
     let image = folder.path().join("image");

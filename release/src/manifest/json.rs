@@ -66,6 +66,8 @@ struct Json {
     health_deadline_seconds: u64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     kubernetes: Option<Version>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    layout_of: Option<String>,
     root: JsonTarget,
     boot: JsonTarget,
     members: JsonMembers,
@@ -111,6 +113,7 @@ pub(super) fn write(manifest: &Manifest) -> Vec<u8> {
         minimum_updater: manifest.minimum_updater.clone(),
         health_deadline_seconds: manifest.health_deadline.as_secs(),
         kubernetes: manifest.kubernetes.clone(),
+        layout_of: manifest.layout_of.map(|hash| hash.to_string()),
         root: manifest.root.into(),
         boot: manifest.boot.into(),
         members: manifest.members.into(),
@@ -161,6 +164,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         minimum_updater: json.minimum_updater,
         health_deadline: deadline(json.health_deadline_seconds)?,
         kubernetes: json.kubernetes,
+        layout_of: json.layout_of.map(|hash| text("layout-of", &hash)).transpose()?,
         root: target("root", &json.root)?,
         boot: target("boot payload", &json.boot)?,
         members: Members {
@@ -258,6 +262,7 @@ pub(crate) mod tests {
             minimum_updater: Version::new(0, 1, 0),
             health_deadline: Duration::from_secs(600),
             kubernetes: Some(Version::new(1, 20, 2)),
+            layout_of: Some(RootHash::of(b"before")),
             root: target("root"),
             boot: target("boot"),
             members: Members {
@@ -278,6 +283,23 @@ pub(crate) mod tests {
         let manifest = manifest();
         assert_eq!(Manifest::parse(&manifest.to_bytes()).unwrap(), manifest);
         assert!(text_of(&manifest).starts_with("{\n  \"format\": 1,\n  \"name\": \"edge\",\n"));
+    }
+
+    #[test]
+    fn a_release_may_be_laid_out_after_another_whose_root_hash_has_64_digits() {
+        let mut fresh = manifest();
+        fresh.layout_of = None;
+        assert!(!text_of(&fresh).contains("layout-of"));
+        assert_eq!(Manifest::parse(&fresh.to_bytes()).unwrap(), fresh);
+        let hash = RootHash::of(b"before").to_string();
+        for wrong in ["", &hash[1..], &hash.replacen(&hash[..1], "g", 1)] {
+            let text = text_of(&manifest()).replace(&hash, wrong);
+            let error = Manifest::parse(text.as_bytes()).unwrap_err();
+            assert!(
+                matches!(&error, ManifestError::Value { field: "layout-of", value } if value == wrong),
+                "{error:?}"
+            );
+        }
     }
 
     #[test]

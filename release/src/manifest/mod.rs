@@ -74,6 +74,9 @@ pub struct Manifest {
     pub health_deadline: Duration,
     /// The Kubernetes that it carries, if any: devices refuse to skip a minor version.
     pub kubernetes: Option<Version>,
+    /// Root hash of the release after which the root file system was laid out, if any: whoever builds it again needs that one. A
+    /// device doesn't look at it.
+    pub layout_of: Option<RootHash>,
     /// The root file system.
     pub root: Target,
     /// The boot payload.

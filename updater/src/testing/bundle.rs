@@ -121,6 +121,7 @@ impl Bundle {
             minimum_updater: Version::new(0, 1, 0),
             health_deadline: Duration::from_secs(600),
             kubernetes: None,
+            layout_of: None,
             root: target(&release.root, &root_tree),
             boot: target(&release.boot, &boot_tree),
             members: Members {

@@ -109,7 +109,7 @@ fn two_builds_in_the_store_are_compared_without_reading_files() {
         let mut tree = Tree::new();
         tree.insert_all("etc/x".parse().unwrap(), Entry::file(0o644, text))
             .unwrap();
-        store.commit_image(&tree, &record(version), 0).unwrap();
+        store.commit_image(&tree, &record(version), &[], 0).unwrap();
     };
     commit("1", "old");
     commit("2", "newer");
@@ -138,7 +138,7 @@ fn an_image_is_compared_with_the_store_by_content() {
         kernel: "6.12.2-arm64".to_owned(),
         ..record("0.2.0")
     };
-    store.commit_image(&tree, &record, 0).unwrap();
+    store.commit_image(&tree, &record, &[], 0).unwrap();
     drop(store);
     let text = diff(folder.path(), &image, "image/edge/aarch64", false).unwrap();
     assert!(text.contains("Kernel: 6.12.1-arm64 -> 6.12.2-arm64\n"), "{text}");

@@ -27,10 +27,12 @@ pub(in crate::erofs) struct Place {
     group: Group,
 }
 
-/// Whole blocks behind the metadata area.
-#[derive(Debug, Clone)]
+/// Whole blocks of one inode, or of several with one content.
+#[derive(Debug, Clone, Copy)]
 pub(in crate::erofs) struct Extent {
     pub(in crate::erofs) inode: InodeIndex,
+    /// The first of them.
+    pub(in crate::erofs) block: u32,
     /// Bytes; the last block is filled with zeros.
     pub(in crate::erofs) bytes: u64,
 }
@@ -80,7 +82,7 @@ pub(super) fn layout(collected: Vec<Planned>) -> Result<Placed, ErofsError> {
 
 impl Place {
     /// How `planned` will be stored; offset and block are still open.
-    fn shape(planned: &Planned) -> Self {
+    pub(super) fn shape(planned: &Planned) -> Self {
         let size = planned.body.size();
         let inode = Inode::encoded_bytes(size, planned.links, planned.uid, planned.gid);
         let fixed = (inode + planned.xattr_area.len()) as u64;
@@ -176,7 +178,7 @@ impl ExtentArea {
             .ok_or_else(|| ErofsError::TooLarge {
                 path: planned.path.clone(),
             })?;
-        self.extents.push(Extent { inode, bytes });
+        self.extents.push(Extent { inode, block, bytes });
         if let Some(object) = object {
             self.stored.insert(object.clone(), block);
         }

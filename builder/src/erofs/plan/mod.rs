@@ -1,22 +1,27 @@
 //! The plan of an image: every address, before a byte of content is read.
 
+mod after;
 mod collect;
 mod layout;
+mod report;
+mod stored;
 
 use uuid::Uuid;
 
-use self::layout::Extent;
+use self::layout::{Extent, Placed};
+pub use self::report::LayoutReport;
+pub(super) use self::stored::{StoredInode, names, restore};
 pub(super) use self::{
     collect::{Body, Planned},
     layout::Place,
 };
 use super::{
-    ErofsError,
+    ErofsError, Previous,
     inode::{FileType, Inode, SLOT_BYTES},
     superblock::{BLOCK, Superblock},
     xattr,
 };
-use crate::tree::Tree;
+use crate::{progress::Phase, tree::Tree};
 
 /// What an image says about itself beside its tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +40,18 @@ pub struct Plan {
     superblock: Superblock,
     /// Inodes in the order of their first paths.
     inodes: Vec<(Planned, Place)>,
-    /// The metadata area, in order.
+    /// The inodes in order of their offsets.
     metadata: Vec<InodeIndex>,
-    /// What follows the metadata area, in order and without gaps.
+    /// What lies in blocks of its own, in order of the blocks.
     extents: Vec<Extent>,
+}
+
+/// What lies in an image behind its superblock.
+pub(super) enum Part<'p> {
+    /// An inode, with its attributes and inline data.
+    Record(&'p Planned, &'p Place),
+    /// As many bytes of an inode's data.
+    Blocks(&'p Planned, u64),
 }
 
 /// Position of an inode among those collected from the tree.
@@ -51,10 +64,32 @@ impl Plan {
     /// # Errors
     /// When the tree says something that the format can't: see [`ErofsError`].
     pub fn new(tree: &Tree, options: &Options) -> Result<Self, ErofsError> {
+        Self::placed(layout::layout(collect::collect(tree)?)?, options)
+    }
+
+    /// Plans the image of `tree` so that what an older image holds stays where it is: files that are the same keep their
+    /// blocks and inode numbers, and what is new or changed goes into the room that others leave. The same tree,
+    /// options and previous image give the same plan. `phase` advances by the bytes that are compared.
+    ///
+    /// The image never has more unused blocks than [`LayoutReport::MOST_FREE_PERCENT`] says, nor is it longer than one of [`Plan::new`] by
+    /// more: files at its end move into holes until that holds.
+    ///
+    /// # Errors
+    /// As [`Plan::new`]; and when a content, or the older image's, can't be read, or the user asked to stop.
+    pub fn after(
+        tree: &Tree,
+        options: &Options,
+        previous: &Previous<'_>,
+        phase: &dyn Phase,
+    ) -> Result<(Self, LayoutReport), ErofsError> {
+        let fresh = layout::layout(collect::collect(tree)?)?;
+        let (placed, report) = after::arrange(fresh, tree, previous, phase)?;
+        Ok((Self::placed(placed, options)?, report))
+    }
+
+    fn placed(layout: Placed, options: &Options) -> Result<Self, ErofsError> {
         let label = superblock_label(options.label.as_deref().unwrap_or_default())?;
-        let collected = collect::collect(tree)?;
-        let layout = layout::layout(collected)?;
-        let root = layout.inodes.first().map_or(0, |(_, place)| place.number()); // slot 128: the second block's first
+        let root = layout.inodes.first().map_or(0, |(_, place)| place.number()); // near the image's start, always
         let superblock = Superblock {
             uuid: options.uuid,
             label,
@@ -91,16 +126,20 @@ impl Plan {
         &self.superblock
     }
 
-    /// The metadata area's inodes, in order.
-    pub(super) fn metadata(&self) -> impl Iterator<Item = &(Planned, Place)> {
-        self.metadata.iter().filter_map(|index| self.inodes.get(index.0))
-    }
-
-    /// What follows the metadata area: each extent's inode and its bytes there.
-    pub(super) fn extents(&self) -> impl Iterator<Item = (&Planned, u64)> {
-        self.extents
-            .iter()
-            .filter_map(|extent| Some((&self.inodes.get(extent.inode.0)?.0, extent.bytes)))
+    /// What lies where, in order: each begins at its offset, behind the one before.
+    pub(super) fn parts(&self) -> impl Iterator<Item = (u64, Part<'_>)> {
+        let records = self.metadata.iter().filter_map(|index| {
+            let (planned, place) = self.inodes.get(index.0)?;
+            Some((place.offset, Part::Record(planned, place)))
+        });
+        let extents = self.extents.iter().filter_map(|extent| {
+            let (planned, _) = self.inodes.get(extent.inode.0)?;
+            let part = Part::Blocks(planned, extent.bytes);
+            Some((u64::from(extent.block) * BLOCK, part))
+        });
+        let mut parts: Vec<_> = records.chain(extents).collect();
+        parts.sort_by_key(|(offset, _)| *offset);
+        parts.into_iter()
     }
 
     /// The inode as stored, with its attributes, without an inline tail.

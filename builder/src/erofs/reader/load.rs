@@ -27,8 +27,18 @@ pub(super) struct Loaded {
     pub(super) links: u32,
     pub(super) time: u64,
     pub(super) extents: Vec<Extent>,
+    /// The inode, its attributes, its inline data.
+    pub(super) record: Extent,
+    /// The part of its data that lies in blocks.
+    pub(super) blocks: Option<Extent>,
     /// Bytes of metadata that were read for it.
     pub(super) cost: u64,
+}
+
+/// An inode's data: none, one or both of these.
+struct Data {
+    blocks: Option<Extent>,
+    inline: Option<Extent>,
 }
 
 impl<R: ReadAt> Reader<R> {
@@ -44,6 +54,8 @@ impl<R: ReadAt> Reader<R> {
         let area_bytes = xattr::area_bytes(inode.xattr_count);
         let area = self.read_vec(offset + bytes, area_bytes, number)?;
         let behind = offset + bytes + area_bytes as u64;
+        let Data { blocks, inline } = self.data(kind, &inode, behind, number)?;
+        let cost = bytes + area_bytes as u64;
         Ok(Loaded {
             number,
             kind,
@@ -56,8 +68,13 @@ impl<R: ReadAt> Reader<R> {
             size: inode.size,
             links: inode.links,
             time: inode.time,
-            extents: self.extents(kind, &inode, behind, number)?,
-            cost: bytes + area_bytes as u64,
+            extents: blocks.into_iter().chain(inline).collect(),
+            record: Extent {
+                offset,
+                bytes: cost + inline.map_or(0, |inline| inline.bytes),
+            },
+            blocks,
+            cost,
         })
     }
 
@@ -90,15 +107,12 @@ impl<R: ReadAt> Reader<R> {
     }
 
     /// Where the inode's data lies; inline data starts at `behind`.
-    fn extents(
-        &self,
-        kind: FileType,
-        inode: &Inode,
-        behind: u64,
-        number: u64,
-    ) -> Result<Vec<Extent>, ReadError> {
+    fn data(&self, kind: FileType, inode: &Inode, behind: u64, number: u64) -> Result<Data, ReadError> {
         if !matches!(kind, FileType::Regular | FileType::Directory | FileType::Symlink) {
-            return Ok(Vec::new()); // the block field is a device number
+            return Ok(Data {
+                blocks: None,
+                inline: None,
+            }); // the block field is a device number
         }
         let tail = match inode.layout {
             Layout::Plain => 0,
@@ -108,22 +122,16 @@ impl<R: ReadAt> Reader<R> {
         if lost || behind % BLOCK + tail > BLOCK {
             return Err(malformed(number, Fault::InlineTail));
         }
-        let blocks = Extent {
-            offset: u64::from(inode.block) * BLOCK,
-            bytes: inode.size - tail,
+        let piece = |offset, bytes| match bytes {
+            0 => Ok(None),
+            _ => self
+                .check(offset, bytes, number)
+                .map(|()| Some(Extent { offset, bytes })),
         };
-        let inline = Extent {
-            offset: behind,
-            bytes: tail,
-        };
-        let extents: Vec<Extent> = [blocks, inline]
-            .into_iter()
-            .filter(|extent| extent.bytes > 0)
-            .collect();
-        for extent in &extents {
-            self.check(extent.offset, extent.bytes, number)?;
-        }
-        Ok(extents)
+        Ok(Data {
+            blocks: piece(u64::from(inode.block) * BLOCK, inode.size - tail)?,
+            inline: piece(behind, tail)?,
+        })
     }
 
     /// The target of a link.

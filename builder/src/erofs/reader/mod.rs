@@ -42,6 +42,12 @@ pub struct Entry {
     pub links: u32,
     /// Modification time, seconds since 1970.
     pub time: u64,
+    /// `st_size`: of a folder the length of its list, of a link that of its target.
+    pub size: u64,
+    /// Where the inode lies with its attributes and its inline data.
+    pub record: Extent,
+    /// Its data that lies in blocks of its own; of files, folders and links.
+    pub blocks: Option<Extent>,
 }
 
 /// What a name of an image is.
@@ -101,6 +107,11 @@ impl<R: ReadAt> Reader<R> {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         u64::from(self.superblock.blocks) * BLOCK
+    }
+
+    /// What the image is read from.
+    pub(super) const fn source(&self) -> &R {
+        &self.source
     }
 
     /// Fills `buffer` from `offset`, which was checked to lie in the image.

@@ -104,6 +104,9 @@ impl<R: ReadAt> Reader<R> {
             inode: loaded.number,
             links: loaded.links,
             time: loaded.time,
+            size: loaded.size,
+            record: loaded.record,
+            blocks: loaded.blocks,
         })
     }
 }

@@ -36,7 +36,9 @@ fn an_image_comes_back_as_it_was_committed_and_an_equal_one_makes_no_new_commit(
     tree.insert_all("etc/os-release".parse().unwrap(), Entry::file(0o644, "ID=x\n"))
         .unwrap();
     let name = "edge".parse().unwrap();
-    let commit = |tree: &Tree, record: &ImageRecord| store.commit_image(tree, record, 1_700_000_000).unwrap();
+    let commit = |tree: &Tree, record: &ImageRecord| {
+        store.commit_image(tree, record, b"where", 1_700_000_000).unwrap()
+    };
     let first = commit(&tree, &record());
     assert!(first.new);
     let same = commit(&tree, &record());
@@ -44,6 +46,7 @@ fn an_image_comes_back_as_it_was_committed_and_an_equal_one_makes_no_new_commit(
     let stored = store.image(&name, Architecture::X86_64).unwrap().unwrap();
     assert_eq!(listing(&stored.tree), listing(&tree));
     assert_eq!((stored.time, &stored.record), (1_700_000_000, &record()));
+    assert_eq!(stored.addresses.as_deref(), Some(&b"where"[..]));
     let mut newer = record();
     newer.version = "0.2.0".to_owned();
     let second = commit(&tree, &newer);
@@ -86,7 +89,7 @@ fn pruning_keeps_what_is_named_and_what_images_use() {
         let store = bench.store();
         let mut image = tree.clone();
         image.remove(&"gone".parse().unwrap());
-        store.commit_image(&image, &record(), 0).unwrap();
+        store.commit_image(&image, &record(), &[], 0).unwrap();
         store.remember_tree(&FileDigest::of(b"1"), &image).unwrap();
         let mut unused = Tree::new();
         unused
