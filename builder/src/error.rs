@@ -117,6 +117,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Bundle(#[from] BundleError),
+    /// A delta.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Delta(#[from] crate::delta::DeltaError),
     /// A signed image.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -175,6 +179,7 @@ impl Error {
             Self::Cache(error) => error.class(),
             Self::Image(error) => error.class(),
             Self::Bundle(error) => error.class(),
+            Self::Delta(error) => error.class(),
             Self::SignedImage(error) => error.class(),
             Self::Keys(error) => error.class(),
             Self::Previous(error) => error.class(),

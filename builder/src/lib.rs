@@ -9,6 +9,7 @@ pub mod cli;
 pub mod commands;
 pub mod compose;
 pub mod deb;
+pub mod delta;
 pub mod disk;
 pub mod erofs;
 pub mod error;

@@ -5,6 +5,7 @@ use std::{io, path::PathBuf};
 use miette::Diagnostic;
 use outcrop_release::{
     bundle::{ArchiveError, IndexError, MemberName},
+    delta::DirectoryError,
     digest::{FileDigest, RootHash},
     manifest::ManifestError,
     trust::{SignatureError, Untrusted},
@@ -46,6 +47,15 @@ pub enum BundleError {
         expected: u64,
         /// What there is.
         found: u64,
+    },
+    /// The directory of its deltas.
+    #[error("read the deltas of the bundle {}", path.display())]
+    #[diagnostic(help("fetch or build it again"))]
+    Deltas {
+        /// The bundle.
+        path: PathBuf,
+        /// Why.
+        source: DirectoryError,
     },
     /// Bytes between members that must be zero.
     #[error("the bundle {} has bytes after its member {member} that belong to nothing", path.display())]

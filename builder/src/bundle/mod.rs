@@ -11,4 +11,6 @@ mod write;
 pub use error::BundleError;
 pub use read::{Bundle, Checked};
 pub use sign::add_signatures;
+pub(crate) use sign::{Sequential, copy_member};
+pub(crate) use write::Archive;
 pub use write::{Contents, Payload, WrittenBundle, write};

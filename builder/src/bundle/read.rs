@@ -9,7 +9,8 @@ use std::{
 
 use outcrop_release::{
     bundle::{ARCHIVE_BLOCK_BYTES, Index, MemberName, Place, end, parse_header},
-    digest::FileDigest,
+    delta::{DIRECTORY_BYTES, parse_directory},
+    digest::{FileDigest, RootHash},
     manifest::{MAX_MANIFEST_BYTES, Manifest, Target},
     trust::{MAX_SIGNATURES_BYTES, Signatures, Trust, VerifiedRelease, verify},
     verity::{BLOCK_BYTES, Geometry, HashTree},
@@ -33,6 +34,7 @@ pub struct Bundle {
     path: PathBuf,
     source: Arc<FileSource>,
     places: Vec<(MemberName, Place)>,
+    deltas: Option<Place>,
     manifest_bytes: Vec<u8>,
     signatures_bytes: Vec<u8>,
     manifest: Manifest,
@@ -98,6 +100,7 @@ impl Bundle {
             manifest,
             signatures: Signatures::parse(&signatures_bytes)?,
             source: Arc::new(source),
+            deltas: places.get(MemberName::ALL.len()).map(|(_, place)| *place),
             places,
             manifest_bytes,
             signatures_bytes,
@@ -140,6 +143,11 @@ impl Bundle {
     /// When `trust` doesn't trust it.
     pub fn verify(&self, trust: &Trust) -> Result<VerifiedRelease, BundleError> {
         Ok(verify(&self.manifest_bytes, &self.signatures_bytes, trust)?)
+    }
+
+    /// The members that it has, in their order.
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberName> {
+        self.places.iter().map(|(name, _)| *name)
     }
 
     /// The bytes of a member.
@@ -198,6 +206,32 @@ impl Bundle {
         })
     }
 
+    /// The deltas in it: what each starts from, and its bytes.
+    ///
+    /// # Errors
+    /// When their directory is damaged, or can't be read.
+    pub fn deltas(&self) -> Result<Vec<(Option<RootHash>, Window<Arc<FileSource>>)>, BundleError> {
+        let Some(place) = self.deltas else {
+            return Ok(Vec::new());
+        };
+        let mut directory = [0; DIRECTORY_BYTES];
+        self.source
+            .read_exact_at(&mut directory, place.start)
+            .map_err(|source| self.failed(source))?;
+        let entries = parse_directory(&directory, place.bytes).map_err(|source| BundleError::Deltas {
+            path: self.path.clone(),
+            source,
+        })?;
+        entries
+            .into_iter()
+            .map(|entry| {
+                let start = place.start + entry.start;
+                let window = Window::new(Arc::clone(&self.source), start, entry.bytes);
+                Ok((entry.from, window.map_err(|source| self.failed(source))?))
+            })
+            .collect()
+    }
+
     /// Writes a payload to `out`, and checks each of its blocks against its tree.
     ///
     /// # Errors
@@ -210,9 +244,13 @@ impl Bundle {
         progress: &dyn Progress,
     ) -> Result<(), BundleError> {
         let index = Index::decode(&self.in_memory(MemberName::Index)?, &self.manifest)?;
-        let (_, tree) = self.trees()?;
-        let (total, member) = (self.manifest.root.bytes, self.member(MemberName::Root)?);
-        let phase = progress.phase("unpack the root file system", Some(total), Unit::Bytes);
+        let (boot, root) = self.trees()?;
+        let (table, tree, target) = match payload {
+            MemberName::Boot => (&index.boot, &boot, &self.manifest.boot),
+            _ => (&index.root, &root, &self.manifest.root),
+        };
+        let member = self.member(payload)?;
+        let phase = progress.phase("unpack the bundle", Some(target.bytes), Unit::Bytes);
         let write = |first: u64, blocks: &[u8]| {
             let written = out.write_all_at(blocks, first * BLOCK_BYTES as u64);
             written.map_err(|source| BundleError::Io {
@@ -221,18 +259,14 @@ impl Bundle {
                 source,
             })
         };
-        frames::check(
-            MemberName::Root,
-            &member,
-            &index.root,
-            &tree,
-            phase.as_ref(),
-            &write,
-        )
+        frames::check(payload, &member, table, tree, phase.as_ref(), &write)
     }
 
     /// The boot payload's tree and the root's.
-    fn trees(&self) -> Result<(HashTree, HashTree), BundleError> {
+    ///
+    /// # Errors
+    /// When they aren't what the manifest says.
+    pub fn trees(&self) -> Result<(HashTree, HashTree), BundleError> {
         let bytes = self.in_memory(MemberName::Verity)?;
         let length = |payload: MemberName, target: &Target| {
             let geometry = Geometry::new(target.bytes / BLOCK_BYTES as u64);
@@ -328,7 +362,7 @@ fn places(path: &Path, source: &FileSource) -> Result<Vec<(MemberName, Place)>, 
     };
     let mut places: Vec<(MemberName, Place)> = Vec::new();
     let mut at = 0;
-    for name in MemberName::ALL {
+    for name in MemberName::ALL.into_iter().chain([MemberName::Deltas]) {
         let mut block = [0; ARCHIVE_BLOCK_BYTES];
         if at + ARCHIVE_BLOCK_BYTES as u64 > source.len() {
             return Err(BundleError::Length {
@@ -338,6 +372,9 @@ fn places(path: &Path, source: &FileSource) -> Result<Vec<(MemberName, Place)>, 
             });
         }
         source.read_exact_at(&mut block, at).map_err(failed)?;
+        if name == MemberName::Deltas && block == [0; ARCHIVE_BLOCK_BYTES] {
+            break; // the archive's end: it has none
+        }
         let bytes = parse_header(name, &block).map_err(|source| BundleError::Archive {
             path: path.to_owned(),
             source,
@@ -354,8 +391,9 @@ fn places(path: &Path, source: &FileSource) -> Result<Vec<(MemberName, Place)>, 
             found: source.len(),
         });
     }
+    let last_member = places.last().map(|(name, _)| *name);
     for (member, place) in &places {
-        let last = *member == MemberName::Root;
+        let last = Some(*member) == last_member;
         let until = if last { expected } else { place.next_header() };
         let from = place.start + place.bytes;
         let len = usize::try_from(until - from).unwrap_or_default();

@@ -38,26 +38,42 @@ pub fn add_signatures(bundle: &Bundle, keys: &[PrivateKey]) -> Result<(), Bundle
     };
     let pending = PendingFile::create(bundle.path()).map_err(failed)?;
     let mut archive = Archive::new(pending.file());
-    for name in MemberName::ALL {
+    for name in bundle.members() {
         if name == MemberName::Signatures {
             archive.member(name, &signed).map_err(failed)?;
         } else {
-            let member = bundle.member(name)?;
-            let mut reader = Sequential {
-                source: &member,
-                at: 0,
-            };
-            archive.copy(name, &mut reader, member.len()).map_err(failed)?;
+            copy_member(bundle, name, &mut archive)?;
         }
     }
     archive.finish().map_err(failed)?;
     pending.publish().map_err(failed)
 }
 
+/// Copies a member of a bundle to another one.
+pub(crate) fn copy_member(
+    bundle: &Bundle,
+    name: MemberName,
+    archive: &mut Archive<impl io::Write>,
+) -> Result<(), BundleError> {
+    let member = bundle.member(name)?;
+    let copied = archive.copy(name, &mut Sequential::new(&member), member.len());
+    copied.map_err(|source| BundleError::Io {
+        doing: "write the bundle again:",
+        path: bundle.path().to_owned(),
+        source,
+    })
+}
+
 /// Reads a source from its beginning.
-struct Sequential<'a> {
+pub(crate) struct Sequential<'a> {
     source: &'a dyn ReadAt,
     at: u64,
+}
+
+impl<'a> Sequential<'a> {
+    pub(crate) const fn new(source: &'a dyn ReadAt) -> Self {
+        Self { source, at: 0 }
+    }
 }
 
 impl io::Read for Sequential<'_> {

@@ -211,28 +211,28 @@ fn sign(manifest: &[u8], keys: &[PrivateKey], target: &Path) -> Result<Signature
 }
 
 /// The tar archive, hashed as it is written.
-pub(super) struct Archive<'a> {
-    out: BufWriter<&'a File>,
+pub(crate) struct Archive<W: Write> {
+    out: BufWriter<W>,
     hash: Sha256,
     bytes: u64,
 }
 
-impl<'a> Archive<'a> {
-    pub(super) fn new(file: &'a File) -> Self {
+impl<W: Write> Archive<W> {
+    pub(crate) fn new(out: W) -> Self {
         Self {
-            out: BufWriter::with_capacity(1 << 20, file),
+            out: BufWriter::with_capacity(1 << 20, out),
             hash: Sha256::new(),
             bytes: 0,
         }
     }
 
     /// Writes a member that is in memory.
-    pub(super) fn member(&mut self, name: MemberName, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn member(&mut self, name: MemberName, bytes: &[u8]) -> io::Result<()> {
         self.copy(name, &mut &*bytes, bytes.len() as u64)
     }
 
     /// Writes a member of `len` bytes that `from` gives next.
-    pub(super) fn copy(&mut self, name: MemberName, from: &mut dyn io::Read, len: u64) -> io::Result<()> {
+    pub(crate) fn copy(&mut self, name: MemberName, from: &mut dyn io::Read, len: u64) -> io::Result<()> {
         self.write_all(&header(name, len).map_err(io::Error::other)?)?;
         let copied = io::copy(&mut from.take(len), self)?;
         if copied != len {
@@ -243,14 +243,14 @@ impl<'a> Archive<'a> {
     }
 
     /// Ends the archive; its length and digest.
-    pub(super) fn finish(mut self) -> io::Result<(u64, FileDigest)> {
+    pub(crate) fn finish(mut self) -> io::Result<(u64, FileDigest)> {
         self.write_all(&[0; 2 * ARCHIVE_BLOCK_BYTES])?;
         self.out.flush()?;
         Ok((self.bytes, FileDigest::from_bytes(self.hash.finish())))
     }
 }
 
-impl Write for Archive<'_> {
+impl<W: Write> Write for Archive<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.out.write_all(bytes)?;
         self.hash.update(bytes);

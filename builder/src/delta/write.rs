@@ -14,7 +14,7 @@ use outcrop_release::{
 
 use super::{Delta, DeltaError};
 use crate::{
-    bundle::{Archive, Bundle, BundleError},
+    bundle::{Archive, Bundle, BundleError, Sequential, copy_member},
     error::Error,
     keys::PrivateKey,
     output::PendingFile,
@@ -102,7 +102,7 @@ pub fn add_to_bundle(delta: &Delta, bundle: &Bundle) -> Result<u64, Error> {
     let pending = PendingFile::create(bundle.path()).map_err(failed)?;
     let mut archive = Archive::new(pending.file());
     for name in MemberName::ALL {
-        archive.copy_member(bundle, name)?;
+        copy_member(bundle, name, &mut archive)?;
     }
     let padded = |len: &u64| len.next_multiple_of(ARCHIVE_BLOCK_BYTES as u64);
     let total = DIRECTORY_BYTES as u64 + lengths.iter().map(|(_, len)| padded(len)).sum::<u64>();
@@ -133,7 +133,7 @@ impl Kept {
 
     fn read(&self) -> Box<dyn io::Read + '_> {
         match self {
-            Self::There(window) => Box::new(crate::bundle::Sequential::new(window)),
+            Self::There(window) => Box::new(Sequential::new(window)),
             Self::New(bytes) => Box::new(bytes.as_slice()),
         }
     }

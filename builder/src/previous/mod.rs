@@ -129,7 +129,7 @@ impl PreviousRelease {
         };
         let file = tempfile::tempfile_in(scratch).map_err(failed)?;
         bundle
-            .extract_root(&file, scratch, progress)
+            .extract(MemberName::Root, &file, scratch, progress)
             .map_err(bad_bundle(&self.text))?;
         let source = FileSource::new(file).map_err(failed)?;
         let reader = Reader::open(source).map_err(|error| self.malformed(error.into()))?;

@@ -26,6 +26,12 @@ pub enum MemberName {
     Boot,
     /// Frames of the root file system.
     Root,
+    /// Deltas, behind all others; most bundles have none.
+    Deltas,
+    /// What a delta is: the first member of a delta's own archive.
+    Delta,
+    /// A delta's frames: the last one.
+    Data,
 }
 
 /// Bytes that are no header of the member that must come next.
@@ -54,7 +60,7 @@ pub struct Place {
 }
 
 impl MemberName {
-    /// All, in the order of the archive.
+    /// All that every bundle has, in the order of the archive.
     pub const ALL: [Self; 6] = [
         Self::Manifest,
         Self::Signatures,
@@ -63,6 +69,9 @@ impl MemberName {
         Self::Boot,
         Self::Root,
     ];
+
+    /// Those of a delta's archive, in their order.
+    pub const OF_DELTA: [Self; 4] = [Self::Delta, Self::Signatures, Self::Index, Self::Data];
 
     /// The name in the archive.
     #[must_use]
@@ -74,6 +83,9 @@ impl MemberName {
             Self::Verity => "verity",
             Self::Boot => "boot",
             Self::Root => "root",
+            Self::Deltas => "deltas",
+            Self::Delta => "delta.json",
+            Self::Data => "data",
         }
     }
 }
