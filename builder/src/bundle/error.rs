@@ -195,6 +195,7 @@ impl BundleError {
             Self::Archive { .. }
             | Self::Length { .. }
             | Self::Padding { .. }
+            | Self::Deltas { .. }
             | Self::Oversized { .. }
             | Self::Manifest(_)
             | Self::Signatures(_)

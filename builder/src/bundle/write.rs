@@ -1,7 +1,6 @@
 //! Writes a bundle.
 
 use std::{
-    fs::File,
     io::{self, BufWriter, Read as _, Seek as _, Write},
     path::Path,
     time::Duration,

@@ -87,6 +87,7 @@ impl Command {
             Self::Flash(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
             Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
+            Self::Bundle(BundleCommand::Delta(arguments)) => arguments.json,
             Self::New { .. }
             | Self::Lock(_)
             | Self::Run(_)
@@ -131,6 +132,45 @@ pub(super) enum BundleCommand {
     ///
     /// Needs neither the build's machine nor a network: the key can stay where it is safe.
     Sign(BundleSignArgs),
+    /// Make deltas: what devices with older releases need of this one
+    ///
+    /// A device that runs one of those releases then fetches a fraction of what it would fetch without. The deltas become part of the
+    /// bundle, or files beside it that a web server or a USB stick has next to it. They are signed as the release is.
+    Delta(BundleDeltaArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BundleDeltaArgs {
+    /// The bundle of the new release
+    bundle: PathBuf,
+    /// The bundle of a release that devices run; may repeat
+    #[arg(long, value_name = "OLD", required_unless_present = "whole")]
+    from: Vec<PathBuf>,
+    /// Also all of the release, compressed better than in the bundle: for devices that have little of it
+    #[arg(long)]
+    whole: bool,
+    /// Sign with this private key; may repeat. KEY is a file, env:VARIABLE, or command:COMMAND, which prints it
+    #[arg(long, value_name = "KEY", required = true)]
+    key: Vec<KeySource>,
+    /// Write files beside the bundle, and leave it as it is
+    #[arg(long)]
+    beside: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<BundleDeltaArgs> for commands::bundle_delta::Options {
+    fn from(arguments: BundleDeltaArgs) -> Self {
+        Self {
+            bundle: arguments.bundle,
+            from: arguments.from,
+            whole: arguments.whole,
+            keys: arguments.key,
+            beside: arguments.beside,
+            json: arguments.json,
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -125,6 +125,9 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
             commands::bundle::verify(&arguments.into(), context)
         }
         Command::Bundle(BundleCommand::Sign(arguments)) => commands::bundle::sign(&arguments.into(), context),
+        Command::Bundle(BundleCommand::Delta(arguments)) => {
+            commands::bundle_delta::run(&arguments.into(), context)
+        }
         Command::Keys(KeysCommand::Generate(arguments)) => {
             commands::keys::generate(&arguments.into(), context)
         }

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod bundle;
+pub mod bundle_delta;
 pub mod cache;
 pub mod completions;
 pub mod device;

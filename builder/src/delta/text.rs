@@ -69,7 +69,7 @@ pub(super) fn of_root<O: ReadAt, N: ReadAt>(
 /// Files with blocks of their own, by their first block; each extent once.
 fn files<R: ReadAt>(reader: &Reader<R>) -> Result<Vec<Placed>, ReadError> {
     let mut files = Vec::new();
-    for entry in reader.walk()? {
+    for entry in reader.walk() {
         let entry = entry?;
         if let Some(blocks) = blocks(&entry) {
             files.push(Placed {

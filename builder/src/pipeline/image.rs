@@ -244,7 +244,7 @@ impl ImageJob<'_> {
         Ok(Some((written, target)))
     }
 
-    /// Writes the root, and compresses the initramfs meanwhile: it needs nothing of the root's digests, and writing leaves
+    /// Writes the root, and puts the initramfs together meanwhile: it needs nothing of the root's digests, and writing leaves
     /// a processor half idle.
     fn root_and_initramfs(&self, plan: &Plan, writer: RootWriter) -> Result<(BootStage, Vec<u8>), Error> {
         std::thread::scope(|scope| {

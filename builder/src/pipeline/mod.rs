@@ -488,8 +488,3 @@ impl<'a> Session<'a> {
 fn tools() -> String {
     disk::ext4::mke2fs_version().unwrap_or_default()
 }
-
-/// How many threads a step may use.
-fn threads() -> u32 {
-    std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
-}

@@ -24,7 +24,7 @@ const FOLDERS: [&str; 5] = ["dev", "proc", "run", "sys", "sysroot"];
 /// The first console: major and minor number.
 const CONSOLE: (u32, u32) = (5, 1);
 
-/// The initramfs, compressed: `/init` and the files of `modules`.
+/// The initramfs: `/init` and the files of `modules`.
 pub(super) fn initramfs(init: Content, modules: &[(TreePath, Content)]) -> Result<Vec<u8>, Error> {
     let mut archive = Initramfs::new();
     for folder in FOLDERS {
@@ -39,8 +39,7 @@ pub(super) fn initramfs(init: Content, modules: &[(TreePath, Content)]) -> Resul
     for (path, content) in modules {
         archive.file(path.as_str(), 0o644, content.clone())?;
     }
-    // One processor is busy with the image's digest meanwhile.
-    Ok(archive.compress(super::threads().saturating_sub(1).max(1))?)
+    Ok(archive.to_bytes()?)
 }
 
 /// All folders that lead to the files, parents first.

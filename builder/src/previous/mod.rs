@@ -12,7 +12,7 @@ mod tests;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use outcrop_release::{arch::Architecture, digest::RootHash, name::ReleaseName};
+use outcrop_release::{arch::Architecture, bundle::MemberName, digest::RootHash, name::ReleaseName};
 
 pub use self::error::PreviousError;
 use crate::{

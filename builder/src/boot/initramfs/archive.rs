@@ -7,10 +7,7 @@ use std::{
 
 use miette::Diagnostic;
 
-use super::{
-    compress,
-    newc::{self, Header, TRAILER},
-};
+use super::newc::{self, Header, TRAILER};
 use crate::{failure::FailureClass, tree::content::Content};
 
 const DIRECTORY: u32 = 0o040_000;
@@ -60,8 +57,8 @@ pub enum InitramfsError {
         /// The cause.
         source: io::Error,
     },
-    /// The archive can't be written or compressed.
-    #[error("initramfs: compress the archive")]
+    /// The archive can't be written.
+    #[error("initramfs: write the archive")]
     Write(#[source] io::Error),
 }
 
@@ -190,12 +187,16 @@ impl Initramfs {
         trailer.write(out).map_err(InitramfsError::Write)
     }
 
-    /// The archive compressed with zstd, as the kernel takes it. `threads` changes the time, never the bytes.
+    /// The archive, as the kernel takes it.
+    ///
+    /// It isn't compressed: what a release changes in it stays small then, and is found by who makes a delta (docs/adr/0016).
     ///
     /// # Errors
-    /// When a member can't be read, or compression fails.
-    pub fn compress(&self, threads: u32) -> Result<Vec<u8>, InitramfsError> {
-        compress::zstd(threads, |out| self.write(out))
+    /// When a member can't be read.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, InitramfsError> {
+        let mut bytes = Vec::new();
+        self.write(&mut bytes)?;
+        Ok(bytes)
     }
 }
 
@@ -250,21 +251,7 @@ mod tests {
     }
 
     fn plain(archive: &Initramfs) -> Vec<u8> {
-        let mut out = Vec::new();
-        archive.write(&mut out).unwrap();
-        out
-    }
-
-    #[test]
-    fn the_number_of_threads_doesnt_change_a_byte() {
-        let mut archive = sample();
-        let noise = (0..3_000_000_u32)
-            .flat_map(|i| (i / 3).wrapping_mul(i).to_le_bytes())
-            .collect::<Vec<u8>>();
-        archive.file("noise", 0o644, Content::from(noise)).unwrap();
-        let one = archive.compress(1).unwrap();
-        assert!(one == archive.compress(2).unwrap() && one == archive.compress(5).unwrap());
-        assert!(zstd::decode_all(one.as_slice()).unwrap() == plain(&archive));
+        archive.to_bytes().unwrap()
     }
 
     #[test]
