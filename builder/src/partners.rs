@@ -189,27 +189,20 @@ mod tests {
 
     #[test]
     fn a_kernel_s_files_move_with_its_version_also_where_they_have_numbers_of_their_own() {
-        let files = |version: &str| {
-            [
-                format!("boot/config-{version}"),
-                format!("usr/lib/modules/{version}"),
-                format!("usr/lib/modules/{version}/kernel/crc16.ko"),
-                format!("usr/lib/modules/{version}/kernel/crc32.ko"),
-            ]
-        };
-        let (old, new) = (files("6.12.48+deb13-amd64"), files("6.12.57+deb13-amd64"));
-        let texts = |files: &[String; 4]| files.each_ref().map(|file| file.clone());
-        let (old, new) = (texts(&old), texts(&new));
-        let found = pairs(
-            &old.each_ref().map(String::as_str),
-            &new.each_ref().map(String::as_str),
-        );
-        let wanted: Vec<String> = old
+        let files = [
+            "boot/config-6.12.48+deb13-amd64",
+            "usr/lib/modules/6.12.48+deb13-amd64",
+            "usr/lib/modules/6.12.48+deb13-amd64/kernel/crc16.ko",
+            "usr/lib/modules/6.12.48+deb13-amd64/kernel/crc32.ko",
+        ];
+        let renamed = files.map(|file| file.replace("6.12.48", "6.12.57"));
+        let renamed: Vec<&str> = renamed.iter().map(String::as_str).collect();
+        let wanted: Vec<String> = files
             .iter()
-            .zip(&new)
+            .zip(&renamed)
             .map(|(old, new)| format!("/{old} -> /{new}"))
             .collect();
-        assert_eq!(found, wanted);
+        assert_eq!(pairs(&files, &renamed), wanted);
     }
 
     #[test]

@@ -125,15 +125,18 @@ fn pack(
     Ok((frame, bytes, hashes))
 }
 
-/// Checks that every frame of `table` in `member` has its digest and gives the blocks of `tree`, and hands them over: the
-/// number of the first one, and their bytes. Several at a time.
+/// Takes blocks: the number of the first one, and their bytes.
+pub(super) type Take<'a> = dyn Fn(u64, &[u8]) -> Result<(), BundleError> + Sync + 'a;
+
+/// Checks that every frame of `table` in `member` has its digest and gives the blocks of `tree`, and hands these over,
+/// those of several frames at a time.
 pub(super) fn check(
     name: MemberName,
     member: &(dyn ReadAt + Sync),
     table: &FrameTable,
     tree: &HashTree,
     phase: &dyn Phase,
-    take: &(dyn Fn(u64, &[u8]) -> Result<(), BundleError> + Sync),
+    take: &Take<'_>,
 ) -> Result<(), BundleError> {
     let numbers: Vec<usize> = (0..table.frames().len()).collect();
     numbers.par_iter().try_for_each(|&number| {

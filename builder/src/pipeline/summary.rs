@@ -140,4 +140,35 @@ mod tests {
         );
         assert_eq!(mib(u64::MAX), "17592186044416.0 MiB");
     }
+
+    #[test]
+    fn a_layout_tells_what_stayed_and_what_it_costs() {
+        let mut layout = LayoutSummary {
+            previous: "edge-0.1.0-x86_64-efi".to_owned(),
+            layout_of: "00".repeat(32),
+            report: LayoutReport {
+                blocks: 1024,
+                previous_blocks: 1000,
+                fresh_blocks: 1030,
+                kept_blocks: 512,
+                moved_blocks: 256,
+                changed_blocks: 128,
+                kept_inodes: 9,
+                inodes: 10,
+                free_blocks: 32,
+                free_pieces: 2,
+                longest_free: 20,
+                fresh: false,
+            },
+        };
+        let text = layout.text();
+        for wanted in [
+            "after edge-0.1.0-x86_64-efi: 2.0 MiB in place, 1.0 MiB moved, 0.5 MiB new or changed",
+            "9 inodes of 10 in place; 3.1 % free in 2 pieces, the longest 0.1 MiB; -6 blocks against a fresh layout",
+        ] {
+            assert!(text.contains(wanted), "{text}");
+        }
+        layout.report.fresh = true;
+        assert!(layout.text().contains("laid out anew"));
+    }
 }

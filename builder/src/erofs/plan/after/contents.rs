@@ -83,11 +83,7 @@ impl Sides<'_> {
 
     /// Looks for contents that the older image has under other names: among those of the same size, by digest.
     pub(super) fn find_moved(&self, units: &mut [Unit]) -> Result<(), ErofsError> {
-        let taken: BTreeSet<u32> = units
-            .iter()
-            .filter_map(|unit| unit.kept())
-            .map(|run| run.first)
-            .collect();
+        let taken: BTreeSet<u32> = units.iter().filter_map(Unit::kept).map(|run| run.first).collect();
         let wanted: BTreeSet<u64> = units
             .iter()
             .filter(|unit| unit.kept().is_none())

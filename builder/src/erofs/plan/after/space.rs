@@ -59,7 +59,7 @@ impl Space {
     /// Takes slots for an inode; false when they aren't all free, or an inode of that length can't lie there.
     pub(super) fn take_record(&mut self, record: Extent) -> bool {
         let within = record.offset % BLOCK;
-        if within + record.bytes > BLOCK && within != 0 || record.offset % SLOT != 0 {
+        if within + record.bytes > BLOCK && within != 0 || !record.offset.is_multiple_of(SLOT) {
             return false;
         }
         let count = (within + record.bytes).div_ceil(BLOCK);
