@@ -10,6 +10,7 @@ use outcrop_release::{
     bundle::{ARCHIVE_BLOCK_BYTES, Index, MemberName, Place, end, parse_header},
     digest::FileDigest,
     manifest::{MAX_MANIFEST_BYTES, Manifest, Target},
+    plan::ByteRange,
     trust::{MAX_SIGNATURES_BYTES, Signatures, Trust, VerifiedRelease, verify},
     verity::{BLOCK_BYTES, Geometry, HashTree},
 };
@@ -195,8 +196,15 @@ impl Bundle {
         })
     }
 
+    /// Bytes of the file, for small ranges.
+    pub(super) fn range(&self, range: ByteRange) -> Result<Vec<u8>, BundleError> {
+        let len = usize::try_from(range.bytes()).unwrap_or(usize::MAX);
+        let read = self.source.read_vec(range.start, len);
+        read.map_err(|source| self.failed(source))
+    }
+
     /// The boot payload's tree and the root's.
-    fn trees(&self) -> Result<(HashTree, HashTree), BundleError> {
+    pub(super) fn trees(&self) -> Result<(HashTree, HashTree), BundleError> {
         let bytes = self.in_memory(MemberName::Verity)?;
         let length = |payload: MemberName, target: &Target| {
             let geometry = Geometry::new(target.bytes / BLOCK_BYTES as u64);
@@ -217,6 +225,11 @@ impl Bundle {
         let parse = |payload, bytes, target: &Target| {
             let tree = HashTree::parse(bytes, &target.root_hash)
                 .map_err(|source| BundleError::Tree { payload, source })?;
+            let superblock = tree.superblock();
+            let verity = self.manifest.verity;
+            if (superblock.salt, superblock.uuid) != (verity.salt, verity.uuid) {
+                return Err(BundleError::Superblock(payload));
+            }
             // The root hash doesn't cover the number of blocks.
             if tree.superblock().geometry.data_bytes() != target.bytes {
                 return Err(BundleError::TreeLength {

@@ -1,12 +1,13 @@
 //! The commands' arguments, and the options that they stand for.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, value_parser};
 use clap_complete::Shell;
-use outcrop_release::{arch::Architecture, name::ImageName};
+use outcrop_release::{arch::Architecture, name::ImageName, plan::Link};
 
 use crate::{
+    bundle::OtherSlot,
     commands::{self, keys::Protection},
     fetch::Mode,
     inspect::Wanted,
@@ -86,6 +87,7 @@ impl Command {
             Self::Flash(arguments) => arguments.json,
             Self::Inspect(arguments) => arguments.json,
             Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
+            Self::Bundle(BundleCommand::Cost(arguments)) => arguments.json,
             Self::New { .. }
             | Self::Lock(_)
             | Self::Build(_)
@@ -131,6 +133,47 @@ pub(super) enum BundleCommand {
     ///
     /// Needs neither the build's machine nor a network: the key can stay where it is safe.
     Sign(BundleSignArgs),
+    /// Tell what installing a bundle costs a device that runs another release
+    ///
+    /// The figures are those of `outcrop-updater install --dry-run`: bytes to fetch, read and write, requests, and the time to fetch.
+    Cost(BundleCostArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BundleCostArgs {
+    /// The release that the device runs: its bundle, or its image
+    #[arg(long, value_name = "OLD")]
+    from: PathBuf,
+    /// The bundle that is installed
+    #[arg(value_name = "NEW")]
+    bundle: PathBuf,
+    /// What the device's other slot holds
+    #[arg(long, value_name = "empty|old", default_value = "old")]
+    other: OtherSlot,
+    /// Tell the time for a link that brings so many bytes a second
+    #[arg(long, value_name = "BYTES", default_value_t = Link::default().rate)]
+    rate: NonZeroU64,
+    /// Tell the time for a link whose answers begin after so many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    latency: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl From<BundleCostArgs> for commands::bundle::Cost {
+    fn from(arguments: BundleCostArgs) -> Self {
+        Self {
+            from: arguments.from,
+            bundle: arguments.bundle,
+            other: arguments.other,
+            link: Link {
+                rate: arguments.rate,
+                latency: Duration::from_millis(arguments.latency.into()),
+            },
+            json: arguments.json,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
