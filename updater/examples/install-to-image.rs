@@ -8,12 +8,13 @@
 use std::{error::Error, fs, path::Path, time::Instant};
 
 use outcrop_release::{
+    plan::Link,
     slot::Slot,
     trust::{Trust, verify},
 };
 use outcrop_updater::{
     block_disk::{Access, BlockDisk},
-    install::{FileSource, Head, InstallError, Installation, Stage, Watch},
+    install::{FileSource, InstallError, Installation, Stage, Watch, read_head},
 };
 
 /// Nobody is told.
@@ -36,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let trust = Trust::parse(&fs::read_to_string(trust)?)?;
     let mut source = FileSource::open(Path::new(bundle))?;
-    let head = Head::read(&mut source)?;
+    let head = read_head(&mut source)?;
     let release = verify(&head.manifest, &head.signatures, &trust)?;
     let mut disk = BlockDisk::open(Path::new(disk), Access::Write)?;
     let mut scratch = tempfile::tempfile()?;
@@ -51,16 +52,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let prepared = installation.prepare(&head, &release)?;
     let cost = prepared.cost();
     installation.carry_out(&prepared)?;
-    println!(
-        "{}",
-        serde_json::json!({
-            "seconds": begin.elapsed().as_secs_f64(),
-            "fetch": cost.fetch,
-            "copy": cost.copy,
-            "write": cost.write,
-            "keep": cost.keep,
-            "root": release.manifest().root.bytes,
-        })
-    );
+    let mut told = cost.to_json(&Link::default());
+    told["seconds"] = begin.elapsed().as_secs_f64().into();
+    told["root"] = release.manifest().root.bytes.into();
+    println!("{told}");
     Ok(())
 }

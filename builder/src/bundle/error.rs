@@ -4,15 +4,16 @@ use std::{io, path::PathBuf};
 
 use miette::Diagnostic;
 use outcrop_release::{
-    bundle::{ArchiveError, IndexError, MemberName},
+    bundle::{ArchiveError, HeadError, IndexError, MemberName},
     delta::DirectoryError,
     digest::{FileDigest, RootHash},
     manifest::ManifestError,
+    plan::survey::SurveyError,
     trust::{SignatureError, Untrusted},
     verity::TreeError,
 };
 
-use crate::{failure::FailureClass, keys::KeysError, progress::Cancelled};
+use crate::{disk::read::DiskReadError, failure::FailureClass, keys::KeysError, progress::Cancelled};
 
 /// Why a bundle can't be written, read or believed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -135,6 +136,26 @@ pub enum BundleError {
         /// What there is.
         found: u64,
     },
+    /// A tree's superblock isn't the one that devices write.
+    #[error("the hash tree of the bundle's {0} has another salt or UUID than the manifest says")]
+    #[diagnostic(help("fetch or build it again"))]
+    Superblock(MemberName),
+    /// Its beginning.
+    #[error("the bundle's beginning")]
+    #[diagnostic(help("fetch or build it again"))]
+    Head(#[from] HeadError),
+    /// It can't be planned.
+    #[error("plan the installation of the bundle")]
+    #[diagnostic(help("fetch or build it again"))]
+    Survey(#[from] SurveyError),
+    /// The image that a device runs.
+    #[error("read the old image")]
+    #[diagnostic(help("`--from` takes a bundle, or an image that `outcrop build` made"))]
+    Image(#[from] DiskReadError),
+    /// The image that a device runs has nothing in slot A.
+    #[error("the old image has no release in slot A")]
+    #[diagnostic(help("`--from` takes a bundle, or an image that `outcrop build` made"))]
+    EmptyImage,
     /// A frame isn't what the index says, or doesn't give its blocks.
     #[error("frame {frame} of the bundle's {payload} is damaged: {why}")]
     #[diagnostic(help("fetch or build it again"))]
@@ -142,7 +163,7 @@ pub enum BundleError {
         /// The payload.
         payload: MemberName,
         /// Its number, from 0.
-        frame: usize,
+        frame: u32,
         /// What is wrong.
         why: &'static str,
     },
@@ -205,6 +226,11 @@ impl BundleError {
             | Self::Index(_)
             | Self::Tree { .. }
             | Self::TreeLength { .. }
+            | Self::Superblock(_)
+            | Self::Head(_)
+            | Self::Survey(_)
+            | Self::Image(_)
+            | Self::EmptyImage
             | Self::Frame { .. }
             | Self::Payload { .. }
             | Self::AlreadySigned { .. } => FailureClass::Input,

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use outcrop_release::{
-    bundle::{Frame, FrameTable, MAX_FRAME_BLOCKS, MemberName},
+    bundle::{Frame, FrameTable, MemberName, PlacedFrame},
     digest::FileDigest,
     manifest::Member,
     verity::{BLOCK_BYTES, BlockHash, HashTree, Salt, hash_block},
@@ -14,19 +14,16 @@ use zstd::{
     zstd_safe::CParameter,
 };
 
-use super::BundleError;
+use super::{BundleError, cuts::Cut};
 use crate::sha256::Sha256;
 use crate::{progress::Phase, read_at::ReadAt};
 
-/// Blocks in a frame: 128 KiB. Smaller ones compress worse, larger ones make a device fetch more for one changed block.
-const FRAME_BLOCKS: u32 = 32;
-const _: () = assert!(FRAME_BLOCKS <= MAX_FRAME_BLOCKS);
 /// zstd's level.
 const LEVEL: i32 = 12;
 /// Log2 of the largest window that a device reserves memory for.
 const WINDOW_LOG: u32 = 20;
 /// Frames that are compressed side by side, and written together.
-const BATCH: usize = 64;
+const BATCH: usize = 128;
 
 /// A payload's frames.
 pub(super) struct Compressed {
@@ -41,10 +38,11 @@ pub(super) struct Compressed {
 /// One frame, its bytes, and its blocks' hashes.
 type Packed = (Frame, Vec<u8>, Vec<BlockHash>);
 
-/// Compresses all of `payload`, which is whole blocks, and writes the frames to `out`.
+/// Compresses all of `payload`, which is whole blocks, cut into frames, and writes these to `out`.
 pub(super) fn compress(
     name: MemberName,
     payload: &(dyn ReadAt + Sync),
+    cuts: &[Cut],
     salt: &Salt,
     out: &mut dyn Write,
     unwritten: &dyn Fn(io::Error) -> BundleError,
@@ -54,20 +52,17 @@ pub(super) fn compress(
         payload: name,
         source,
     };
-    let starts: Vec<u64> = (0..payload.len())
-        .step_by(FRAME_BLOCKS as usize * BLOCK_BYTES)
-        .collect();
-    let (mut frames, mut blocks) = (Vec::with_capacity(starts.len()), Vec::new());
+    let (mut frames, mut blocks) = (Vec::with_capacity(cuts.len()), Vec::new());
     let mut hash = Sha256::new();
-    for batch in starts.chunks(BATCH) {
+    for batch in cuts.chunks(BATCH) {
         phase.checkpoint()?;
         let packed: io::Result<Vec<Packed>> = batch
             .par_iter()
-            .map_init(compressor, |compressor, start| {
+            .map_init(compressor, |compressor, cut| {
                 let compressor = compressor
                     .as_mut()
                     .map_err(|error| io::Error::other(error.to_string()))?;
-                pack(compressor, payload, *start, salt)
+                pack(compressor, payload, *cut, salt)
             })
             .collect();
         for (frame, bytes, hashes) in packed.map_err(failed)? {
@@ -101,14 +96,12 @@ fn compressor() -> io::Result<Compressor<'static>> {
 fn pack(
     compressor: &mut Compressor<'_>,
     payload: &(dyn ReadAt + Sync),
-    start: u64,
+    (first, blocks): Cut,
     salt: &Salt,
 ) -> io::Result<Packed> {
-    let longest = FRAME_BLOCKS as usize * BLOCK_BYTES;
-    let len = usize::try_from(payload.len() - start)
-        .unwrap_or(longest)
-        .min(longest);
-    let plain = payload.read_vec(start, len)?;
+    let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+    let len = usize::try_from(blocks * BLOCK_BYTES as u64).map_err(too_long)?;
+    let plain = payload.read_vec(first * BLOCK_BYTES as u64, len)?;
     let bytes = compressor.compress(&plain)?;
     let hashes: Vec<BlockHash> = plain
         .as_chunks::<BLOCK_BYTES>()
@@ -116,7 +109,6 @@ fn pack(
         .iter()
         .map(|block| hash_block(salt, block))
         .collect();
-    let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
     let frame = Frame {
         blocks: u32::try_from(hashes.len()).map_err(too_long)?,
         bytes: u32::try_from(bytes.len()).map_err(too_long)?,
@@ -138,32 +130,29 @@ pub(super) fn check(
     phase: &dyn Phase,
     take: &Take<'_>,
 ) -> Result<(), BundleError> {
-    let numbers: Vec<usize> = (0..table.frames().len()).collect();
-    numbers.par_iter().try_for_each(|&number| {
+    table.frames().par_iter().try_for_each(|placed| {
         phase.checkpoint()?;
+        let PlacedFrame { frame, first, .. } = placed;
         let damaged = |why| BundleError::Frame {
             payload: name,
-            frame: number,
+            frame: placed.number,
             why,
         };
-        let (Some(frame), Some((first, at))) = (table.frames().get(number), table.start(number)) else {
-            return Err(damaged("it isn't in the index"));
-        };
         let bytes = member
-            .read_vec(at, frame.bytes as usize)
+            .read_vec(placed.start, frame.bytes as usize)
             .map_err(|_| damaged("it can't be read"))?;
         if FileDigest::of(&bytes) != frame.sha256 {
             return Err(damaged("its digest is another"));
         }
         let plain = unpack(frame, &bytes).ok_or_else(|| damaged("it doesn't give its blocks"))?;
         let blocks = plain.as_chunks::<BLOCK_BYTES>().0;
-        if !(first..)
+        if !(*first..)
             .zip(blocks)
             .all(|(index, block)| tree.matches(index, block))
         {
             return Err(damaged("a block doesn't match the hash tree"));
         }
-        take(first, &plain)?;
+        take(*first, &plain)?;
         phase.advance(plain.len() as u64);
         Ok(())
     })

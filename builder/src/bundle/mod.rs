@@ -1,5 +1,7 @@
 //! Release bundles: written beside the image, read back and checked, signed again. Their form is `release`'s.
 
+mod cost;
+mod cuts;
 mod error;
 mod frames;
 mod read;
@@ -8,6 +10,7 @@ mod sign;
 mod tests;
 mod write;
 
+pub use cost::{Installed, OtherSlot, cost};
 pub use error::BundleError;
 pub use read::{Bundle, Checked};
 pub use sign::add_signatures;

@@ -12,6 +12,7 @@ use outcrop_release::{
     delta::{DIRECTORY_BYTES, parse_directory},
     digest::{FileDigest, RootHash},
     manifest::{MAX_MANIFEST_BYTES, Manifest, Target},
+    plan::ByteRange,
     trust::{MAX_SIGNATURES_BYTES, Signatures, Trust, VerifiedRelease, verify},
     verity::{BLOCK_BYTES, Geometry, HashTree},
 };
@@ -206,6 +207,13 @@ impl Bundle {
         })
     }
 
+    /// Bytes of the file, for small ranges.
+    pub(super) fn range(&self, range: ByteRange) -> Result<Vec<u8>, BundleError> {
+        let len = usize::try_from(range.bytes()).unwrap_or(usize::MAX);
+        let read = self.source.read_vec(range.start, len);
+        read.map_err(|source| self.failed(source))
+    }
+
     /// The deltas in it: what each starts from, and its bytes.
     ///
     /// # Errors
@@ -287,6 +295,11 @@ impl Bundle {
         let parse = |payload, bytes, target: &Target| {
             let tree = HashTree::parse(bytes, &target.root_hash)
                 .map_err(|source| BundleError::Tree { payload, source })?;
+            let superblock = tree.superblock();
+            let verity = self.manifest.verity;
+            if (superblock.salt, superblock.uuid) != (verity.salt, verity.uuid) {
+                return Err(BundleError::Superblock(payload));
+            }
             // The root hash doesn't cover the number of blocks.
             if tree.superblock().geometry.data_bytes() != target.bytes {
                 return Err(BundleError::TreeLength {

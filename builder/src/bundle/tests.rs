@@ -93,7 +93,7 @@ fn a_bundle_is_whole_trusted_and_the_same_every_time() {
     write_to(&two, &[key(1)]);
     assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
     let checked = accept(&one, &trust(1, &[1])).unwrap();
-    assert_eq!((checked.blocks, checked.frames), (75, 4));
+    assert_eq!((checked.blocks, checked.frames), (75, 5));
     assert_eq!(*Bundle::open(&one).unwrap().manifest(), manifest);
     assert_eq!(folder.path().read_dir().unwrap().count(), 2);
 }
@@ -235,19 +235,19 @@ fn with_first_frame(path: &Path, bytes: &[u8]) {
     let mut manifest = write_to(path, &[]);
     let mut members = members(path);
     let table = Index::decode(&members[2].1, &manifest).unwrap();
-    let old = table.boot.frames()[0];
     let frame = Frame {
+        blocks: 5,
         bytes: u32::try_from(bytes.len()).unwrap(),
         sha256: FileDigest::of(bytes),
-        ..old
     };
     let index = Index {
-        boot: FrameTable::new(vec![frame]).unwrap(),
+        boot: FrameTable::new([frame]).unwrap(),
         root: table.root,
     };
-    members[2].1 = index.encode();
+    let encoded = index.encode();
+    (manifest.members.index, manifest.members.index_top) = encoded.members();
+    members[2].1 = encoded.bytes;
     members[4].1 = bytes.to_vec();
-    manifest.members.index.sha256 = FileDigest::of(&members[2].1);
     manifest.members.boot.sha256 = FileDigest::of(bytes);
     manifest.members.boot.bytes = bytes.len() as u64;
     members[0].1 = manifest.to_bytes();

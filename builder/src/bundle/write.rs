@@ -9,7 +9,7 @@ use std::{
 use outcrop_release::{
     bundle::{ARCHIVE_BLOCK_BYTES, Index, MemberName, header},
     digest::{FileDigest, RootHash},
-    manifest::{Manifest, Member, Members, RollbackIndex, Target},
+    manifest::{Manifest, Member, Members, RollbackIndex, Target, VerityParameters},
     name::ReleaseName,
     trust::{Purpose, Signatures},
     verity::{BLOCK_BYTES, HashTree, TreeBuilder},
@@ -18,6 +18,7 @@ use semver::Version;
 
 use super::{
     BundleError,
+    cuts::{self, Cut},
     frames::{self, Compressed},
 };
 use crate::sha256::Sha256;
@@ -101,9 +102,21 @@ pub fn write(
     let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut kept = tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
     let mut frames = BufWriter::new(&mut kept);
-    let mut compress = |name, payload| compress(name, payload, &mut frames, &failed, phase.as_ref());
-    let boot = compress(MemberName::Boot, &contents.boot)?;
-    let root = compress(MemberName::Root, &contents.root)?;
+    let mut compress = |name, payload, cuts: &[Cut]| {
+        let out = &mut frames;
+        compress(name, payload, cuts, out, &failed, phase.as_ref())
+    };
+    let board = contents.release.board;
+    let boot = compress(
+        MemberName::Boot,
+        &contents.boot,
+        &cuts::of_boot(contents.boot.bytes, board),
+    )?;
+    let root = compress(
+        MemberName::Root,
+        &contents.root,
+        &cuts::of_root(contents.root.bytes),
+    )?;
     frames.flush().map_err(failed)?;
     drop(frames);
     let verity = [contents.boot.tree.to_bytes(), contents.root.tree.to_bytes()].concat();
@@ -112,6 +125,8 @@ pub fn write(
         root: root.table,
     };
     let index = index.encode();
+    let (index_member, index_top) = index.members();
+    let superblock = contents.root.tree.superblock();
     let manifest = Manifest {
         release: contents.release.clone(),
         rollback_index: contents.rollback_index,
@@ -121,8 +136,13 @@ pub fn write(
         layout_of: contents.layout_of,
         root: target_of(&contents.root),
         boot: target_of(&contents.boot),
+        verity: VerityParameters {
+            salt: superblock.salt,
+            uuid: superblock.uuid,
+        },
         members: Members {
-            index: member_of(&index),
+            index: index_member,
+            index_top,
             verity: member_of(&verity),
             boot: boot.member,
             root: root.member,
@@ -136,7 +156,7 @@ pub fn write(
     archive
         .member(MemberName::Signatures, &signatures.to_bytes())
         .map_err(failed)?;
-    archive.member(MemberName::Index, &index).map_err(failed)?;
+    archive.member(MemberName::Index, &index.bytes).map_err(failed)?;
     archive.member(MemberName::Verity, &verity).map_err(failed)?;
     kept.rewind().map_err(failed)?;
     for (name, member) in [(MemberName::Boot, &boot.member), (MemberName::Root, &root.member)] {
@@ -154,12 +174,13 @@ pub fn write(
 fn compress(
     name: MemberName,
     payload: &Payload<'_>,
+    cuts: &[Cut],
     out: &mut dyn Write,
     unwritten: &dyn Fn(io::Error) -> BundleError,
     phase: &dyn crate::progress::Phase,
 ) -> Result<Compressed, BundleError> {
     let superblock = payload.tree.superblock();
-    let compressed = frames::compress(name, payload.bytes, &superblock.salt, out, unwritten, phase)?;
+    let compressed = frames::compress(name, payload.bytes, cuts, &superblock.salt, out, unwritten, phase)?;
     // What was read must be what the tree was made of: the device will believe the tree alone.
     let mut again = TreeBuilder::new(superblock.uuid, superblock.salt);
     let found = again

@@ -1,12 +1,13 @@
 //! The commands' arguments, and the options that they stand for.
 
-use std::{path::PathBuf, time::Duration};
+use std::{num::NonZeroU64, path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, value_parser};
 use clap_complete::Shell;
-use outcrop_release::{arch::Architecture, name::ImageName};
+use outcrop_release::{arch::Architecture, name::ImageName, plan::Link};
 
 use crate::{
+    bundle::OtherSlot,
     commands::{self, keys::Protection},
     fetch::Mode,
     inspect::Wanted,
@@ -88,6 +89,7 @@ impl Command {
             Self::Inspect(arguments) => arguments.json,
             Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
             Self::Bundle(BundleCommand::Delta(arguments)) => arguments.json,
+            Self::Bundle(BundleCommand::Cost(arguments)) => arguments.json,
             Self::New { .. }
             | Self::Lock(_)
             | Self::Run(_)
@@ -137,6 +139,10 @@ pub(super) enum BundleCommand {
     /// A device that runs one of those releases then fetches a fraction of what it would fetch without. The deltas become part of the
     /// bundle, or files beside it that a web server or a USB stick has next to it. They are signed as the release is.
     Delta(BundleDeltaArgs),
+    /// Tell what installing a bundle costs a device that runs another release
+    ///
+    /// The figures are those of `outcrop-updater install --dry-run`: bytes to fetch, read and write, requests, and the time to fetch.
+    Cost(BundleCostArgs),
 }
 
 #[derive(Debug, Args)]
@@ -160,6 +166,28 @@ pub(super) struct BundleDeltaArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct BundleCostArgs {
+    /// The release that the device runs: its bundle, or its image
+    #[arg(long, value_name = "OLD")]
+    from: PathBuf,
+    /// The bundle that is installed
+    #[arg(value_name = "NEW")]
+    bundle: PathBuf,
+    /// What the device's other slot holds
+    #[arg(long, value_name = "empty|old", default_value = "old")]
+    other: OtherSlot,
+    /// Tell the time for a link that brings so many bytes a second
+    #[arg(long, value_name = "BYTES", default_value_t = Link::default().rate)]
+    rate: NonZeroU64,
+    /// Tell the time for a link whose answers begin after so many milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    latency: u32,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl From<BundleDeltaArgs> for commands::bundle_delta::Options {
     fn from(arguments: BundleDeltaArgs) -> Self {
         Self {
@@ -168,6 +196,21 @@ impl From<BundleDeltaArgs> for commands::bundle_delta::Options {
             whole: arguments.whole,
             keys: arguments.key,
             beside: arguments.beside,
+            json: arguments.json,
+        }
+    }
+}
+
+impl From<BundleCostArgs> for commands::bundle::Cost {
+    fn from(arguments: BundleCostArgs) -> Self {
+        Self {
+            from: arguments.from,
+            bundle: arguments.bundle,
+            other: arguments.other,
+            link: Link {
+                rate: arguments.rate,
+                latency: Duration::from_millis(arguments.latency.into()),
+            },
             json: arguments.json,
         }
     }

@@ -124,6 +124,7 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
         Command::Bundle(BundleCommand::Verify(arguments)) => {
             commands::bundle::verify(&arguments.into(), context)
         }
+        Command::Bundle(BundleCommand::Cost(arguments)) => commands::bundle::cost(&arguments.into(), context),
         Command::Bundle(BundleCommand::Sign(arguments)) => commands::bundle::sign(&arguments.into(), context),
         Command::Bundle(BundleCommand::Delta(arguments)) => {
             commands::bundle_delta::run(&arguments.into(), context)

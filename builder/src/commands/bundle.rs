@@ -1,13 +1,13 @@
-//! `outcrop bundle`: what a bundle is, whether it is whole and trusted, and signatures for it.
+//! `outcrop bundle`: what a bundle is, whether it is whole and trusted, signatures for it, and what installing it costs.
 
 use std::path::PathBuf;
 
-use outcrop_release::manifest::Manifest;
+use outcrop_release::{manifest::Manifest, plan::Link};
 use serde_json::json;
 
 use super::{Context, build::read_keys};
 use crate::{
-    bundle::{Bundle, add_signatures},
+    bundle::{Bundle, Installed, OtherSlot, add_signatures},
     error::Error,
     keys::{KeySource, read_trust},
 };
@@ -142,4 +142,35 @@ pub fn sign(options: &Sign, context: &Context) -> Result<(), Error> {
         options.bundle.display(),
         signatures.signatures().iter().count()
     ))
+}
+
+/// `outcrop bundle cost`'s arguments.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    /// What the device runs: a bundle or an image.
+    pub from: PathBuf,
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// What the device's other slot holds.
+    pub other: OtherSlot,
+    /// What the time is told for.
+    pub link: Link,
+    /// For a program.
+    pub json: bool,
+}
+
+/// Tells what a device would be told by `outcrop-updater install --dry-run`. Nobody's signature is looked at.
+///
+/// # Errors
+/// When a file can't be read, or isn't what its manifest says.
+pub fn cost(options: &Cost, context: &Context) -> Result<(), Error> {
+    let old = Installed::read(&options.from)?;
+    let bundle = Bundle::open(&options.bundle)?;
+    let cost = crate::bundle::cost(&bundle, &old, options.other)?;
+    if options.json {
+        let text = serde_json::to_string_pretty(&cost.to_json(&options.link)).unwrap_or_default();
+        return context.print(text + "\n");
+    }
+    let release = &bundle.manifest().release;
+    context.print(format!("{release}: {}\n", cost.describe(&options.link)))
 }

@@ -27,7 +27,7 @@ use outcrop_updater::{
     block_disk::{Access, BlockDisk},
     boot_control::{BootControl as _, EfiBootControl},
     init::efi::{VariableStore, Variables},
-    install::{FileSource, Head, InstallError, Installation, Stage, Watch},
+    install::{FileSource, InstallError, Installation, Stage, Watch, read_head},
     lifecycle::{Lifecycle, Next},
 };
 
@@ -71,7 +71,7 @@ fn install(disk: &mut BlockDisk, running: Slot) {
     let trust = Trust::parse(&std::fs::read_to_string(releases().join("trust.toml")).unwrap()).unwrap();
     let bundle = releases().join(format!("unit-{NEW}-{ARCH}-efi.outcrop"));
     let mut source = FileSource::open(&bundle).unwrap();
-    let head = Head::read(&mut source).unwrap();
+    let head = read_head(&mut source).unwrap();
     let release = verify(&head.manifest, &head.signatures, &trust).unwrap();
     let mut scratch = tempfile::tempfile().unwrap();
     let mut installation = Installation {

@@ -4,7 +4,7 @@
 
 use std::fmt;
 
-use crate::manifest::MAX_MEMBER_BYTES;
+use crate::{manifest::MAX_MEMBER_BYTES, plan::ByteRange};
 
 /// Length of a header, and what members are padded to, in bytes.
 pub const BLOCK_BYTES: usize = 512;
@@ -32,6 +32,15 @@ pub enum MemberName {
     Delta,
     /// A delta's frames: the last one.
     Data,
+}
+
+/// One of the two things that a release installs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PayloadName {
+    /// What the firmware or boot loader starts.
+    Boot,
+    /// The root file system.
+    Root,
 }
 
 /// Bytes that are no header of the member that must come next.
@@ -90,6 +99,26 @@ impl MemberName {
     }
 }
 
+impl PayloadName {
+    /// Both, in the order of the archive.
+    pub const ALL: [Self; 2] = [Self::Boot, Self::Root];
+
+    /// The member with its frames.
+    #[must_use]
+    pub const fn member(self) -> MemberName {
+        match self {
+            Self::Boot => MemberName::Boot,
+            Self::Root => MemberName::Root,
+        }
+    }
+}
+
+impl fmt::Display for PayloadName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.member().fmt(f)
+    }
+}
+
 impl fmt::Display for MemberName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -103,6 +132,16 @@ impl Place {
         Self {
             start: header.saturating_add(BLOCK_BYTES as u64),
             bytes,
+        }
+    }
+
+    /// Bytes of the member, from its start, as bytes of the bundle. What is behind the member's end is left out.
+    #[must_use]
+    pub const fn range(&self, start: u64, end: u64) -> ByteRange {
+        let least = if end < self.bytes { end } else { self.bytes };
+        ByteRange {
+            start: self.start.saturating_add(start),
+            end: self.start.saturating_add(least),
         }
     }
 

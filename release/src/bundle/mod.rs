@@ -8,12 +8,18 @@
 //! boot              zstd frames of the boot payload
 //! root              zstd frames of the root file system
 //! ```
-//! A device needs the first two to decide, the next two to know what it lacks, and then fetches the frames that hold it.
+//! A device needs the first two to decide, parts of the next two to know what it lacks, and then fetches the frames that hold it.
 
 mod archive;
+mod head;
 mod index;
 
 pub use archive::{
-    ArchiveError, BLOCK_BYTES as ARCHIVE_BLOCK_BYTES, MemberName, Place, end, header, parse_header,
+    ArchiveError, BLOCK_BYTES as ARCHIVE_BLOCK_BYTES, MemberName, PayloadName, Place, end, header,
+    parse_header,
 };
-pub use index::{Frame, FrameTable, Index, IndexError, MAX_FRAME_BLOCKS};
+pub use head::{HEAD_BYTES, Head, HeadError, Layout};
+pub use index::{
+    EncodedIndex, Frame, FrameTable, Index, IndexError, MAX_FRAME_BLOCKS, PAGE_FRAMES, PageTable,
+    PlacedFrame, TopTable,
+};

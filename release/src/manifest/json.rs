@@ -5,7 +5,7 @@ use std::time::Duration;
 use semver::Version;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{FORMAT, Manifest, Member, Members, RollbackIndex, Target, sizes};
+use super::{FORMAT, Manifest, Member, Members, RollbackIndex, Target, VerityParameters, sizes};
 use crate::name::ReleaseName;
 
 /// Longest health deadline that is meant: a week.
@@ -70,6 +70,7 @@ struct Json {
     layout_of: Option<String>,
     root: JsonTarget,
     boot: JsonTarget,
+    verity: JsonVerity,
     members: JsonMembers,
 }
 
@@ -82,15 +83,23 @@ pub(crate) struct JsonTarget {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct JsonVerity {
+    salt: String,
+    uuid: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct JsonMember {
     pub(super) bytes: u64,
     pub(super) sha256: String,
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 struct JsonMembers {
     index: JsonMember,
+    index_top: JsonMember,
     verity: JsonMember,
     boot: JsonMember,
     root: JsonMember,
@@ -116,6 +125,10 @@ pub(super) fn write(manifest: &Manifest) -> Vec<u8> {
         layout_of: manifest.layout_of.map(|hash| hash.to_string()),
         root: manifest.root.into(),
         boot: manifest.boot.into(),
+        verity: JsonVerity {
+            salt: manifest.verity.salt.to_string(),
+            uuid: manifest.verity.uuid.to_string(),
+        },
         members: manifest.members.into(),
     };
     signed_form(&json)
@@ -167,8 +180,13 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         layout_of: json.layout_of.map(|hash| text("layout-of", &hash)).transpose()?,
         root: target("root", &json.root)?,
         boot: target("boot payload", &json.boot)?,
+        verity: VerityParameters {
+            salt: text("salt", &json.verity.salt)?,
+            uuid: text("UUID of hash trees", &json.verity.uuid)?,
+        },
         members: Members {
             index: member("index", &json.members.index)?,
+            index_top: member("top of the index", &json.members.index_top)?,
             verity: member("verity member", &json.members.verity)?,
             boot: member("boot member", &json.members.boot)?,
             root: member("root member", &json.members.root)?,
@@ -229,6 +247,7 @@ impl From<Members> for JsonMembers {
     fn from(members: Members) -> Self {
         Self {
             index: members.index.into(),
+            index_top: members.index_top.into(),
             verity: members.verity.into(),
             boot: members.boot.into(),
             root: members.root.into(),
@@ -265,8 +284,13 @@ pub(crate) mod tests {
             layout_of: Some(RootHash::of(b"before")),
             root: target("root"),
             boot: target("boot"),
+            verity: VerityParameters {
+                salt: crate::verity::Salt::from_bytes([5; 32]),
+                uuid: uuid::Uuid::from_u128(7),
+            },
             members: Members {
                 index: member("index"),
+                index_top: member("top"),
                 verity: member("verity"),
                 boot: member("boot"),
                 root: member("root"),
@@ -341,6 +365,8 @@ pub(crate) mod tests {
             ("600", "0"),
             ("600", "18446744073709551615"),
             ("1.2.3", "1.2"),
+            ("0505", "05"),
+            ("00000000-0000", "00000000+0000"),
         ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);

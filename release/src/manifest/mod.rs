@@ -12,6 +12,7 @@ pub(crate) use json::tests;
 use std::time::Duration;
 
 use semver::Version;
+use uuid::Uuid;
 
 pub use image::ImageManifest;
 pub use json::{MAX_DEADLINE, ManifestError};
@@ -21,6 +22,7 @@ pub use sizes::{MAX_MANIFEST_BYTES, MAX_MEMBER_BYTES, MAX_TARGET_BYTES};
 use crate::{
     digest::{FileDigest, RootHash},
     name::ReleaseName,
+    verity::Salt,
 };
 
 /// The format that this program writes, and the newest that it reads.
@@ -53,12 +55,23 @@ pub struct Target {
 pub struct Members {
     /// The frame table.
     pub index: Member,
+    /// The first bytes of `index`, by which a device believes the rest piece by piece.
+    pub index_top: Member,
     /// The hash trees.
     pub verity: Member,
     /// Frames of the boot payload.
     pub boot: Member,
     /// Frames of the root file system.
     pub root: Member,
+}
+
+/// What both hash trees have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct VerityParameters {
+    /// Salt of every hash: the same for all releases of a product.
+    pub salt: Salt,
+    /// What the superblocks are called.
+    pub uuid: Uuid,
 }
 
 /// What a release is. Reading one says nothing about who made it.
@@ -81,6 +94,8 @@ pub struct Manifest {
     pub root: Target,
     /// The boot payload.
     pub boot: Target,
+    /// What their hash trees are made with.
+    pub verity: VerityParameters,
     /// What the bundle is made of.
     pub members: Members,
 }

@@ -14,9 +14,29 @@ impl ActiveBlocks {
     /// Takes the leaves of the active slot's tree, in order. What is behind 2³² blocks (16 TiB) is not looked at.
     #[must_use]
     pub fn new(leaves: impl Iterator<Item = BlockHash>) -> Self {
-        let mut entries: Vec<(u64, u32)> = leaves.map(|leaf| key(&leaf)).zip(0..).collect();
-        entries.sort_unstable();
-        Self { entries }
+        let mut blocks = Self::default();
+        leaves
+            .zip(0..)
+            .for_each(|(leaf, block)| blocks.push(&leaf, block));
+        blocks.sort();
+        blocks
+    }
+
+    /// Nothing yet, and room for `blocks` blocks.
+    #[must_use]
+    pub(super) fn with_room(blocks: usize) -> Self {
+        Self {
+            entries: Vec::with_capacity(blocks),
+        }
+    }
+
+    /// Adds a block; [`ActiveBlocks::sort`] makes it found.
+    pub(super) fn push(&mut self, leaf: &BlockHash, block: u32) {
+        self.entries.push((key(leaf), block));
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.entries.sort_unstable();
     }
 
     /// The block that has the content of a leaf: `preferred` if that does, so that runs stay whole, else the first one.

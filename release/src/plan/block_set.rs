@@ -43,6 +43,34 @@ impl BlockSet {
         self.words.iter().all(|word| *word == 0)
     }
 
+    /// The first block of the set that isn't before `from`.
+    #[must_use]
+    pub fn next(&self, from: u32) -> Option<u32> {
+        let (first, bit) = Self::place(from);
+        // Bits before `from` don't count.
+        let mask = |index: usize| if index == first { !(bit - 1) } else { u64::MAX };
+        let words = self.words.iter().enumerate().skip(first);
+        let (index, word) = words
+            .map(|(index, word)| (index, word & mask(index)))
+            .find(|(_, word)| *word != 0)?;
+        let block = u32::try_from(index).ok()?.checked_mul(64)?;
+        block.checked_add(word.trailing_zeros())
+    }
+
+    /// The set's blocks, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        let after = |block: &u32| self.next(block.checked_add(1)?);
+        std::iter::successors(self.next(0), after)
+    }
+
+    /// Takes a block out.
+    pub fn remove(&mut self, block: u32) {
+        let (word, bit) = Self::place(block);
+        if let Some(word) = self.words.get_mut(word) {
+            *word &= !bit;
+        }
+    }
+
     const fn place(block: u32) -> (usize, u64) {
         // A block's number has 32 bits, and so has its word's index, which fits wherever this runs.
         ((block / 64) as usize, 1 << (block % 64))
@@ -70,5 +98,14 @@ mod tests {
             assert_eq!(set.contains(block), blocks.contains(&block), "{block}");
         }
         assert!(!set.contains(u32::MAX) && BlockSet::new().is_empty());
+        assert!(set.iter().eq(blocks));
+        assert_eq!(
+            (set.next(1), set.next(64), set.next(65), set.next(1001)),
+            (Some(63), Some(64), Some(1000), None)
+        );
+        let mut less = set;
+        less.remove(64);
+        less.remove(5000);
+        assert!(less.iter().eq([0, 63, 1000]));
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Source: Linux, `Documentation/admin-guide/device-mapper/verity.rst`; cryptsetup wiki, "DMVerity" (on-disk format).
 
+mod descent;
 mod geometry;
 mod hash;
 mod stream;
@@ -13,6 +14,7 @@ mod superblock;
 mod table;
 mod tree;
 
+pub use descent::{Descent, WantedBlock};
 pub use geometry::{BLOCK_BYTES, Geometry, GeometryError, HASH_BYTES, HASHES_PER_BLOCK, TOP_BLOCK_OFFSET};
 pub use hash::{BlockHash, Salt, SaltError, hash_block, root_hash_of_top_block};
 pub use stream::{TreeBlock, TreeVerifier};

@@ -169,9 +169,7 @@ impl CommandError {
             Self::Head(_)
             | Self::Install(
                 InstallError::Head(_)
-                | InstallError::Member { .. }
                 | InstallError::Index(_)
-                | InstallError::IndexLength(_)
                 | InstallError::Tree { .. }
                 | InstallError::TreeLength { .. }
                 | InstallError::Plan(_)

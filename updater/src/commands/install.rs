@@ -2,12 +2,15 @@
 
 use std::{
     fs::{self, File},
+    num::NonZeroU64,
     path::Path,
+    time::Duration,
 };
 
 use outcrop_release::{
     bootrec::{BootRecord, SlotState},
-    plan::Cost,
+    bundle::Head,
+    plan::{Cost, Link},
     slot::Slot,
     trust::{VerifiedRelease, verify},
 };
@@ -24,8 +27,8 @@ use crate::{
     health,
     history::{History, KnownRelease},
     install::{
-        Allowed, FileSource, Head, HttpSource, Installation, Refusal, Running, Source, Space, WebServer,
-        admit,
+        Allowed, FileSource, HttpSource, Installation, Refusal, Running, Source, Space, WebServer, admit,
+        read_head,
     },
     state::is_neighbour,
 };
@@ -42,9 +45,15 @@ pub struct InstallOptions {
     /// Says what it would cost, and changes nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// Refuses before the first byte when more would have to be fetched.
+    /// Refuses to fetch more than that, before anything is changed.
     #[arg(long, value_name = "BYTES")]
     pub max_download: Option<u64>,
+    /// Tells the time for a link that brings so many bytes a second.
+    #[arg(long, value_name = "BYTES", default_value_t = Link::default().rate)]
+    pub rate: NonZeroU64,
+    /// Tells the time for a link whose answers begin after so many milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 100)]
+    pub latency: u32,
     /// Also a release that is older than what runs.
     #[arg(long)]
     pub allow_downgrade: bool,
@@ -109,7 +118,7 @@ enum Needed {
 impl Work<'_> {
     fn install(&self, source: &mut impl Source) -> Result<(), CommandError> {
         let trust = self.device.trust()?;
-        let head = Head::read(source)?;
+        let head = read_head(source)?;
         let release = verify(&head.manifest, &head.signatures, &trust)?;
         let access = if self.options.dry_run {
             Access::Read
@@ -128,7 +137,7 @@ impl Work<'_> {
         }
         if self.options.dry_run {
             self.progress.event(
-                &json!({"event": "plan", "fetch": 0, "copy": 0, "write": 0, "keep": 0}),
+                &self.plan_event(Cost::default()),
                 "the release is written already: only its trial would be armed",
             );
             return Ok(());
@@ -250,12 +259,12 @@ impl Work<'_> {
         installation.carry_out(&prepared)?;
         self.remember(opened, release)?;
         let target = self.device.slot().other();
-        let written = json!({"event": "written", "slot": target.to_string(), "fetched": cost.fetch, "written": cost.write});
+        let written = json!({"event": "written", "slot": target.to_string(), "fetched": cost.fetch.total(), "written": cost.write});
         self.progress.event(
             &written,
             &format!(
                 "written to slot {target} and read back: {} fetched, {} written",
-                mib(cost.fetch),
+                mib(cost.fetch.total()),
                 mib(cost.write)
             ),
         );
@@ -305,27 +314,36 @@ impl Work<'_> {
     fn tell_plan(&self, release: &VerifiedRelease, cost: Cost) {
         let manifest = release.manifest();
         let name = &manifest.release;
-        let event = json!({
-            "event": "plan",
-            "name": name.image.to_string(),
-            "version": name.version.to_string(),
-            "signers": release.signers(),
-            "fetch": cost.fetch,
-            "copy": cost.copy,
-            "write": cost.write,
-            "keep": cost.keep,
-        });
+        let mut event = self.plan_event(cost);
+        if let Some(fields) = event.as_object_mut() {
+            fields.insert("name".to_owned(), json!(name.image.to_string()));
+            fields.insert("version".to_owned(), json!(name.version.to_string()));
+            fields.insert("signers".to_owned(), json!(release.signers()));
+        }
         let text = format!(
-            "{} {}, signed by {}: {} to fetch, {} to write ({} of it from the running slot), {} in place",
+            "{} {}, signed by {}: {}",
             name.image,
             name.version,
             release.signers().join(" and "),
-            mib(cost.fetch),
-            mib(cost.write),
-            mib(cost.copy),
-            mib(cost.keep)
+            cost.describe(&self.link())
         );
         self.progress.event(&event, &text);
+    }
+
+    fn plan_event(&self, cost: Cost) -> serde_json::Value {
+        let mut event = cost.to_json(&self.link());
+        if let Some(fields) = event.as_object_mut() {
+            fields.insert("event".to_owned(), json!("plan"));
+        }
+        event
+    }
+
+    /// What the time is told for.
+    fn link(&self) -> Link {
+        Link {
+            rate: self.options.rate,
+            latency: Duration::from_millis(self.options.latency.into()),
+        }
     }
 
     fn arm(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {

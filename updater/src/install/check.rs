@@ -4,33 +4,37 @@ use std::iter;
 
 use outcrop_release::{
     bootrec::{Payload, PayloadPart},
+    plan::survey::Leaves,
     slot::Slot,
-    verity::BLOCK_BYTES,
+    verity::{BLOCK_BYTES, TreeVerifier},
 };
 
 use super::{
     engine::{Installation, Part, Stage},
     error::InstallError,
     reading::Reading,
+    scratch::Scratch,
+    sides::Kept,
     source::Source,
-    trees::{Scratch, Tree},
 };
 use crate::disk::{Area, Disk};
 
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Reads a payload back from the medium and compares every block with the tree.
     pub(super) fn check_part(&self, part: &Part<'_>) -> Result<(), InstallError> {
-        let mut leaves = part.tree.leaves(self.scratch);
+        let kept = Kept::new(&*self.scratch, part.manifest)?;
+        let mut leaves = Leaves::new(&part.planned.tree, &kept);
         let area = part.to;
-        let (all, salt) = (iter::once(0..leaves.count()), part.tree.salt());
-        self.each_hash(area, all, Reading::Medium, salt, |number, hash| {
-            self.watch.advance(Stage::Check, BLOCK_BYTES as u64);
-            if hash == leaves.get(number)? {
-                Ok(())
-            } else {
-                Err(InstallError::Medium { area, block: number })
-            }
-        })
+        let (all, salt) = (iter::once(0..leaves.count()), &part.manifest.verity.salt);
+        self.reader()
+            .each_hash(area, all, Reading::Medium, salt, |number, hash| {
+                self.watch.advance(Stage::Check, BLOCK_BYTES as u64);
+                if leaves.get(number)? == Some(hash) {
+                    Ok(())
+                } else {
+                    Err(InstallError::Medium { area, block: number })
+                }
+            })
     }
 
     /// What the medium holds of a boot payload of that many blocks, which has been checked.
@@ -40,10 +44,11 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             return Ok(payload);
         }
         let mut sum = crc32fast::Hasher::new();
-        self.each_block(area, iter::once(0..blocks), Reading::Medium, |_, block| {
-            sum.update(block);
-            Ok(())
-        })?;
+        self.reader()
+            .each_block(area, iter::once(0..blocks), Reading::Medium, |_, block| {
+                sum.update(block);
+                Ok(())
+            })?;
         let kernel = PayloadPart {
             // Its slot is far smaller.
             len: u32::try_from(blocks * BLOCK_BYTES as u64).unwrap_or(0),
@@ -56,12 +61,13 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     }
 
     /// Proves the tree on the medium from the root hash down: what was kept meanwhile isn't believed.
-    pub(super) fn check_tree(&self, tree: Tree, area: Area) -> Result<(), InstallError> {
-        let mut verifier = tree.verifier();
-        let superblock = tree.block(self.scratch, 0)?;
-        self.each_block(
+    pub(super) fn check_tree(&self, part: &Part<'_>, area: Area) -> Result<(), InstallError> {
+        let geometry = part.planned.tree.geometry();
+        let mut verifier = TreeVerifier::new(geometry, part.manifest.root.root_hash);
+        let superblock = part.superblock();
+        self.reader().each_block(
             area,
-            iter::once(0..tree.blocks()),
+            iter::once(0..geometry.partition_bytes() / BLOCK_BYTES as u64),
             Reading::Medium,
             |number, block| {
                 let block = if number == 0 { &superblock } else { block };
@@ -76,12 +82,13 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// What is behind the boot payload is zero.
     pub(super) fn check_rest(&self, area: Area, blocks: u64) -> Result<(), InstallError> {
         let rest = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
-        self.each_block(area, iter::once(rest), Reading::Medium, |number, block| {
-            if *block == [0; BLOCK_BYTES] {
-                Ok(())
-            } else {
-                Err(InstallError::Medium { area, block: number })
-            }
-        })
+        self.reader()
+            .each_block(area, iter::once(rest), Reading::Medium, |number, block| {
+                if *block == [0; BLOCK_BYTES] {
+                    Ok(())
+                } else {
+                    Err(InstallError::Medium { area, block: number })
+                }
+            })
     }
 }

@@ -1,103 +1,125 @@
-//! Copying blocks of the running slot: many frames at a time, so that hashing them is shared between threads.
+//! Copying blocks of the running slot: many at a time, so that hashing them is shared between threads.
 
-use std::{ops::Range, panic, thread};
+use std::{panic, thread};
 
 use outcrop_release::{
-    plan::CopyRun,
+    plan::{BlockSet, CopyRun, survey::Leaves},
     verity::{BLOCK_BYTES, BlockHash, Salt, hash_block},
 };
 
 use super::{
     engine::{Installation, Part, Stage},
     error::InstallError,
+    scratch::Scratch,
+    sides::Kept,
     source::Source,
-    trees::Scratch,
     write::Writer,
 };
 use crate::disk::Disk;
 
+/// Blocks that are read at a time: 1 MiB.
+const PIECE_BLOCKS: u32 = 256;
 /// Blocks after which a batch is written: 2 MiB.
 const FULL_BLOCKS: usize = 512;
 /// Fewer blocks aren't worth a thread.
 const SHARED_BLOCKS: usize = 32;
 
-/// Frames whose blocks have been read from the running slot.
+/// Blocks that have been read from the running slot.
 #[derive(Default)]
-pub(super) struct Batch {
+struct Batch {
     blocks: Vec<[u8; BLOCK_BYTES]>,
     /// Where each block goes.
-    numbers: Vec<u64>,
-    /// Each frame's number, and its blocks' places in `blocks`.
-    frames: Vec<(usize, Range<usize>)>,
+    numbers: Vec<u32>,
 }
 
 impl Batch {
     /// Whether it shall be written before more is read.
-    pub(super) const fn is_full(&self) -> bool {
+    const fn is_full(&self) -> bool {
         self.blocks.len() >= FULL_BLOCKS
     }
 
-    /// Reads a frame's blocks. False when one of them can't be read: that is no reason to give up, for the bundle has it.
-    pub(super) fn read(&mut self, disk: &impl Disk, part: &Part<'_>, frame: usize, runs: &[CopyRun]) -> bool {
-        let before = self.blocks.len();
-        for run in runs {
-            let start = self.blocks.len();
-            self.blocks.resize(start + run.blocks as usize, [0; BLOCK_BYTES]);
-            let at = u64::from(run.from) * BLOCK_BYTES as u64;
-            let room = self.blocks.get_mut(start..).unwrap_or_default();
-            if disk.read(part.from, at, room.as_flattened_mut()).is_err() {
-                self.blocks.truncate(before);
-                self.numbers.truncate(before);
-                return false;
-            }
-            self.numbers
-                .extend((u64::from(run.to)..).take(run.blocks as usize));
+    /// Reads a piece of a run; false when it can't be read.
+    fn read(&mut self, disk: &impl Disk, part: &Part<'_>, piece: &CopyRun) -> bool {
+        let start = self.blocks.len();
+        self.blocks
+            .resize(start + piece.blocks as usize, [0; BLOCK_BYTES]);
+        let at = u64::from(piece.from) * BLOCK_BYTES as u64;
+        let room = self.blocks.get_mut(start..).unwrap_or_default();
+        if disk.read(part.from, at, room.as_flattened_mut()).is_err() {
+            self.blocks.truncate(start);
+            return false;
         }
-        self.frames.push((frame, before..self.blocks.len()));
+        self.numbers.extend((piece.to..).take(piece.blocks as usize));
         true
     }
 
     fn clear(&mut self) {
         self.blocks.clear();
         self.numbers.clear();
-        self.frames.clear();
     }
 }
 
+/// A run, cut into pieces of `blocks` blocks.
+fn pieces(run: CopyRun, blocks: u32) -> impl Iterator<Item = CopyRun> {
+    (0..run.blocks).step_by(blocks as usize).map(move |done| CopyRun {
+        to: run.to + done,
+        from: run.from + done,
+        blocks: blocks.min(run.blocks - done),
+    })
+}
+
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
-    /// Writes the frames of a batch, and empties it. Returns those with a block that isn't what the running slot's tree said: they have
-    /// to be fetched.
-    pub(super) fn write_batch(
+    /// Copies what a payload's plan has copied. Returns the blocks that the running slot hasn't got after all, or can't give: that
+    /// is no reason to give up, for the bundle has them.
+    pub(super) fn copy_part(&mut self, part: &Part<'_>) -> Result<BlockSet, InstallError> {
+        let mut failed = BlockSet::new();
+        let mut batch = Batch::default();
+        for piece in part
+            .planned
+            .plan
+            .copies
+            .iter()
+            .flat_map(|run| pieces(*run, PIECE_BLOCKS))
+        {
+            self.watch.checkpoint()?;
+            if !batch.read(self.disk, part, &piece) {
+                for block in pieces(piece, 1) {
+                    if !batch.read(self.disk, part, &block) {
+                        failed.insert(block.to);
+                    }
+                }
+            }
+            if batch.is_full() {
+                self.write_batch(part, &mut batch, &mut failed)?;
+            }
+        }
+        self.write_batch(part, &mut batch, &mut failed)?;
+        Ok(failed)
+    }
+
+    /// Writes a batch's blocks, and empties it. Those that aren't what the running slot's tree said are added to `failed`.
+    fn write_batch(
         &mut self,
         part: &Part<'_>,
         batch: &mut Batch,
-    ) -> Result<Vec<usize>, InstallError> {
-        let hashes = hash_blocks(part.tree.salt(), &batch.blocks);
-        let mut leaves = part.tree.leaves(self.scratch);
-        let mut out = Writer::new(part);
-        let mut others = Vec::new();
-        for (frame, places) in batch.frames.drain(..) {
-            let numbers = batch.numbers.get(places.clone()).unwrap_or_default();
-            let found = hashes.get(places.clone()).unwrap_or_default();
-            let mut is_proven = found.len() == numbers.len();
-            for (number, hash) in numbers.iter().zip(found) {
-                is_proven &= leaves.get(*number)? == *hash;
-            }
-            if !is_proven {
-                others.push(frame);
-                continue;
-            }
-            let blocks = batch.blocks.get(places).unwrap_or_default();
-            for (number, block) in numbers.iter().zip(blocks) {
-                out.put(self.disk, *number, block)?;
+        failed: &mut BlockSet,
+    ) -> Result<(), InstallError> {
+        let hashes = hash_blocks(&part.manifest.verity.salt, &batch.blocks);
+        let kept = Kept::new(&*self.scratch, part.manifest)?;
+        let mut leaves = Leaves::new(&part.planned.tree, &kept);
+        let mut out = Writer::new(part.to);
+        for ((number, block), hash) in batch.numbers.iter().zip(&batch.blocks).zip(hashes) {
+            if leaves.get((*number).into())? == Some(hash) {
+                out.put(self.disk, (*number).into(), block)?;
+            } else {
+                failed.insert(*number);
             }
         }
         self.watch.advance(Stage::Write, out.finish(self.disk)?);
         batch.clear();
-        Ok(others)
+        Ok(())
     }
 }
-
 /// The hash of each block, half of them by another thread.
 fn hash_blocks(salt: &Salt, blocks: &[[u8; BLOCK_BYTES]]) -> Vec<BlockHash> {
     let hash = |blocks: &[[u8; BLOCK_BYTES]]| -> Vec<BlockHash> {

@@ -1,29 +1,29 @@
 //! The installation itself: prepare (read, prove, plan), then carry out (write, read back, say so in the boot record).
 
 use outcrop_release::{
-    bundle::{FrameTable, Index, MemberName, Place},
-    digest::FileDigest,
+    bundle::{Head, Layout, PayloadName, Place},
     manifest::Manifest,
-    plan::{ActiveBlocks, BlockSet, ByteRange, Cost, PayloadPlan},
+    plan::{
+        Cost,
+        survey::{PlannedPayload, Survey, Surveyed, geometry},
+    },
     slot::Slot,
     trust::VerifiedRelease,
-    verity::{BLOCK_BYTES, Geometry},
+    verity::{BLOCK_BYTES, Superblock},
 };
 
 use super::{
     error::InstallError,
-    head::{Head, Layout},
-    source::{Source, fetch},
-    trees::{self, Scratch, Tree, Trees, check_digest},
+    reading::SlotReader,
+    scratch::Scratch,
+    sides::{BothSlots, FromSource, Kept},
+    source::Source,
 };
 use crate::{
     boot_control::efi,
     disk::{Area, Disk},
     record,
 };
-
-/// A frame table is read into memory: it may have a frame of 40 bytes for every 8 blocks of the payloads, and this many more.
-const MAX_INDEX_BYTES: u64 = 64 << 10;
 
 /// What an installation is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,44 +66,72 @@ pub struct Installation<'a, S, D, C> {
 
 /// A release that can be installed, and what that costs. Nothing has changed yet.
 pub struct Prepared<'a> {
-    cost: Cost,
     release: &'a VerifiedRelease,
-    layout: Layout,
-    index: Index,
-    trees: Trees,
-    boot: PlannedPayload,
-    root: PlannedPayload,
-}
-
-pub(super) struct PlannedPayload {
-    pub(super) plan: PayloadPlan,
-    pub(super) in_place: BlockSet,
+    pub(super) layout: Layout,
+    pub(super) surveyed: Surveyed,
 }
 
 /// One payload of the release, where it comes from and where it goes.
 pub(super) struct Part<'a> {
-    pub(super) name: MemberName,
-    pub(super) table: &'a FrameTable,
+    pub(super) payload: PayloadName,
+    pub(super) manifest: &'a Manifest,
     pub(super) place: Place,
-    pub(super) tree: Tree,
     pub(super) planned: &'a PlannedPayload,
     pub(super) to: Area,
     pub(super) from: Area,
 }
 
 impl Prepared<'_> {
-    /// What it costs, frame table and hash trees included; those are fetched already.
+    /// What it costs, with what is fetched already: all but the frames.
     #[must_use]
     pub const fn cost(&self) -> Cost {
-        self.cost
+        self.surveyed.cost
+    }
+
+    pub(super) const fn manifest(&self) -> &Manifest {
+        self.release.manifest()
+    }
+
+    /// A payload of the release, for a device that runs `running`.
+    fn part(&self, payload: PayloadName, running: Slot) -> Part<'_> {
+        let target = running.other();
+        let (planned, to, from) = match payload {
+            PayloadName::Boot => (&self.surveyed.boot, Area::Boot(target), Area::Boot(running)),
+            PayloadName::Root => (&self.surveyed.root, Area::Root(target), Area::Root(running)),
+        };
+        Part {
+            payload,
+            manifest: self.manifest(),
+            place: self.layout.frames(payload),
+            planned,
+            to,
+            from,
+        }
+    }
+}
+
+impl Part<'_> {
+    /// The block that the payload's tree begins with.
+    pub(super) fn superblock(&self) -> [u8; BLOCK_BYTES] {
+        let superblock = Superblock {
+            uuid: self.manifest.verity.uuid,
+            geometry: self.planned.tree.geometry(),
+            salt: self.manifest.verity.salt,
+        };
+        let mut block = [0; BLOCK_BYTES];
+        for (place, byte) in block.iter_mut().zip(superblock.to_bytes()) {
+            *place = byte;
+        }
+        block
     }
 }
 
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
-    /// Fetches frame table and trees, compares them with what both slots hold, and plans. Changes nothing on the disk.
+    /// Compares what both slots hold with the release, and plans; of the bundle only what that takes is fetched. Changes nothing on
+    /// the disk.
     ///
     /// # Errors
-    /// When the bundle isn't what was signed, or something can't be read.
+    /// When the bundle isn't what was signed, more would be fetched than is allowed, or something can't be read.
     pub fn prepare<'r>(
         &mut self,
         head: &Head,
@@ -111,74 +139,65 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     ) -> Result<Prepared<'r>, InstallError> {
         let manifest = release.manifest();
         let layout = head.layout(&manifest.members);
-        let target = self.running.other();
-        self.check_space(manifest, &layout)?;
-        let ahead = layout.index.bytes + layout.verity.bytes;
-        self.within_budget(ahead)?;
-        let range = ByteRange {
-            start: layout.index.start,
-            end: layout.index.start + layout.index.bytes,
-        };
-        let bytes = fetch::<InstallError>(self.source, range)?;
-        let found = FileDigest::of(&bytes);
-        check_digest(MemberName::Index, manifest.members.index.sha256, found)?;
-        let index = Index::decode(&bytes, manifest)?;
-        drop(bytes);
-        let checkpoint = || self.watch.checkpoint();
-        let trees = trees::fetch(self.source, layout.verity, manifest, self.scratch, &checkpoint)?;
-        let boot_active = self.hashed(Area::Boot(self.running), index.boot.totals().0, trees.boot.salt())?;
-        let boot = self.plan(
-            &index.boot,
-            trees.boot,
-            Area::Boot(target),
-            &ActiveBlocks::new(boot_active.into_iter()),
-        )?;
-        let root_active = self.tree_of_running(trees.root.salt())?;
-        let root = self.plan(&index.root, trees.root, Area::Root(target), &root_active)?;
-        let ahead = Cost {
-            fetch: ahead,
-            ..Cost::default()
-        };
-        let cost = ahead + boot.plan.cost + root.plan.cost;
-        self.within_budget(cost.fetch)?;
+        self.check_space(manifest)?;
+        let surveyed = self.survey(manifest, layout, self.budget, |survey| survey.plan(head))?;
         Ok(Prepared {
-            cost,
             release,
             layout,
-            index,
-            trees,
-            boot,
-            root,
+            surveyed,
         })
     }
 
-    /// Refuses what doesn't fit, and a frame table that would take too much memory.
-    fn check_space(&self, manifest: &Manifest, layout: &Layout) -> Result<(), InstallError> {
+    /// Has something asked of the bundle and both slots.
+    pub(super) fn survey<T>(
+        &mut self,
+        manifest: &Manifest,
+        layout: Layout,
+        budget: Option<u64>,
+        ask: impl FnOnce(Survey<'_, InstallError>) -> Result<T, InstallError>,
+    ) -> Result<T, InstallError> {
+        let reader = SlotReader {
+            disk: &*self.disk,
+            watch: self.watch,
+        };
+        ask(Survey {
+            manifest,
+            layout,
+            bundle: &mut FromSource {
+                source: &mut *self.source,
+                watch: self.watch,
+            },
+            slots: &BothSlots {
+                reader,
+                running: self.running,
+                verity: manifest.verity,
+            },
+            trees: &mut Kept::new(&*self.scratch, manifest)?,
+            budget,
+        })
+    }
+
+    pub(super) const fn reader(&self) -> SlotReader<'_, D> {
+        SlotReader {
+            disk: &*self.disk,
+            watch: self.watch,
+        }
+    }
+
+    /// Refuses what doesn't fit.
+    fn check_space(&self, manifest: &Manifest) -> Result<(), InstallError> {
         let target = self.running.other();
-        let tree = Geometry::new(manifest.root.bytes / BLOCK_BYTES as u64)?;
         for (area, needed) in [
             (Area::Boot(target), manifest.boot.bytes),
             (Area::Root(target), manifest.root.bytes),
-            (Area::Verity(target), tree.partition_bytes()),
+            (Area::Verity(target), geometry(&manifest.root)?.partition_bytes()),
         ] {
             let space = self.disk.bytes(area);
             if needed > space {
                 return Err(InstallError::Space { area, space, needed });
             }
         }
-        let blocks = (manifest.boot.bytes + manifest.root.bytes) / BLOCK_BYTES as u64;
-        if layout.index.bytes > MAX_INDEX_BYTES + blocks / 8 * 40 {
-            return Err(InstallError::IndexLength(layout.index.bytes));
-        }
         Ok(())
-    }
-
-    fn within_budget(&self, fetch: u64) -> Result<(), InstallError> {
-        let cost = Cost {
-            fetch,
-            ..Cost::default()
-        };
-        Ok(self.budget.map_or(Ok(()), |allowed| cost.within(allowed))?)
     }
 
     /// Writes the release to the slot that doesn't run. Afterwards the boot record says that it is there; arming its trial is
@@ -198,42 +217,24 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         // What is written to is nothing to fall back to.
         efi::ensure_configured(self.disk, record.default)?;
         self.clear_superblock(target)?;
-        let parts = [
-            Part {
-                name: MemberName::Boot,
-                table: &prepared.index.boot,
-                place: prepared.layout.boot,
-                tree: prepared.trees.boot,
-                planned: &prepared.boot,
-                to: Area::Boot(target),
-                from: Area::Boot(self.running),
-            },
-            Part {
-                name: MemberName::Root,
-                table: &prepared.index.root,
-                place: prepared.layout.root,
-                tree: prepared.trees.root,
-                planned: &prepared.root,
-                to: Area::Root(target),
-                from: Area::Root(self.running),
-            },
-        ];
-        for part in &parts {
-            self.write_part(part)?;
+        let [boot, root] = PayloadName::ALL.map(|payload| prepared.part(payload, self.running));
+        for part in [&boot, &root] {
+            self.write_part(prepared, part)?;
         }
-        self.write_tree(prepared.trees.root, Area::Verity(target))?;
-        self.clear_rest(Area::Boot(target), prepared.index.boot.totals().0)?;
+        let boot_blocks = boot.planned.tree.geometry().data_blocks();
+        self.write_tree(&root, Area::Verity(target))?;
+        self.clear_rest(Area::Boot(target), boot_blocks)?;
         for area in [Area::Boot(target), Area::Root(target), Area::Verity(target)] {
             self.disk.flush(area)?;
         }
-        for part in &parts {
+        for part in [&boot, &root] {
             self.check_part(part)?;
         }
-        self.check_rest(Area::Boot(target), prepared.index.boot.totals().0)?;
-        self.check_tree(prepared.trees.root, Area::Verity(target))?;
-        let boot_blocks = prepared.index.boot.totals().0;
+        self.check_rest(Area::Boot(target), boot_blocks)?;
+        self.check_tree(&root, Area::Verity(target))?;
         let payload = self.boot_payload(target, boot_blocks)?;
-        self.write_superblock(prepared.trees.root, target)?;
+        // The superblock makes the slot's root whole.
+        self.write_proven(Area::Verity(target), &root.superblock())?;
         // Others may have written to the record meanwhile: only this slot's part is ours.
         let mut record = record::load(self.disk)?;
         record.installed(target, prepared.release.digest(), payload)?;
@@ -257,11 +258,5 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         } else {
             Err(InstallError::Medium { area, block: 0 })
         }
-    }
-
-    /// Writes the superblock, which makes the slot's root whole.
-    fn write_superblock(&mut self, tree: Tree, slot: Slot) -> Result<(), InstallError> {
-        let block = tree.block(self.scratch, 0)?;
-        self.write_proven(Area::Verity(slot), &block)
     }
 }

@@ -5,8 +5,7 @@ use std::io;
 use outcrop_release::{
     bootrec::TransitionError,
     bundle::{IndexError, MemberName},
-    digest::FileDigest,
-    plan::{OverBudget, PlanError},
+    plan::{OverBudget, PlanError, survey::SurveyError},
     verity::{GeometryError, TreeError},
 };
 
@@ -43,22 +42,9 @@ pub enum InstallError {
     /// The boot loader still falls back to the slot.
     #[error(transparent)]
     Loader(#[from] ControlError),
-    /// A member isn't what the manifest says.
-    #[error("the bundle's {member} isn't what its manifest says: digest {found} instead of {expected}")]
-    Member {
-        /// The member.
-        member: MemberName,
-        /// The manifest's digest.
-        expected: FileDigest,
-        /// The member's.
-        found: FileDigest,
-    },
     /// The frame table.
     #[error("the bundle's frame table")]
     Index(#[from] IndexError),
-    /// The frame table is longer than any.
-    #[error("the bundle's frame table has {0} bytes: no release has one so long")]
-    IndexLength(u64),
     /// The payloads can't have a tree.
     #[error("the release's payloads")]
     Geometry(#[from] GeometryError),
@@ -115,7 +101,7 @@ pub enum InstallError {
         /// Whose.
         payload: MemberName,
         /// Its number.
-        frame: usize,
+        frame: u32,
         /// What is wrong with it.
         why: &'static str,
     },
@@ -130,4 +116,20 @@ pub enum InstallError {
     /// The user, or the system that shuts down, asked to stop.
     #[error("interrupted: run the same installation again to go on")]
     Interrupted,
+}
+
+impl From<SurveyError> for InstallError {
+    fn from(error: SurveyError) -> Self {
+        match error {
+            SurveyError::Index(error) => error.into(),
+            SurveyError::Geometry(error) => error.into(),
+            SurveyError::Tree { payload, source } => Self::Tree {
+                payload: payload.member(),
+                source,
+            },
+            SurveyError::TreeLength { expected, found } => Self::TreeLength { expected, found },
+            SurveyError::Plan(error) => error.into(),
+            SurveyError::Budget(error) => error.into(),
+        }
+    }
 }

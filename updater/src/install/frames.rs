@@ -1,7 +1,7 @@
 //! Frames out of a stream of a member's bytes.
 
 use outcrop_release::{
-    bundle::{Frame, FrameTable, MAX_FRAME_BLOCKS, MemberName},
+    bundle::{MAX_FRAME_BLOCKS, MemberName, PlacedFrame},
     digest::FileDigest,
     verity::BLOCK_BYTES,
 };
@@ -40,15 +40,15 @@ impl Unpacker {
     /// The blocks of a frame. Its digest is checked before the decompressor sees it; it can't give more than its blocks.
     pub(super) fn unpack(
         &mut self,
-        number: usize,
-        frame: &Frame,
+        placed: &PlacedFrame,
         bytes: &[u8],
     ) -> Result<&[[u8; BLOCK_BYTES]], InstallError> {
         let damaged = |why| InstallError::Frame {
             payload: self.payload,
-            frame: number,
+            frame: placed.number,
             why,
         };
+        let frame = &placed.frame;
         if FileDigest::of(bytes) != frame.sha256 {
             return Err(damaged("its digest is another"));
         }
@@ -62,42 +62,37 @@ impl Unpacker {
     }
 }
 
-/// Takes a frame: its number, and its compressed bytes.
-pub(super) type TakeFrame<'a, E> = &'a mut dyn FnMut(usize, &Frame, &[u8]) -> Result<(), E>;
+/// Takes a frame and its compressed bytes.
+pub(super) type TakeFrame<'a, E> = &'a mut dyn FnMut(&PlacedFrame, &[u8]) -> Result<(), E>;
 
-/// Cuts the bytes of a range into the frames that lie in it.
+/// Cuts the bytes of frames, in their order and without what lies between them, into frames.
 pub(super) struct Cutter<'a> {
-    table: &'a FrameTable,
-    next: usize,
+    frames: &'a [PlacedFrame],
     bytes: Vec<u8>,
 }
 
 impl<'a> Cutter<'a> {
-    /// Begins with frame `first`.
-    pub(super) const fn new(table: &'a FrameTable, first: usize) -> Self {
+    /// Begins with the first of these frames.
+    pub(super) const fn new(frames: &'a [PlacedFrame]) -> Self {
         Self {
-            table,
-            next: first,
+            frames,
             bytes: Vec::new(),
         }
     }
 
     /// Takes the next bytes, and hands over each frame that they complete.
     pub(super) fn push<E>(&mut self, mut piece: &[u8], take: TakeFrame<'_, E>) -> Result<(), E> {
-        while let Some(frame) = self.table.frames().get(self.next) {
-            let missing = (frame.bytes as usize).saturating_sub(self.bytes.len());
+        while let Some((placed, behind)) = self.frames.split_first() {
+            let missing = (placed.frame.bytes as usize).saturating_sub(self.bytes.len());
             let (now, rest) = piece.split_at(piece.len().min(missing));
             self.bytes.extend_from_slice(now);
             piece = rest;
-            if self.bytes.len() < frame.bytes as usize {
+            if now.len() < missing {
                 break;
             }
-            take(self.next, frame, &self.bytes)?;
+            take(placed, &self.bytes)?;
             self.bytes.clear();
-            self.next += 1;
-            if piece.is_empty() {
-                break;
-            }
+            self.frames = behind;
         }
         Ok(())
     }
@@ -105,6 +100,8 @@ impl<'a> Cutter<'a> {
 
 #[cfg(test)]
 mod tests {
+    use outcrop_release::bundle::{Frame, FrameTable};
+
     use super::*;
 
     #[test]
@@ -121,15 +118,15 @@ mod tests {
                 sha256: FileDigest::of(part),
             }
         });
-        let table = FrameTable::new(frames.to_vec()).unwrap();
+        let table = FrameTable::new(frames).unwrap();
         for step in 1..=100 {
-            let mut cutter = Cutter::new(&table, 1);
+            let mut cutter = Cutter::new(&table.frames()[1..]);
             let mut seen = Vec::new();
             for piece in bytes[10..].chunks(step) {
                 cutter
-                    .push::<()>(piece, &mut |number, frame, bytes| {
-                        assert_eq!(FileDigest::of(bytes), frame.sha256);
-                        seen.push(number);
+                    .push::<()>(piece, &mut |placed, bytes| {
+                        assert_eq!(FileDigest::of(bytes), placed.frame.sha256);
+                        seen.push(placed.number);
                         Ok(())
                     })
                     .unwrap();

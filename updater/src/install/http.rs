@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use outcrop_release::plan::ByteRange;
+use outcrop_release::plan::{ByteRange, Overheads, requests};
 
 use super::{
     parts::{boundary, content_range, next_part},
@@ -17,12 +17,6 @@ use super::{
 const PIECE_BYTES: usize = 64 * 1024;
 /// Bytes that are read and dropped rather than asked for again.
 const SKIP_BYTES: u64 = 1 << 20;
-/// Ranges in a request: few enough for the longest line of a request that servers take.
-const RANGES: usize = 64;
-/// Bytes between two ranges that are fetched rather than asked for as a part of their own: its head is about as long.
-const PART_BYTES: u64 = 256;
-/// The same where each range is a request of its own.
-const REQUEST_BYTES: u64 = 64 << 10;
 /// Requests in a row that may bring nothing.
 const TRIES: u32 = 8;
 /// The wait after the first of them; each further one waits twice as long.
@@ -82,8 +76,10 @@ pub struct HttpSource<S, P> {
     ignores_ranges: bool,
     /// The server gives several ranges at a time, as far as is known.
     gives_several: bool,
-    /// What will be asked for, ascending.
+    /// What will be read, ascending.
     upcoming: Vec<ByteRange>,
+    /// What is asked for to that end.
+    requests: Vec<Vec<ByteRange>>,
 }
 
 /// A body that is being read.
@@ -116,34 +112,36 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
             ignores_ranges: false,
             gives_several: true,
             upcoming: Vec::new(),
+            requests: Vec::new(),
         }
     }
 
-    /// What to ask for: up to `end`, and as much of what comes then as fits.
+    /// What to ask for: the planned request with these bytes, from `at` on. What nobody announced is a request of its own.
     fn wanted(&self, at: u64, end: u64) -> Wanted {
         if self.ignores_ranges {
             return Wanted::From(at);
         }
-        let gap = if self.gives_several {
-            PART_BYTES
-        } else {
-            REQUEST_BYTES
-        };
-        let mut last = ByteRange { start: at, end };
-        let mut ranges = Vec::new();
-        let first = self.upcoming.partition_point(|range| range.start < end);
-        for range in self.upcoming.iter().skip(first) {
-            if range.start.saturating_sub(last.end) <= gap {
-                last.end = range.end.max(last.end);
-            } else if self.gives_several && ranges.len() + 1 < RANGES {
-                ranges.push(last);
-                last = *range;
-            } else {
-                break;
-            }
+        let covers = |range: &ByteRange| range.start <= at && end <= range.end;
+        let planned = self.requests.iter().find_map(|ranges| {
+            let place = ranges.iter().position(covers)?;
+            ranges.get(place..)
+        });
+        let mut ranges = planned.map_or_else(|| vec![ByteRange { start: at, end }], <[ByteRange]>::to_vec);
+        if let Some(first) = ranges.first_mut() {
+            first.start = at;
         }
-        ranges.push(last);
         Wanted::Ranges(ranges)
+    }
+
+    /// Plans the requests for what was announced.
+    fn plan(&mut self, gives_several: bool) {
+        self.gives_several = gives_several;
+        let overheads = if gives_several {
+            Overheads::SEVERAL
+        } else {
+            Overheads::SINGLE
+        };
+        self.requests = requests(&self.upcoming, &overheads);
     }
 
     /// A body that goes on at `at`: the open one if it is there or gets there, else a new one.
@@ -164,7 +162,7 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
             .map_err(|error| Failure::Passing(error.to_string()))?;
         if several.is_some() && matches!(answer.status, 200 | 400 | 416 | 431 | 501) {
             // It can't, or won't: everything instead of a few ranges would be a bad bargain.
-            self.gives_several = false;
+            self.plan(false);
             return self.body(at, end);
         }
         if matches!(answer.status, 200 | 206) {
@@ -176,7 +174,7 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
                 let (range, content_type) = (answer.range.as_deref(), answer.content_type.as_deref());
                 let open = self.partial(body, range, content_type, (at, end))?;
                 if open.boundary.is_none() && several.is_some_and(|last| open.until < last) {
-                    self.gives_several = false;
+                    self.plan(false);
                 }
                 Ok(open)
             }
@@ -217,7 +215,7 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
             };
             let open = self.advanced(open, at, end)?;
             // Parts in another order, or not those that were asked for: one at a time, then.
-            self.gives_several = open.is_some();
+            self.plan(open.is_some());
             return open.ok_or_else(elsewhere);
         }
         match range.and_then(content_range) {
@@ -295,7 +293,8 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
             Ok(open) => open,
             Err(failure) => return (at, Ok(Err(failure))),
         };
-        let mut buffer = vec![0; PIECE_BYTES];
+        let longest = usize::try_from(end - at).map_or(PIECE_BYTES, |bytes| bytes.min(PIECE_BYTES));
+        let mut buffer = vec![0; longest];
         while at < end {
             let wanted = usize::try_from(end - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));
             let piece = buffer.get_mut(..wanted).unwrap_or_default();
@@ -321,6 +320,7 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
 impl<S: Server, P: Pause> Source for HttpSource<S, P> {
     fn announce(&mut self, ranges: &[ByteRange]) {
         self.upcoming = ranges.to_vec();
+        self.plan(self.gives_several);
     }
 
     fn read<E: From<SourceError>>(&mut self, range: ByteRange, mut take: Take<'_, E>) -> Result<(), E> {

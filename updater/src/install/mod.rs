@@ -1,7 +1,7 @@
 //! Installing a release into the slot that doesn't run.
 //!
 //! ```text
-//! head ─verify→ admit ─→ prepare: frame table, trees, what both slots hold ─→ plan, budget
+//! head ─verify→ admit ─→ prepare: trees and frame table as far as they are needed, what both slots hold ─→ plan, budget
 //!                           └─→ carry out: record says empty ─→ superblock zeroed ─→ blocks, tree ─→ flush
 //!                                          ─→ read back from the medium ─→ superblock ─→ record says written
 //! ```
@@ -9,11 +9,10 @@
 //! (1/127 of it): blocks go from the bundle to their place. An installation that ends early is run again: what is in place already is
 //! found by comparing, so no journal is needed.
 //!
-//! Memory: the frame table, 16 bytes for each block of the running slot, one frame.
+//! Memory: the frames to fetch (56 bytes each), 16 bytes for each block of the running slot, one frame.
 
 mod admit;
 mod check;
-mod compare;
 mod copy;
 mod engine;
 mod error;
@@ -23,18 +22,19 @@ mod http;
 #[doc(hidden)]
 pub mod parts;
 mod reading;
+mod scratch;
 mod server;
+mod sides;
 mod source;
 #[cfg(test)]
 mod tests;
-mod trees;
 mod write;
 
 pub use admit::{Allowed, Refusal, Running, Space, admit};
 pub use engine::{Installation, Prepared, Stage, Watch};
 pub use error::InstallError;
-pub use head::{Head, HeadError, Layout};
+pub use head::{HeadError, read_head};
 pub use http::{Answer, HttpSource, Pause, Server};
+pub use scratch::Scratch;
 pub use server::WebServer;
 pub use source::{FileSource, Source, SourceError, Take};
-pub use trees::Scratch;

@@ -8,7 +8,7 @@ use std::{
 
 use outcrop_release::verity::{BLOCK_BYTES, BlockHash, Salt, hash_block};
 
-use super::{engine::Installation, error::InstallError, source::Source, trees::Scratch};
+use super::{engine::Watch, error::InstallError};
 use crate::disk::{Area, Disk, DiskError};
 
 /// Blocks that are read at a time: 1 MiB, for flash gives few of them at a time slowly.
@@ -76,7 +76,14 @@ fn take_all(
         .try_for_each(|(number, hash)| take(number, hash))
 }
 
-impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
+/// Reads areas of a disk.
+#[derive(Clone, Copy)]
+pub(super) struct SlotReader<'a, D> {
+    pub(super) disk: &'a D,
+    pub(super) watch: &'a dyn Watch,
+}
+
+impl<D: Disk> SlotReader<'_, D> {
     /// Reads runs of an area's blocks and hands over each.
     pub(super) fn each_block(
         &self,

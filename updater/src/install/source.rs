@@ -92,7 +92,8 @@ impl FileSource {
 
 impl Source for FileSource {
     fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E> {
-        let mut buffer = vec![0; PIECE_BYTES];
+        let longest = usize::try_from(range.bytes()).map_or(PIECE_BYTES, |bytes| bytes.min(PIECE_BYTES));
+        let mut buffer = vec![0; longest];
         let mut at = range.start;
         while at < range.end {
             let wanted = usize::try_from(range.end - at).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES));

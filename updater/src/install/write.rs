@@ -3,76 +3,90 @@
 use std::{collections::BTreeSet, iter, ops::Range};
 
 use outcrop_release::{
-    plan::{BlockSet, ByteRange, Source as Origin, coalesce},
+    bundle::{PayloadName, PlacedFrame},
+    plan::{
+        BlockSet, ByteRange, joined,
+        survey::{Leaves, ProvenTree, TreeStore as _},
+    },
     verity::{BLOCK_BYTES, hash_block},
 };
 
 use super::{
-    copy::Batch,
-    engine::{Installation, Part, Stage},
+    engine::{Installation, Part, Prepared, Stage},
     error::InstallError,
     frames::{Cutter, Unpacker},
     reading::Reading,
+    scratch::Scratch,
+    sides::Kept,
     source::Source,
-    trees::{Scratch, Tree},
 };
 use crate::disk::{Area, Disk};
 
+/// Which blocks of the frames are written.
+type IsWanted<'a> = &'a dyn Fn(u32) -> bool;
+
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
-    /// Writes a payload's blocks that aren't in place.
-    pub(super) fn write_part(&mut self, part: &Part<'_>) -> Result<(), InstallError> {
-        let mut fetched: Vec<usize> = Vec::new();
-        let mut batch = Batch::default();
-        for step in &part.planned.plan.steps {
-            self.watch.checkpoint()?;
-            let is_there = match &step.source {
-                Origin::InPlace => true,
-                Origin::Active(runs) => batch.read(self.disk, part, step.frame, runs),
-                Origin::Bundle => false,
-            };
-            if !is_there {
-                fetched.push(step.frame);
-            }
-            if batch.is_full() {
-                fetched.extend(self.write_batch(part, &mut batch)?);
-            }
+    /// Writes a payload's blocks that aren't in place and aren't planned elsewhere.
+    pub(super) fn write_part(
+        &mut self,
+        prepared: &Prepared<'_>,
+        part: &Part<'_>,
+    ) -> Result<(), InstallError> {
+        let failed = self.copy_part(part)?;
+        let planned = part.planned;
+        let is_wanted = |block| !planned.in_place.contains(block) && !planned.plan.deferred.contains(block);
+        self.write_frames(part, &planned.tree, &planned.plan.frames, &is_wanted)?;
+        self.write_late(prepared, part, &failed)
+    }
+
+    /// Writes blocks that nothing but the bundle turned out to have: their frames are looked up and fetched now.
+    pub(super) fn write_late(
+        &mut self,
+        prepared: &Prepared<'_>,
+        part: &Part<'_>,
+        blocks: &BlockSet,
+    ) -> Result<(), InstallError> {
+        if blocks.is_empty() {
+            return Ok(());
         }
-        fetched.extend(self.write_batch(part, &mut batch)?);
-        fetched.sort_unstable();
-        let mut unpacker = Unpacker::new(part.name)?;
-        // What lies between two ranges is the source's to weigh: it knows what a request costs.
-        let ranges: Vec<ByteRange> = coalesce(part.table, fetched.iter().copied(), 0)
-            .into_iter()
-            .map(|range| ByteRange {
-                start: part.place.start + range.start,
-                end: part.place.start + range.end,
-            })
-            .collect();
+        let mut tree = part.planned.tree.clone();
+        let frames = self.survey(prepared.manifest(), prepared.layout, None, |mut survey| {
+            survey.late_frames(&prepared.surveyed.top, &mut tree, blocks)
+        })?;
+        self.write_frames(part, &tree, &frames, &|block| blocks.contains(block))
+    }
+
+    /// Fetches frames, ascending, and writes those of their blocks that are wanted.
+    fn write_frames(
+        &mut self,
+        part: &Part<'_>,
+        tree: &ProvenTree,
+        frames: &[PlacedFrame],
+        is_wanted: IsWanted<'_>,
+    ) -> Result<(), InstallError> {
+        let mut unpacker = Unpacker::new(part.payload.member())?;
+        let range = |frame: &PlacedFrame| part.place.range(frame.start, frame.end());
+        // What lies between two ranges is the source's to weigh.
+        let ranges: Vec<ByteRange> = joined(frames.iter().map(range));
         self.source.announce(&ranges);
-        let mut frames = fetched.into_iter().peekable();
+        let kept = Kept::new(&*self.scratch, part.manifest)?;
+        let (disk, watch) = (&mut *self.disk, self.watch);
+        let mut cutter = Cutter::new(frames);
+        let mut leaves = Leaves::new(tree, &kept);
         for range in ranges {
-            let Some(&first) = frames.peek() else { break };
-            let (disk, scratch, watch) = (&mut *self.disk, &*self.scratch, self.watch);
-            let mut cutter = Cutter::new(part.table, first);
-            let mut leaves = part.tree.leaves(scratch);
             self.source.read::<InstallError>(range, &mut |piece| {
                 watch.checkpoint()?;
-                cutter.push(piece, &mut |number, frame, bytes| {
-                    if frames.next_if_eq(&number).is_none() {
-                        return Ok(()); // it lies between two that are wanted
-                    }
-                    let blocks = unpacker.unpack(number, frame, bytes)?;
-                    let (first, _) = part.table.start(number).unwrap_or_default();
-                    let mut out = Writer::new(part);
-                    for (block, at) in blocks.iter().zip(first..) {
-                        if hash_block(part.tree.salt(), block) != leaves.get(at)? {
-                            return Err(InstallError::Frame {
-                                payload: part.name,
-                                frame: number,
-                                why: "a block doesn't match the hash tree",
-                            });
+                cutter.push(piece, &mut |frame, bytes| {
+                    let blocks = unpacker.unpack(frame, bytes)?;
+                    let mut out = Writer::new(part.to);
+                    for (block, at) in blocks.iter().zip(frame.first..) {
+                        let leaf = leaves.get(at)?;
+                        if leaf.is_some_and(|leaf| leaf != hash_block(&part.manifest.verity.salt, block)) {
+                            return Err(unpacker_damage(part, frame));
                         }
-                        out.put(disk, at, block)?;
+                        if leaf.is_some() && u32::try_from(at).is_ok_and(is_wanted) {
+                            out.put(disk, at, block)?;
+                        }
                     }
                     watch.advance(Stage::Write, out.finish(disk)?);
                     Ok(())
@@ -82,12 +96,14 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         Ok(())
     }
 
-    /// Writes the blocks of the tree that differ, but for the superblock.
-    pub(super) fn write_tree(&mut self, tree: Tree, area: Area) -> Result<(), InstallError> {
-        let same = self.same(area, 1..tree.blocks(), |number| tree.block(self.scratch, number))?;
-        for number in (1..tree.blocks()).filter(|number| !same.contains(number)) {
+    /// Writes the blocks of the root's tree that differ, but for the superblock.
+    pub(super) fn write_tree(&mut self, part: &Part<'_>, area: Area) -> Result<(), InstallError> {
+        let kept = Kept::new(&*self.scratch, part.manifest)?;
+        let all = 1..part.planned.tree.geometry().partition_bytes() / BLOCK_BYTES as u64;
+        let same = self.same(area, all.clone(), |number| kept.kept(PayloadName::Root, number))?;
+        for number in all.filter(|number| !same.contains(number)) {
             self.watch.checkpoint()?;
-            let block = tree.block(self.scratch, number)?;
+            let block = kept.kept(PayloadName::Root, number)?;
             self.disk.write(area, number * BLOCK_BYTES as u64, &block)?;
         }
         Ok(())
@@ -113,45 +129,50 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         wanted: impl Fn(u64) -> Result<[u8; BLOCK_BYTES], InstallError>,
     ) -> Result<BTreeSet<u64>, InstallError> {
         let mut same = BTreeSet::new();
-        self.each_block(area, iter::once(all), Reading::Lenient, |number, block| {
-            if *block == wanted(number)? {
-                same.insert(number);
-            }
-            Ok(())
-        })?;
+        self.reader()
+            .each_block(area, iter::once(all), Reading::Lenient, |number, block| {
+                if *block == wanted(number)? {
+                    same.insert(number);
+                }
+                Ok(())
+            })?;
         Ok(same)
     }
 }
 
-/// Puts neighbouring blocks together, so that they are written at once; those in place are left out.
-pub(super) struct Writer<'a> {
+fn unpacker_damage(part: &Part<'_>, frame: &PlacedFrame) -> InstallError {
+    InstallError::Frame {
+        payload: part.payload.member(),
+        frame: frame.number,
+        why: "a block doesn't match the hash tree",
+    }
+}
+
+/// Puts neighbouring blocks together, so that they are written at once.
+pub(super) struct Writer {
     area: Area,
-    in_place: &'a BlockSet,
     start: u64,
     bytes: Vec<u8>,
     written: u64,
 }
 
-impl<'a> Writer<'a> {
-    pub(super) const fn new(part: &Part<'a>) -> Self {
+impl Writer {
+    pub(super) const fn new(area: Area) -> Self {
         Self {
-            area: part.to,
-            in_place: &part.planned.in_place,
+            area,
             start: 0,
             bytes: Vec::new(),
             written: 0,
         }
     }
 
+    /// Takes a block that was proven.
     pub(super) fn put(
         &mut self,
         disk: &mut impl Disk,
         number: u64,
         block: &[u8; BLOCK_BYTES],
     ) -> Result<(), InstallError> {
-        if u32::try_from(number).is_ok_and(|number| self.in_place.contains(number)) {
-            return Ok(());
-        }
         let at = number * BLOCK_BYTES as u64;
         if self.start + self.bytes.len() as u64 != at {
             self.flush(disk)?;

@@ -6,9 +6,9 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use outcrop_release::{
     bundle::{ARCHIVE_BLOCK_BYTES, Frame, FrameTable, Index, MemberName, header},
     digest::FileDigest,
-    manifest::{Manifest, Member, Members, RollbackIndex, Target},
+    manifest::{Manifest, Member, Members, RollbackIndex, Target, VerityParameters},
     name::ReleaseName,
-    plan::ByteRange,
+    plan::{ByteRange, Overheads, requests},
     trust::{PublicKey, Purpose, Signature, Signatures, Trust, signed_message},
     verity::{BLOCK_BYTES, HashTree, Salt, TreeBuilder},
 };
@@ -69,8 +69,14 @@ impl Release {
     }
 }
 
+/// What the trees are made with.
+const VERITY: VerityParameters = VerityParameters {
+    salt: Salt::from_bytes([5; 32]),
+    uuid: uuid::Uuid::from_u128(7),
+};
+
 pub(crate) fn tree(bytes: &[u8]) -> HashTree {
-    let mut builder = TreeBuilder::new(uuid::Uuid::from_u128(7), Salt::from_bytes([5; 32]));
+    let mut builder = TreeBuilder::new(VERITY.uuid, VERITY.salt);
     builder.push(bytes);
     builder.finish().unwrap()
 }
@@ -100,7 +106,8 @@ impl Bundle {
             boot: boot_frames,
             root: root_frames,
         };
-        let index = index.encode();
+        let encoded = index.encode();
+        let (index, index_top) = encoded.members();
         let verity = [boot_tree.to_bytes(), root_tree.to_bytes()].concat();
         let member = |bytes: &[u8]| Member {
             bytes: bytes.len() as u64,
@@ -124,8 +131,10 @@ impl Bundle {
             layout_of: None,
             root: target(&release.root, &root_tree),
             boot: target(&release.boot, &boot_tree),
+            verity: VERITY,
             members: Members {
-                index: member(&index),
+                index,
+                index_top,
                 verity: member(&verity),
                 boot: member(&boot),
                 root: member(&root),
@@ -134,7 +143,7 @@ impl Bundle {
         let members = vec![
             (MemberName::Manifest, Vec::new()),
             (MemberName::Signatures, Vec::new()),
-            (MemberName::Index, index),
+            (MemberName::Index, encoded.bytes),
             (MemberName::Verity, verity),
             (MemberName::Boot, boot),
             (MemberName::Root, root),
@@ -154,8 +163,14 @@ impl Bundle {
             bytes: self.members[place].1.len() as u64,
             sha256: FileDigest::of(&self.members[place].1),
         };
+        let top = usize::try_from(self.manifest.members.index_top.bytes).unwrap();
+        let top = top.min(self.members[2].1.len());
         self.manifest.members = Members {
             index: member(2),
+            index_top: Member {
+                bytes: top as u64,
+                sha256: FileDigest::of(&self.members[2].1[..top]),
+            },
             verity: member(3),
             boot: member(4),
             root: member(5),
@@ -224,5 +239,50 @@ impl Source for MemorySource {
             return Err(short.into());
         };
         bytes.chunks(1009).try_for_each(take)
+    }
+}
+
+/// A bundle in memory that remembers what was read of it, as a web server would: by the requests for what was announced.
+#[derive(Debug)]
+pub(crate) struct CountingSource {
+    inner: MemorySource,
+    /// Requests for what was announced last.
+    planned: Vec<Vec<ByteRange>>,
+    /// Requests so far.
+    pub(crate) requests: Vec<Vec<ByteRange>>,
+    /// What was read.
+    pub(crate) read: Vec<ByteRange>,
+}
+
+impl CountingSource {
+    pub(crate) fn new(bundle: &Bundle) -> Self {
+        Self {
+            inner: MemorySource(bundle.bytes.clone()),
+            planned: Vec::new(),
+            requests: Vec::new(),
+            read: Vec::new(),
+        }
+    }
+
+    /// Bytes of all requests.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.requests.iter().flatten().map(ByteRange::bytes).sum()
+    }
+}
+
+impl Source for CountingSource {
+    fn announce(&mut self, ranges: &[ByteRange]) {
+        self.planned = requests(ranges, &Overheads::SEVERAL);
+    }
+
+    fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E> {
+        let covers = |asked: &ByteRange| asked.start <= range.start && range.end <= asked.end;
+        let planned = self.planned.iter().find(|request| request.iter().any(covers));
+        let request = planned.cloned().unwrap_or_else(|| vec![range]);
+        if self.requests.last() != Some(&request) {
+            self.requests.push(request);
+        }
+        self.read.push(range);
+        self.inner.read(range, take)
     }
 }

@@ -11,7 +11,7 @@ use outcrop_release::{
     bootrec::{Payload, StartReason},
     loader::loader_conf,
     slot::Slot,
-    verity::BLOCK_BYTES,
+    verity::{BLOCK_BYTES, Geometry},
 };
 
 use super::bundle::Release;
@@ -56,10 +56,6 @@ impl Log {
 
     pub(crate) fn events(&self) -> Vec<Event> {
         self.0.borrow().clone()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
     }
 }
 
@@ -143,19 +139,31 @@ pub(crate) struct SimDisk {
     pub(crate) rotten: Option<(Area, usize)>,
     flushes: usize,
     writes: usize,
+    /// Bytes that were read of each area.
+    read: RefCell<BTreeMap<Area, u64>>,
 }
 
 impl SimDisk {
     /// A disk that runs `release` from slot A, as it was flashed.
     pub(crate) fn flashed(release: &Release) -> Self {
+        Self::flashed_with_room(release, 48)
+    }
+
+    /// The same with room for roots of so many blocks.
+    pub(crate) fn flashed_with_room(release: &Release, blocks: u64) -> Self {
+        let bytes = |bytes: u64| vec![0; usize::try_from(bytes).unwrap()];
+        let geometry = Geometry::new(blocks).unwrap();
         let mut areas = BTreeMap::from([
             (Area::BootRecord, vec![0; 2 * SECTOR]),
             (Area::LoaderConfig, loader_conf(Slot::A).to_vec()),
         ]);
         for slot in Slot::ALL {
             areas.insert(Area::Boot(slot), vec![0; 12 * BLOCK_BYTES]);
-            areas.insert(Area::Root(slot), vec![0; 48 * BLOCK_BYTES]);
-            areas.insert(Area::Verity(slot), vec![0; 3 * BLOCK_BYTES]);
+            areas.insert(Area::Root(slot), bytes(geometry.data_bytes()));
+            areas.insert(
+                Area::Verity(slot),
+                bytes(geometry.partition_bytes() + BLOCK_BYTES as u64),
+            );
         }
         let mut disk = Self {
             areas,
@@ -206,6 +214,16 @@ impl SimDisk {
             _ => 0,
         };
         self.log.0.borrow().iter().map(bytes).sum()
+    }
+
+    /// Bytes that were read of both slots' payloads.
+    pub(crate) fn read_of_payloads(&self) -> u64 {
+        let is_payload = |area: &Area| matches!(area, Area::Boot(_) | Area::Root(_));
+        let read = self.read.borrow();
+        read.iter()
+            .filter(|(area, _)| is_payload(area))
+            .map(|(_, bytes)| bytes)
+            .sum()
     }
 
     /// How often it was written to.
@@ -280,6 +298,7 @@ impl SimDisk {
         {
             return Err(error("read", area, at));
         }
+        *self.read.borrow_mut().entry(area).or_default() += buffer.len() as u64;
         let start = place(area, at);
         let content = areas.get(&area).ok_or_else(|| error("read", area, at))?;
         buffer.copy_from_slice(&content[start..start + buffer.len()]);
@@ -368,31 +387,27 @@ impl Disk for SimDisk {
 /// The trees, in memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory {
-    bytes: Vec<u8>,
+    bytes: RefCell<Vec<u8>>,
     pub(crate) full: bool,
 }
 
-impl Memory {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-    }
-}
-
 impl Scratch for Memory {
-    fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
         if self.full {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        let mut kept = self.bytes.borrow_mut();
         let start = usize::try_from(at).unwrap();
-        let end = self.bytes.len().max(start + bytes.len());
-        self.bytes.resize(end, 0);
-        self.bytes[start..start + bytes.len()].copy_from_slice(bytes);
+        let end = kept.len().max(start + bytes.len());
+        kept.resize(end, 0);
+        kept[start..start + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
 
     fn read(&self, at: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let kept = self.bytes.borrow();
         let start = usize::try_from(at).unwrap();
-        let found = self.bytes.get(start..start + buffer.len());
+        let found = kept.get(start..start + buffer.len());
         buffer.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }

@@ -15,7 +15,7 @@ use outcrop_release::{
 use super::image::{DiskImage, DiskReadError};
 use crate::{
     boot::{facts::PayloadFacts, partition::PartitionReadError, uki::UkiFacts},
-    read_at::ReadAt as _,
+    read_at::ReadAt,
 };
 
 /// One slot of an image.
@@ -70,6 +70,30 @@ impl DiskImage {
             root: self.root_facts(slot)?,
             boot: self.boot_facts(slot)?,
         })
+    }
+
+    /// The first `bytes` bytes of what a slot has for its boot payload, fewer when that is shorter.
+    ///
+    /// # Errors
+    /// When it can't be read, or lies in several pieces.
+    pub fn boot_bytes(&self, slot: Slot, bytes: u64) -> Result<Vec<u8>, DiskReadError> {
+        let first = |content: &dyn ReadAt| {
+            let len = usize::try_from(bytes.min(content.len())).unwrap_or(usize::MAX);
+            content.read_vec(0, len).map_err(|source| self.failed(source))
+        };
+        if self.board() == Board::Rpi {
+            return first(&self.partition(Partition::Boot(slot))?);
+        }
+        let esp = self.esp()?;
+        let path = format!("EFI/Linux/{}", slot.uki_file_name());
+        let Some(file) = esp.find(&path).map_err(|source| self.bad_esp(source))? else {
+            return Ok(Vec::new());
+        };
+        let content = esp.contiguous(&file).map_err(|source| self.bad_esp(source))?;
+        first(&content.ok_or_else(|| DiskReadError::Fragmented {
+            path: self.path.clone(),
+            slot,
+        })?)
     }
 
     fn root_facts(&self, slot: Slot) -> Result<Option<RootFacts>, DiskReadError> {

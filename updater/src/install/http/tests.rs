@@ -211,13 +211,13 @@ fn announced_ranges_come_in_one_answer_where_the_server_can() {
         panic!("{asked:?}");
     };
     assert_eq!(ranges.len(), 5, "the gap of 100 bytes is fetched: {ranges:?}");
-    // More than a request may have.
+    // More than a request may have; with a few of the gaps between them, it is one request fewer.
     let many: Vec<(u64, u64)> = (0..200)
         .map(|number| (number * 2000, number * 2000 + 10))
         .collect();
     let (read, asked) = read_announced(&[], &many, &many);
     assert!(read.unwrap() == parts(&many));
-    assert_eq!(asked.len(), 200_usize.div_ceil(RANGES));
+    assert_eq!(asked.len(), 3);
 }
 
 #[test]

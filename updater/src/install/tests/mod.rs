@@ -1,10 +1,12 @@
 mod damage;
+mod economy;
 mod power_cut;
 mod refusals;
 
 use outcrop_release::{
     bootrec::SlotState,
-    plan::Cost,
+    bundle::Head,
+    plan::{Cost, Fetch},
     slot::Slot,
     trust::{VerifiedRelease, verify},
     verity::BLOCK_BYTES,
@@ -12,7 +14,7 @@ use outcrop_release::{
 
 use super::*;
 use crate::testing::{
-    bundle::{Bundle, MemorySource, Release, trust},
+    bundle::{Bundle, CountingSource, MemorySource, Release, trust},
     sim::{Memory, SimDisk, Unwatched},
 };
 use crate::{
@@ -24,7 +26,7 @@ use crate::{
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
 fn verified(bundle: &Bundle) -> (Head, VerifiedRelease) {
-    let head = Head::read(&mut MemorySource(bundle.bytes.clone())).unwrap();
+    let head = read_head(&mut MemorySource(bundle.bytes.clone())).unwrap();
     let release = verify(&head.manifest, &head.signatures, &trust()).unwrap();
     (head, release)
 }
@@ -47,6 +49,42 @@ fn install(disk: &mut SimDisk, bundle: &Bundle) -> Result<Cost, InstallError> {
     Ok(cost)
 }
 
+/// What preparing came to, and how many bytes of the bundle it took.
+#[derive(Debug)]
+struct Looked {
+    cost: Cost,
+    fetched: u64,
+}
+
+#[derive(Debug)]
+struct Refused {
+    error: InstallError,
+    fetched: u64,
+}
+
+/// Prepares an installation, and no more.
+fn survey(disk: &mut SimDisk, bundle: &Bundle, budget: Option<u64>) -> Result<Looked, Refused> {
+    let mut source = CountingSource::new(bundle);
+    let head = read_head(&mut source).unwrap();
+    let release = verify(&head.manifest, &head.signatures, &trust()).unwrap();
+    let mut installation = Installation {
+        source: &mut source,
+        disk,
+        scratch: &mut Memory::default(),
+        running: Slot::A,
+        budget,
+        watch: &Unwatched,
+    };
+    let prepared = installation
+        .prepare(&head, &release)
+        .map(|prepared| prepared.cost());
+    let fetched = source.bytes();
+    match prepared {
+        Ok(cost) => Ok(Looked { cost, fetched }),
+        Err(error) => Err(Refused { error, fetched }),
+    }
+}
+
 #[test]
 fn a_release_is_installed_whole_and_the_running_slot_is_untouched() {
     let old = Release::new(1);
@@ -56,8 +94,6 @@ fn a_release_is_installed_whole_and_the_running_slot_is_untouched() {
     let bundle = Bundle::of(&new);
     let cost = install(&mut disk, &bundle).unwrap();
     disk.assert_holds(Slot::B, &new);
-    let members = &bundle.manifest.members;
-    assert!(cost.fetch > members.index.bytes + members.verity.bytes);
     for area in [Area::Boot(Slot::A), Area::Root(Slot::A), Area::Verity(Slot::A)] {
         assert!(disk.content(area) == before.content(area), "{area}");
     }
@@ -66,7 +102,7 @@ fn a_release_is_installed_whole_and_the_running_slot_is_untouched() {
     assert_eq!(record.slot(Slot::B).release, verified(&bundle).1.digest());
     assert_eq!((record.default, record.trial), (Slot::A, None));
     assert!(
-        cost.copy > 0 && cost.fetch > 0 && cost.write == new.bytes(),
+        cost.copy > 0 && cost.fetch.frames > 0 && cost.write == new.bytes(),
         "{cost:?}"
     );
 }
@@ -79,12 +115,15 @@ fn what_is_in_place_is_neither_fetched_nor_written_again() {
     install(&mut disk, &Bundle::of(&second)).unwrap();
     disk.forget_log();
     let cost = install(&mut disk, &Bundle::of(&second)).unwrap();
-    let members = &Bundle::of(&second).manifest.members;
-    let ahead = members.index.bytes + members.verity.bytes;
+    let Fetch {
+        index, frames, tree, ..
+    } = cost.fetch;
     assert_eq!(
-        (cost.fetch, cost.copy, cost.write, cost.keep),
-        (ahead, 0, 0, second.bytes())
+        (index, tree, frames, cost.requests),
+        (0, 0, 0, 1),
+        "only the head"
     );
+    assert_eq!((cost.copy, cost.write, cost.keep), (0, 0, second.bytes()));
     let written = disk.written(|area| matches!(area, Area::Root(_) | Area::Boot(_)));
     assert_eq!(written, 0);
     // One block of it changes: that block is written, and the tree's path to it.
@@ -139,27 +178,30 @@ fn a_block_of_the_inactive_slot_that_can_t_be_read_is_written_again() {
 }
 
 #[test]
-fn more_than_the_budget_is_refused_before_the_trees_and_before_the_disk() {
+fn more_than_the_budget_is_refused_at_each_stage_before_it_is_fetched() {
     let old = Release::new(1);
     let bundle = Bundle::of(&old.changed(2));
-    let members = &bundle.manifest.members;
-    let ahead = members.index.bytes + members.verity.bytes;
-    for (budget, asked) in [(ahead - 1, false), (ahead, true)] {
+    let whole = survey(&mut SimDisk::flashed(&old), &bundle, None).unwrap();
+    let Fetch { head, tree, .. } = whole.cost.fetch;
+    // The head has been fetched by then. Then come the trees, level by level, pages of the index, frames.
+    let total = whole.cost.fetch.total();
+    for (budget, fetched) in [
+        (head - 1, head),
+        (head, head),
+        (head + tree, head + tree),
+        (total - 1, whole.fetched),
+    ] {
         let mut disk = SimDisk::flashed(&old);
-        let (head, release) = verified(&bundle);
-        let mut scratch = Memory::default();
-        let mut installation = Installation {
-            source: &mut MemorySource(bundle.bytes.clone()),
-            disk: &mut disk,
-            scratch: &mut scratch,
-            running: Slot::A,
-            budget: Some(budget),
-            watch: &Unwatched,
-        };
-        let error = installation.prepare(&head, &release).map(drop).unwrap_err();
-        assert!(matches!(error, InstallError::Budget(_)), "{error:?}");
-        assert!(disk.log.is_empty() && scratch.is_empty() != asked);
+        let refused = survey(&mut disk, &bundle, Some(budget)).unwrap_err();
+        assert!(
+            matches!(refused.error, InstallError::Budget(_)),
+            "{:?}",
+            refused.error
+        );
+        assert_eq!(refused.fetched, fetched, "{budget}");
+        assert!(disk.log.is_empty());
     }
+    assert!(survey(&mut SimDisk::flashed(&old), &bundle, Some(total)).is_ok());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use outcrop_release::{
 
 use crate::{
     disk::{Area, Disk as _},
-    install::{Head, InstallError, Installation},
+    install::{InstallError, Installation, read_head},
     lifecycle::{Lifecycle, Next},
     record,
     testing::{
@@ -113,7 +113,7 @@ impl World {
         let running = self.running;
         let bundle = Bundle::of(&self.releases[&number]);
         let mut source = MemorySource(bundle.bytes);
-        let head = Head::read(&mut source).unwrap();
+        let head = read_head(&mut source).unwrap();
         let release = verify(&head.manifest, &head.signatures, &trust()).unwrap();
         let mut installation = Installation {
             source: &mut source,

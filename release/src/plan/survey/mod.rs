@@ -1,0 +1,214 @@
+//! What an installation needs to know before it can be planned, asked for in the right order and counted.
+//!
+//! ```text
+//! top of the index ─→ what both slots hold ─→ trees, from their root hashes down ─→ blocks in place, to copy, missing
+//!                        ─→ pages of the index for the missing ones ─→ plan, cost
+//! ```
+//! Nothing here reads by itself: [`Bundle`], [`Slots`] and [`TreeStore`] do, a device's or those that stand for one. What is fetched is
+//! counted before, and refused when it would be more than allowed.
+
+mod descend;
+mod error;
+mod frames;
+mod in_place;
+mod known;
+mod ledger;
+mod sides;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    error::SurveyError,
+    known::{Leaves, ProvenTree},
+    sides::{Block, Bundle, Side, Slots, TakePart, TreeStore},
+};
+use self::{
+    known::Known,
+    ledger::{Ledger, Part},
+};
+use super::{ActiveBlocks, BlockSet, ByteRange, Cost, Needs, PayloadPlan};
+use crate::{
+    bundle::{Head, Layout, PayloadName, TopTable},
+    manifest::{Manifest, Target},
+    verity::{BLOCK_BYTES, Geometry, GeometryError},
+};
+
+/// Asks what has to be known.
+pub struct Survey<'a, E> {
+    /// What the release is.
+    pub manifest: &'a Manifest,
+    /// Where its members lie.
+    pub layout: Layout,
+    /// The release.
+    pub bundle: &'a mut dyn Bundle<E>,
+    /// What there is already.
+    pub slots: &'a dyn Slots<E>,
+    /// Where its hash trees are kept.
+    pub trees: &'a mut dyn TreeStore<E>,
+    /// How many bytes may be fetched; none means any number.
+    pub budget: Option<u64>,
+}
+
+/// What was found out about a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surveyed {
+    /// What installing it costs; all but the frames has been fetched.
+    pub cost: Cost,
+    /// Where the index's pages are.
+    pub top: TopTable,
+    /// The boot payload.
+    pub boot: PlannedPayload,
+    /// The root file system.
+    pub root: PlannedPayload,
+}
+
+/// What was found out about a payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedPayload {
+    /// Its hash tree.
+    pub tree: ProvenTree,
+    /// Blocks of the inactive slot that have the new content already.
+    pub in_place: BlockSet,
+    /// What is done for the others.
+    pub plan: PayloadPlan,
+}
+
+/// The shape of a payload's tree.
+///
+/// # Errors
+/// When the payload can't have one.
+pub fn geometry(target: &Target) -> Result<Geometry, GeometryError> {
+    Geometry::new(target.bytes / BLOCK_BYTES as u64)
+}
+
+/// A payload of a release.
+#[must_use]
+pub const fn target(manifest: &Manifest, payload: PayloadName) -> &Target {
+    match payload {
+        PayloadName::Boot => &manifest.boot,
+        PayloadName::Root => &manifest.root,
+    }
+}
+
+impl<E: From<SurveyError>> Survey<'_, E> {
+    /// Asks everything and plans. Fetches all of the bundle that is needed but for the frames.
+    ///
+    /// # Errors
+    /// When the bundle isn't what its manifest says, more would be fetched than is allowed, or something can't be read.
+    pub fn plan(mut self, head: &Head) -> Result<Surveyed, E> {
+        let mut ledger = Ledger::begin(head, self.budget)?;
+        self.check_lengths()?;
+        let top = self.top(head, &mut ledger)?;
+        let known = self.known(&mut ledger)?;
+        let (boot_tree, root_tree) = self.descend(&known, &mut ledger)?;
+        let boot_in_place = self.boot_in_place(&boot_tree, &known)?;
+        let root_in_place = self.root_in_place(&root_tree, &mut ledger)?;
+        let boot_needs = self.needs(&boot_tree, &boot_in_place, &known.boot_blocks())?;
+        let root_needs = self.needs(&root_tree, &root_in_place, &known.active)?;
+        drop(known);
+        let wanted = [
+            (PayloadName::Boot, &boot_needs.missing),
+            (PayloadName::Root, &root_needs.missing),
+        ];
+        let [boot_frames, root_frames] = self.frames(&top, wanted, &mut ledger)?;
+        let boot = PlannedPayload {
+            tree: boot_tree,
+            plan: PayloadPlan::new(boot_needs, boot_frames).map_err(SurveyError::from)?,
+            in_place: boot_in_place,
+        };
+        let root = PlannedPayload {
+            tree: root_tree,
+            plan: PayloadPlan::new(root_needs, root_frames).map_err(SurveyError::from)?,
+            in_place: root_in_place,
+        };
+        self.count(&boot, &mut ledger)?;
+        self.count(&root, &mut ledger)?;
+        Ok(Surveyed {
+            cost: ledger.cost(),
+            top,
+            boot,
+            root,
+        })
+    }
+
+    /// The frames of blocks that turned out to be missing, ascending: their leaves become known, their pages are fetched. What was
+    /// planned before stays as it is, and nothing is counted.
+    ///
+    /// # Errors
+    /// As for [`Survey::plan`].
+    pub fn late_frames(
+        &mut self,
+        top: &TopTable,
+        tree: &mut ProvenTree,
+        blocks: &BlockSet,
+    ) -> Result<Vec<crate::bundle::PlacedFrame>, E> {
+        let mut ledger = Ledger::unlimited();
+        self.learn(tree, blocks, &mut ledger)?;
+        let nothing = BlockSet::new();
+        let wanted = PayloadName::ALL.map(|payload| {
+            (
+                payload,
+                if payload == tree.payload() {
+                    blocks
+                } else {
+                    &nothing
+                },
+            )
+        });
+        let [boot, root] = self.frames(top, wanted, &mut ledger)?;
+        Ok(match tree.payload() {
+            PayloadName::Boot => boot,
+            PayloadName::Root => root,
+        })
+    }
+
+    /// Refuses members whose lengths can't be, before anything is fetched or allocated for them.
+    fn check_lengths(&self) -> Result<(), SurveyError> {
+        TopTable::check_length(self.manifest)?;
+        let (boot, root) = (geometry(&self.manifest.boot)?, geometry(&self.manifest.root)?);
+        let (expected, found) = (
+            boot.partition_bytes() + root.partition_bytes(),
+            self.layout.verity.bytes,
+        );
+        if expected == found {
+            Ok(())
+        } else {
+            Err(SurveyError::TreeLength { expected, found })
+        }
+    }
+
+    /// The index's top table; most often the head brought it.
+    fn top(&mut self, head: &Head, ledger: &mut Ledger) -> Result<TopTable, E> {
+        let range = self.layout.index.range(0, self.manifest.members.index_top.bytes);
+        if let Some(bytes) = head.bytes(range) {
+            return Ok(TopTable::decode(bytes, self.manifest).map_err(SurveyError::from)?);
+        }
+        ledger.fetch(Part::Index, &[range])?;
+        let mut found = None;
+        self.bundle.fetch(&[range], &mut |_, bytes| {
+            found = Some(TopTable::decode(bytes, self.manifest).map_err(SurveyError::from)?);
+            Ok(())
+        })?;
+        Ok(found.ok_or(SurveyError::Index(crate::bundle::IndexError::Form))?)
+    }
+
+    /// What the blocks of a payload need.
+    fn needs(&self, tree: &ProvenTree, in_place: &BlockSet, active: &ActiveBlocks) -> Result<Needs, E> {
+        let mut leaves = Leaves::new(tree, self.trees);
+        Needs::new(in_place, active, leaves.all())
+    }
+
+    /// Counts what a payload's plan does.
+    fn count(&self, payload: &PlannedPayload, ledger: &mut Ledger) -> Result<(), E> {
+        let place = self.layout.frames(payload.tree.payload());
+        let ranges: Vec<ByteRange> = payload
+            .plan
+            .frames
+            .iter()
+            .map(|frame| place.range(frame.start, frame.end()))
+            .collect();
+        ledger.fetch(Part::Frames, &ranges)?;
+        ledger.count(payload);
+        Ok(())
+    }
+}

@@ -1,0 +1,263 @@
+use std::{cell::RefCell, collections::BTreeMap, ops::Range};
+
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    bundle::{ARCHIVE_BLOCK_BYTES, Frame, FrameTable, Index, MemberName, header},
+    digest::FileDigest,
+    manifest::{Member, VerityParameters, tests::manifest},
+    verity::{BlockHash, HashTree, Salt, Superblock, TreeBuilder},
+};
+
+const SALT: Salt = Salt::from_bytes([5; 32]);
+/// Blocks of a frame.
+const FRAME: u64 = 4;
+
+fn tree(contents: &[u64]) -> HashTree {
+    let mut builder = TreeBuilder::new(Uuid::from_u128(7), SALT);
+    let hash = |content: &u64| {
+        let mut hash = [0xa5; 32];
+        hash[..8].copy_from_slice(&content.to_le_bytes());
+        hash
+    };
+    let hashes: Vec<BlockHash> = contents.iter().map(hash).collect();
+    builder.push_hashes(&hashes).unwrap();
+    builder.finish().unwrap()
+}
+
+/// A release of blocks that are only known by their hashes.
+struct Release {
+    manifest: Manifest,
+    bytes: Vec<u8>,
+    boot: HashTree,
+    root: HashTree,
+}
+
+impl Release {
+    fn new(boot: &[u64], root: &[u64]) -> Self {
+        let table = |contents: &[u64]| {
+            let frame = |blocks: &[u64]| Frame {
+                blocks: u32::try_from(blocks.len()).unwrap(),
+                bytes: 1000,
+                sha256: FileDigest::of(b""),
+            };
+            FrameTable::new(contents.chunks(usize::try_from(FRAME).unwrap()).map(frame)).unwrap()
+        };
+        let index = Index {
+            boot: table(boot),
+            root: table(root),
+        };
+        let encoded = index.encode();
+        let (boot, root) = (tree(boot), tree(root));
+        let verity = [boot.to_bytes(), root.to_bytes()].concat();
+        let mut manifest = manifest();
+        manifest.verity = VerityParameters {
+            salt: SALT,
+            uuid: Uuid::from_u128(7),
+        };
+        let member = |bytes: u64| Member {
+            bytes,
+            sha256: FileDigest::of(b""),
+        };
+        (manifest.members.index, manifest.members.index_top) = encoded.members();
+        manifest.members.verity = member(verity.len() as u64);
+        (manifest.members.boot, manifest.members.root) =
+            (member(index.boot.totals().1), member(index.root.totals().1));
+        (manifest.boot.bytes, manifest.boot.root_hash) =
+            (boot.superblock().geometry.data_bytes(), boot.root_hash());
+        (manifest.root.bytes, manifest.root.root_hash) =
+            (root.superblock().geometry.data_bytes(), root.root_hash());
+        let mut bytes = Vec::new();
+        let members = [
+            (MemberName::Manifest, manifest.to_bytes()),
+            (MemberName::Signatures, vec![1; 300]),
+            (MemberName::Index, encoded.bytes),
+            (MemberName::Verity, verity),
+        ];
+        for (name, content) in members {
+            bytes.extend(header(name, content.len() as u64).unwrap());
+            bytes.extend(content);
+            bytes.resize(bytes.len().next_multiple_of(ARCHIVE_BLOCK_BYTES), 0);
+        }
+        Self {
+            manifest,
+            bytes,
+            boot,
+            root,
+        }
+    }
+
+    fn slice(&self, range: ByteRange) -> &[u8] {
+        &self.bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()]
+    }
+
+    fn head(&self) -> Head {
+        Head::read::<crate::bundle::HeadError>(|range| Ok(self.slice(range).to_vec())).unwrap()
+    }
+}
+
+impl Bundle<SurveyError> for &Release {
+    fn fetch(&mut self, ranges: &[ByteRange], take: TakePart<'_, SurveyError>) -> Result<(), SurveyError> {
+        let mut numbered = ranges.iter().enumerate();
+        numbered.try_for_each(|(place, range)| take(place, self.slice(*range)))
+    }
+}
+
+/// A device that runs a release; its other slot holds nothing.
+struct Device<'a>(&'a Release);
+
+impl Slots<SurveyError> for Device<'_> {
+    fn boot_hashes(&self, side: Side, blocks: u64) -> Result<Vec<BlockHash>, SurveyError> {
+        let mut hashes = match side {
+            Side::Running => self.0.boot.leaves().to_vec(),
+            Side::Other => Vec::new(),
+        };
+        hashes.resize(usize::try_from(blocks).unwrap(), [0; 32]);
+        Ok(hashes)
+    }
+
+    fn root_superblock(&self, side: Side) -> Result<Option<Superblock>, SurveyError> {
+        Ok((side == Side::Running).then_some(*self.0.root.superblock()))
+    }
+
+    fn root_tree_block(&self, _: Side, number: u64) -> Result<Option<Block>, SurveyError> {
+        let bytes = self.0.root.to_bytes();
+        Ok(bytes.as_chunks().0.get(usize::try_from(number).unwrap()).copied())
+    }
+
+    fn root_hashes(
+        &self,
+        _: &[Range<u64>],
+        _: &mut dyn FnMut(u64, BlockHash) -> Result<(), SurveyError>,
+    ) -> Result<(), SurveyError> {
+        Ok(())
+    }
+}
+
+/// Keeps trees in memory, and defers some blocks of leaves.
+#[derive(Default)]
+struct Kept {
+    blocks: BTreeMap<(PayloadName, u64), Block>,
+    deferred: Vec<u64>,
+    asked: RefCell<Vec<u64>>,
+}
+
+impl TreeStore<SurveyError> for Kept {
+    fn keep(&mut self, payload: PayloadName, number: u64, block: &Block) -> Result<(), SurveyError> {
+        self.blocks.insert((payload, number), *block);
+        Ok(())
+    }
+
+    fn kept(&self, payload: PayloadName, number: u64) -> Result<Block, SurveyError> {
+        Ok(self.blocks[&(payload, number)])
+    }
+
+    fn defers(&self, payload: PayloadName, number: u64, _: &BlockHash) -> bool {
+        self.asked.borrow_mut().push(number);
+        payload == PayloadName::Root && self.deferred.contains(&number)
+    }
+}
+
+fn survey<'a>(new: &'a mut &Release, device: &'a Device<'_>, kept: &'a mut Kept) -> Survey<'a, SurveyError> {
+    let release = *new;
+    Survey {
+        manifest: &release.manifest,
+        layout: release.head().layout(&release.manifest.members),
+        bundle: new,
+        slots: device,
+        trees: kept,
+        budget: None,
+    }
+}
+
+/// Two releases that differ in blocks 130 and 300 of their roots, of 400.
+fn pair() -> (Release, Release) {
+    let boot: Vec<u64> = (1000..1010).collect();
+    let old: Vec<u64> = (1..=400).collect();
+    let mut new = old.clone();
+    (new[130], new[300]) = (5000, 5001);
+    (Release::new(&boot, &old), Release::new(&boot, &new))
+}
+
+#[test]
+fn only_what_differs_is_fetched() {
+    let (old, new) = pair();
+    let mut kept = Kept::default();
+    let found = survey(&mut &new, &Device(&old), &mut kept)
+        .plan(&new.head())
+        .unwrap();
+    let numbers: Vec<u32> = found.root.plan.frames.iter().map(|frame| frame.number).collect();
+    assert_eq!(numbers, [130 / 4, 300 / 4]);
+    assert!(found.boot.plan.frames.is_empty());
+    // Of the tree, the top and two of four blocks of leaves; two pages of the index.
+    assert_eq!(found.cost.fetch.tree, 3 * 4096);
+    assert_eq!(found.cost.fetch.frames, 2 * 1000);
+    assert_eq!(
+        (found.cost.copy, found.cost.write),
+        ((400 - 8 + 10) * 4096, 410 * 4096)
+    );
+    assert!(found.root.tree.unknown().is_empty());
+}
+
+#[test]
+fn what_is_deferred_is_planned_elsewhere_and_can_be_learned_later() {
+    let (old, new) = pair();
+    // Leaves of blocks 256 to 383.
+    let mut kept = Kept {
+        deferred: vec![4],
+        ..Kept::default()
+    };
+    let mut found = survey(&mut &new, &Device(&old), &mut kept)
+        .plan(&new.head())
+        .unwrap();
+    assert_eq!(
+        *kept.asked.borrow(),
+        [3, 4],
+        "nobody is asked about blocks that the device has"
+    );
+    assert_eq!(found.cost.fetch.tree, 2 * 4096);
+    assert!(found.root.tree.unknown().iter().eq([4]));
+    assert!(found.root.plan.deferred.iter().eq(256..384));
+    assert!(
+        found
+            .root
+            .plan
+            .copies
+            .iter()
+            .all(|run| run.to + run.blocks <= 256 || run.to >= 384)
+    );
+    let numbers: Vec<u32> = found.root.plan.frames.iter().map(|frame| frame.number).collect();
+    assert_eq!(numbers, [130 / 4]);
+    // Block 300 can't be made after all.
+    let late: BlockSet = [300, 301].into_iter().collect();
+    let tree = &mut found.root.tree;
+    let frames = survey(&mut &new, &Device(&old), &mut kept)
+        .late_frames(&found.top, tree, &late)
+        .unwrap();
+    assert_eq!(frames.iter().map(|frame| frame.number).collect::<Vec<_>>(), [75]);
+    assert!(found.root.tree.unknown().is_empty());
+    let mut leaves = Leaves::new(&found.root.tree, &kept);
+    assert_eq!(leaves.get(300), Ok(Some(new.root.leaves()[300])));
+}
+
+#[test]
+fn what_is_learned_late_is_proven_too() {
+    let (old, mut new) = pair();
+    let mut kept = Kept {
+        deferred: vec![4],
+        ..Kept::default()
+    };
+    let mut found = survey(&mut &new, &Device(&old), &mut kept)
+        .plan(&new.head())
+        .unwrap();
+    let layout = new.head().layout(&new.manifest.members);
+    let at = layout.verity.start + (2 + 4) * 4096 + 17;
+    new.bytes[usize::try_from(at).unwrap()] ^= 1;
+    let late: BlockSet = [300].into_iter().collect();
+    let tree = &mut found.root.tree;
+    let refused = survey(&mut &new, &Device(&old), &mut kept).late_frames(&found.top, tree, &late);
+    assert!(matches!(refused, Err(SurveyError::Tree { .. })), "{refused:?}");
+    assert!(!kept.blocks.contains_key(&(PayloadName::Root, 4)));
+    assert!(!found.root.tree.unknown().is_empty());
+}
