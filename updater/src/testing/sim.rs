@@ -57,6 +57,10 @@ impl Log {
     pub(crate) fn events(&self) -> Vec<Event> {
         self.0.borrow().clone()
     }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
 }
 
 /// A boot loader: its variable outlives a power cut, its configuration is the disk's.

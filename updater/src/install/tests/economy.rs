@@ -80,7 +80,7 @@ fn one_changed_block_fetches_one_frame_its_page_and_the_path_to_it() {
         number: 2,
         ..old.clone()
     };
-    new.root[200 * BLOCK_BYTES] ^= 0xff;
+    new.root[200 * BLOCK_BYTES + 100] ^= 0xff;
     let bundle = Bundle::of(&new);
     let mut disk = SimDisk::flashed_with_room(&old, 320);
     let (cost, source) = installed(&mut disk, &bundle);
@@ -122,7 +122,7 @@ fn a_tree_that_rots_on_the_device_is_fetched_instead() {
         number: 2,
         ..old.clone()
     };
-    new.root[200 * BLOCK_BYTES] ^= 0xff;
+    new.root[200 * BLOCK_BYTES + 100] ^= 0xff;
     let mut disk = SimDisk::flashed_with_room(&old, 320);
     for number in 1..4 {
         disk.flip(Area::Verity(Slot::A), number * BLOCK);
@@ -184,7 +184,7 @@ fn a_block_that_can_t_be_copied_after_all_is_fetched_with_its_frame_alone() {
         number: 2,
         ..old.clone()
     };
-    new.root[200 * BLOCK_BYTES] ^= 0xff;
+    new.root[200 * BLOCK_BYTES + 100] ^= 0xff;
     let bundle = Bundle::of(&new);
     let mut disk = SimDisk::flashed_with_room(&old, 320);
     disk.flip(Area::Root(Slot::A), 5 * BLOCK);
