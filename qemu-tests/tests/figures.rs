@@ -66,6 +66,7 @@ impl Release {
             rollback_index: RollbackIndex(0),
             health_deadline: Duration::from_secs(600),
             kubernetes: None,
+            layout_of: None,
             boot: Payload {
                 bytes: &self.boot,
                 tree: &boot,
@@ -164,6 +165,9 @@ fn told(slots: &mut Slots, bundle: &Path) -> Cost {
         scratch: &mut scratch,
         running: Slot::A,
         budget: None,
+        delta: None,
+        looked: Default::default(),
+        memory: 0,
         watch: &Unwatched,
     };
     installation.prepare(&head, &release).unwrap().cost()
@@ -198,7 +202,7 @@ fn builder_and_device_tell_the_same_figures() {
         let mut slots = Slots::default();
         slots.put(Slot::A, Some(&old));
         slots.put(Slot::B, content);
-        let figures = cost(&bundle, &installed, other).unwrap();
+        let figures = cost(&bundle, &installed, other, 0).unwrap();
         assert_eq!(figures, told(&mut slots, &new_path), "{other:?}");
         assert!(
             figures.fetch.frames > 0 && figures.copy > 0 && figures.requests > 4,
@@ -211,7 +215,7 @@ fn builder_and_device_tell_the_same_figures() {
     }
     // What is installed already costs nothing but the head.
     let again = Bundle::open(&old_path).unwrap();
-    let nothing = cost(&again, &installed, OtherSlot::Old).unwrap();
+    let nothing = cost(&again, &installed, OtherSlot::Old, 0).unwrap();
     assert_eq!(
         (nothing.fetch.total(), nothing.requests, nothing.write),
         (8192, 1, 0)

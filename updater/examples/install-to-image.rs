@@ -2,19 +2,21 @@
 //! `cargo xtask bench update` measures with it.
 //!
 //! ```text
-//! install-to-image DISK.img BUNDLE.outcrop trust.toml
+//! install-to-image DISK.img BUNDLE.outcrop trust.toml [no-delta | MEMORY]
 //! ```
+//! `no-delta` takes no delta; MEMORY is how many bytes packing a kernel may take, none without it.
 
 use std::{error::Error, fs, path::Path, time::Instant};
 
 use outcrop_release::{
+    delta,
     plan::Link,
     slot::Slot,
     trust::{Trust, verify},
 };
 use outcrop_updater::{
     block_disk::{Access, BlockDisk},
-    install::{FileSource, InstallError, Installation, Stage, Watch, read_head},
+    install::{FileSource, InstallError, Installation, Search, Stage, Watch, read_head, root_hash_of},
 };
 
 /// Nobody is told.
@@ -31,8 +33,13 @@ impl Watch for Unwatched {
 #[expect(clippy::print_stdout, reason = "its output is the measurement")]
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [disk, bundle, trust] = arguments.as_slice() else {
-        return Err("usage: install-to-image DISK.img BUNDLE.outcrop trust.toml".into());
+    let [disk, bundle, trust, rest @ ..] = arguments.as_slice() else {
+        return Err("usage: install-to-image DISK.img BUNDLE.outcrop trust.toml [no-delta | MEMORY]".into());
+    };
+    let (with_delta, memory) = match rest {
+        [] => (true, 0),
+        [word] if word == "no-delta" => (false, 0),
+        [bytes, ..] => (true, bytes.parse()?),
     };
     let begin = Instant::now();
     let trust = Trust::parse(&fs::read_to_string(trust)?)?;
@@ -41,12 +48,29 @@ fn main() -> Result<(), Box<dyn Error>> {
     let release = verify(&head.manifest, &head.signatures, &trust)?;
     let mut disk = BlockDisk::open(Path::new(disk), Access::Write)?;
     let mut scratch = tempfile::tempfile()?;
+    let search = Search {
+        bundle: &mut source,
+        layout: head.layout(&release.manifest().members),
+        release: &release,
+        trust: &trust,
+        running: root_hash_of(&disk, Slot::A).ok_or("slot A holds no release")?,
+        beside: &mut |from| {
+            let path = delta::file_name(bundle, from).filter(|_| with_delta)?;
+            FileSource::open(Path::new(&path)).ok()
+        },
+    };
+    let mut skipped = Vec::new();
+    let (mut found, looked) = search.find(&mut |error| skipped.push(error.to_string()))?;
+    found = found.filter(|_| with_delta);
     let mut installation = Installation {
         source: &mut source,
         disk: &mut disk,
         scratch: &mut scratch,
         running: Slot::A,
         budget: None,
+        delta: found.as_mut(),
+        looked,
+        memory,
         watch: &Unwatched,
     };
     let prepared = installation.prepare(&head, &release)?;
@@ -54,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     installation.carry_out(&prepared)?;
     let mut told = cost.to_json(&Link::default());
     told["seconds"] = begin.elapsed().as_secs_f64().into();
+    told["skipped"] = skipped.into();
     told["root"] = release.manifest().root.bytes.into();
     println!("{told}");
     Ok(())

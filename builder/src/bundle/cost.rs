@@ -4,16 +4,20 @@ use std::{collections::BTreeMap, ops::Range, path::Path, str::FromStr};
 
 use outcrop_release::{
     bundle::{Head, PayloadName},
+    digest::RootHash,
     partition::Partition,
     plan::{
         self, ByteRange,
         survey::{Block, Bundle as BundleBytes, Side, Slots, Survey, TakePart, TreeStore},
     },
     slot::Slot,
-    verity::{BLOCK_BYTES, BlockHash, HASH_BYTES, HASHES_PER_BLOCK, Salt, Superblock, hash_block},
+    verity::{
+        BLOCK_BYTES, BlockHash, HASH_BYTES, HASHES_PER_BLOCK, Salt, Superblock, hash_block,
+        root_hash_of_top_block,
+    },
 };
 
-use super::{Bundle, BundleError};
+use super::{Bundle, BundleError, cost_delta::CostDelta};
 use crate::{disk::read::DiskImage, read_at::ReadAt as _};
 
 /// A release that a device runs.
@@ -90,6 +94,12 @@ impl Installed {
             superblock,
             tree,
         })
+    }
+
+    /// Root hash of its root file system.
+    fn root_hash(&self) -> RootHash {
+        let top = self.tree_block(1).unwrap_or([0; BLOCK_BYTES]);
+        root_hash_of_top_block(&self.superblock.salt, &top)
     }
 
     /// Hashes of the first `blocks` blocks of the boot payload's slot.
@@ -202,11 +212,16 @@ impl TreeStore<BundleError> for Trees {
     }
 }
 
-/// What installing `bundle` costs a device that runs `old`.
+/// What installing `bundle` costs a device that runs `old`, with the delta that it would find, and so much memory for packing a kernel.
 ///
 /// # Errors
 /// When the bundle isn't what its manifest says, or can't be read.
-pub fn cost(mut bundle: &Bundle, old: &Installed, other: OtherSlot) -> Result<plan::Cost, BundleError> {
+pub fn cost(
+    mut bundle: &Bundle,
+    old: &Installed,
+    other: OtherSlot,
+    memory: u64,
+) -> Result<plan::Cost, BundleError> {
     let head = Head::read(|range| bundle.range(range))?;
     let manifest = bundle.manifest();
     let device = Device {
@@ -214,6 +229,7 @@ pub fn cost(mut bundle: &Bundle, old: &Installed, other: OtherSlot) -> Result<pl
         other,
         salt: manifest.verity.salt,
     };
+    let (delta, looked) = CostDelta::find(bundle, old.root_hash())?;
     let survey = Survey {
         manifest,
         layout: head.layout(&manifest.members),
@@ -221,6 +237,8 @@ pub fn cost(mut bundle: &Bundle, old: &Installed, other: OtherSlot) -> Result<pl
         slots: &device,
         trees: &mut Trees::default(),
         budget: None,
+        delta: delta.as_ref().map(|delta| delta.usable(memory)),
+        looked,
     };
     Ok(survey.plan(&head)?.cost)
 }

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use miette::Diagnostic;
 use outcrop_release::{
     bundle::{ArchiveError, HeadError, IndexError, MemberName},
-    delta::DirectoryError,
+    delta::{DeltaIndexError, DirectoryError},
     digest::{FileDigest, RootHash},
     manifest::ManifestError,
     plan::survey::SurveyError,
@@ -58,6 +58,10 @@ pub enum BundleError {
         /// Why.
         source: DirectoryError,
     },
+    /// A delta's index.
+    #[error("the index of a delta")]
+    #[diagnostic(help("make the delta again"))]
+    DeltaIndex(#[from] DeltaIndexError),
     /// Bytes between members that must be zero.
     #[error("the bundle {} has bytes after its member {member} that belong to nothing", path.display())]
     #[diagnostic(help("fetch or build it again"))]
@@ -217,6 +221,7 @@ impl BundleError {
             | Self::Length { .. }
             | Self::Padding { .. }
             | Self::Deltas { .. }
+            | Self::DeltaIndex(_)
             | Self::Oversized { .. }
             | Self::Manifest(_)
             | Self::Signatures(_)

@@ -1,6 +1,7 @@
 //! Release bundles: written beside the image, read back and checked, signed again. Their form is `release`'s.
 
 mod cost;
+mod cost_delta;
 mod cuts;
 mod error;
 mod frames;

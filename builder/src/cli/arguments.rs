@@ -177,6 +177,9 @@ pub(super) struct BundleCostArgs {
     /// What the device's other slot holds
     #[arg(long, value_name = "empty|old", default_value = "old")]
     other: OtherSlot,
+    /// Memory that the device has to spare for packing a kernel itself
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    memory: u64,
     /// Tell the time for a link that brings so many bytes a second
     #[arg(long, value_name = "BYTES", default_value_t = Link::default().rate)]
     rate: NonZeroU64,
@@ -207,6 +210,7 @@ impl From<BundleCostArgs> for commands::bundle::Cost {
             from: arguments.from,
             bundle: arguments.bundle,
             other: arguments.other,
+            memory: arguments.memory,
             link: Link {
                 rate: arguments.rate,
                 latency: Duration::from_millis(arguments.latency.into()),

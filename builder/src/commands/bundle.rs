@@ -153,6 +153,8 @@ pub struct Cost {
     pub bundle: PathBuf,
     /// What the device's other slot holds.
     pub other: OtherSlot,
+    /// Memory that the device has for packing a kernel, in bytes.
+    pub memory: u64,
     /// What the time is told for.
     pub link: Link,
     /// For a program.
@@ -166,7 +168,7 @@ pub struct Cost {
 pub fn cost(options: &Cost, context: &Context) -> Result<(), Error> {
     let old = Installed::read(&options.from)?;
     let bundle = Bundle::open(&options.bundle)?;
-    let cost = crate::bundle::cost(&bundle, &old, options.other)?;
+    let cost = crate::bundle::cost(&bundle, &old, options.other, options.memory)?;
     if options.json {
         let text = serde_json::to_string_pretty(&cost.to_json(&options.link)).unwrap_or_default();
         return context.print(text + "\n");

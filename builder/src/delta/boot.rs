@@ -136,8 +136,10 @@ fn encode(
         parts.push((at, len, ops.take(len)));
         at += len;
     }
-    let made: Result<Vec<_>, io::Error> =
-        parts.par_iter().map(|(at, len, ops)| encode_part(*at, *len, ops, before, after)).collect();
+    let made: Result<Vec<_>, io::Error> = parts
+        .par_iter()
+        .map(|(at, len, ops)| encode_part(*at, *len, ops, before, after))
+        .collect();
     let made = made.map_err(|source| DeltaError::Payload { source })?;
     Ok(made.into_iter().flatten().unzip())
 }
@@ -183,11 +185,12 @@ fn matched(before: &Expanded, after: &Expanded) -> Ops {
     let mut rest = OldText::default();
     rest.push(0, &slice(before, 0..old.start));
     rest.push(old.end, &slice(before, old.end..before.bytes.len() as u64));
-    let around = [slice(after, 0..new.start), slice(after, new.end..after.bytes.len() as u64)].concat();
-    let (kernel, mut rest) = rayon::join(
-        || kernel.ops(&slice(after, new.clone())),
-        || rest.ops(&around),
-    );
+    let around = [
+        slice(after, 0..new.start),
+        slice(after, new.end..after.bytes.len() as u64),
+    ]
+    .concat();
+    let (kernel, mut rest) = rayon::join(|| kernel.ops(&slice(after, new.clone())), || rest.ops(&around));
     let mut ops = rest.take(new.start);
     kernel.iter().chain(rest.iter()).for_each(|op| ops.push(op));
     ops

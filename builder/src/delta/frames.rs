@@ -204,13 +204,12 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             state.to_le_bytes()[7]
         };
-        let new: Vec<u8> = (0..(MAX_FRAME_BYTES as usize + (64 << 10))).map(|_| noise()).collect();
+        let new: Vec<u8> = (0..(MAX_FRAME_BYTES as usize + (64 << 10)))
+            .map(|_| noise())
+            .collect();
         let mut ops = Ops::default();
         ops.push(Op::Extra(new.len() as u64));
-        let runs = [Run {
-            start: 0,
-            ops: &ops,
-        }];
+        let runs = [Run { start: 0, ops: &ops }];
         assert!(encode(&runs, &Vec::new(), &new).unwrap().is_none());
     }
 }

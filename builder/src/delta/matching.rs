@@ -46,9 +46,13 @@ impl OldText {
     /// What is looked at for a part of the new bytes.
     fn window(&self, number: usize) -> Range<usize> {
         let at = number.saturating_mul(WINDOW_BYTES).min(self.bytes.len());
-        let end = at.saturating_add(WINDOW_BYTES + BESIDE_BYTES).min(self.bytes.len());
+        let end = at
+            .saturating_add(WINDOW_BYTES + BESIDE_BYTES)
+            .min(self.bytes.len());
         // Behind the end of the old bytes the last window is looked at again.
-        let start = at.saturating_sub(BESIDE_BYTES).min(end.saturating_sub(WINDOW_BYTES));
+        let start = at
+            .saturating_sub(BESIDE_BYTES)
+            .min(end.saturating_sub(WINDOW_BYTES));
         start..end
     }
 
@@ -102,7 +106,11 @@ mod tests {
                 let (place, bytes) = old.iter().rev().find(|(place, _)| *place <= from).unwrap();
                 let from = usize::try_from(from - place).unwrap();
                 let there = &bytes[from..from + len];
-                shared += there.iter().zip(&new[at..at + len]).filter(|(a, b)| a == b).count();
+                shared += there
+                    .iter()
+                    .zip(&new[at..at + len])
+                    .filter(|(a, b)| a == b)
+                    .count();
             }
             at += len;
         }
@@ -119,7 +127,9 @@ mod tests {
     fn noise(seed: u64, len: usize) -> Vec<u8> {
         let mut state = seed | 1;
         let mut byte = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             state.to_le_bytes()[6]
         };
         (0..len).map(|_| byte()).collect()
@@ -150,7 +160,10 @@ mod tests {
         long.bytes.resize(MAX_OLD_BYTES + 5, 0);
         for number in 0..9 {
             let window = long.window(number);
-            assert!(window.start < window.end && window.end <= long.bytes.len(), "{window:?}");
+            assert!(
+                window.start < window.end && window.end <= long.bytes.len(),
+                "{window:?}"
+            );
         }
     }
 

@@ -207,7 +207,10 @@ fn signed(
         index: 0,
         root: index.root.bytes(),
         boot: index.boot.bytes(),
-        packed: index.packed.as_ref().map(outcrop_release::delta::PackedBoot::bytes),
+        packed: index
+            .packed
+            .as_ref()
+            .map(outcrop_release::delta::PackedBoot::bytes),
     };
     let index = index.encode();
     summary.index = index.len() as u64;

@@ -54,7 +54,9 @@ impl Ops {
         }
         match (self.0.back_mut(), op) {
             (Some(Op::Extra(last)), Op::Extra(len)) => *last += len,
-            (Some(Op::Add { old, len: last }), Op::Add { old: next, len }) if *old + *last == next => *last += len,
+            (Some(Op::Add { old, len: last }), Op::Add { old: next, len }) if *old + *last == next => {
+                *last += len
+            }
             _ => self.0.push_back(op),
         }
     }
@@ -115,7 +117,14 @@ mod tests {
             ops.push(op);
         }
         let all: Vec<Op> = ops.iter().collect();
-        assert_eq!(all, [Op::Extra(5), Op::Add { old: 7, len: 3 }, Op::Add { old: 1, len: 1 }]);
+        assert_eq!(
+            all,
+            [
+                Op::Extra(5),
+                Op::Add { old: 7, len: 3 },
+                Op::Add { old: 1, len: 1 }
+            ]
+        );
     }
 
     proptest! {

@@ -106,9 +106,15 @@ fn matched(
 }
 
 fn patched_runs(spans: &Spans, text: &Text) -> Vec<Range<u32>> {
-    let within = text.new.iter().flat_map(|range| spans.within(range.start, range.end));
+    let within = text
+        .new
+        .iter()
+        .flat_map(|range| spans.within(range.start, range.end));
     let is_patched = |span: &Span| span.source == SpanSource::Patch;
-    within.filter(is_patched).map(|span| span.first..span.end()).collect()
+    within
+        .filter(is_patched)
+        .map(|span| span.first..span.end())
+        .collect()
 }
 
 fn match_text(
@@ -123,14 +129,20 @@ fn match_text(
     let mut wanted = Vec::new();
     if !text.old.is_empty() {
         for run in runs {
-            wanted.extend(read(new, u64::from(run.start) * BLOCK..u64::from(run.end) * BLOCK)?);
+            wanted.extend(read(
+                new,
+                u64::from(run.start) * BLOCK..u64::from(run.end) * BLOCK,
+            )?);
         }
     }
     let mut before = OldText::default();
     for range in &text.old {
         before.push(range.start, &read(old, range.clone())?);
     }
-    let total: u64 = runs.iter().map(|run| u64::from(run.end - run.start) * BLOCK).sum();
+    let total: u64 = runs
+        .iter()
+        .map(|run| u64::from(run.end - run.start) * BLOCK)
+        .sum();
     let mut ops = if text.old.is_empty() {
         super::ops::all_extra(total)
     } else {
@@ -146,7 +158,8 @@ fn match_text(
 }
 
 fn read(from: &(dyn ReadAt + Sync), range: Range<u64>) -> io::Result<Vec<u8>> {
-    let len = usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    let len =
+        usize::try_from(range.end.saturating_sub(range.start)).map_err(|_| io::ErrorKind::FileTooLarge)?;
     from.read_vec(range.start, len)
 }
 
@@ -204,7 +217,10 @@ fn cut(spans: &Spans, patched: &mut Vec<Patched>) -> Vec<Cut> {
 }
 
 fn made_by(patched: &[Patched]) -> u64 {
-    patched.iter().map(|patched| u64::from(patched.span.end - patched.span.start) * BLOCK).sum()
+    patched
+        .iter()
+        .map(|patched| u64::from(patched.span.end - patched.span.start) * BLOCK)
+        .sum()
 }
 
 /// Encodes a frame; in halves where it gets too long.

@@ -21,7 +21,10 @@ pub(super) fn spans(old: &[BlockHash], new: &[BlockHash]) -> Spans {
     let mut spans = Spans::default();
     let mut next = None;
     for (block, leaf) in (0_u32..).zip(new) {
-        let nearest = [Some(block), next].into_iter().flatten().find(|block| is_at(*block, leaf));
+        let nearest = [Some(block), next]
+            .into_iter()
+            .flatten()
+            .find(|block| is_at(*block, leaf));
         let from = nearest.or_else(|| places.get(leaf).copied());
         spans.push(from.map_or(SpanSource::Patch, SpanSource::Old));
         next = from.and_then(|from| from.checked_add(1));

@@ -62,7 +62,9 @@ impl Delta {
 /// # Errors
 /// When it can't be written.
 pub fn write_beside(delta: &Delta, bundle: &Path) -> Result<(PathBuf, u64), Error> {
-    let name = bundle.to_str().and_then(|name| delta::file_name(name, delta.from_hash().as_ref()));
+    let name = bundle
+        .to_str()
+        .and_then(|name| delta::file_name(name, delta.from_hash().as_ref()));
     let path = PathBuf::from(name.ok_or_else(|| DeltaError::Name(bundle.to_owned()))?);
     let failed = |source| DeltaError::Io {
         doing: "write the delta",
@@ -70,7 +72,9 @@ pub fn write_beside(delta: &Delta, bundle: &Path) -> Result<(PathBuf, u64), Erro
         source,
     };
     let pending = PendingFile::create(&path).map_err(failed)?;
-    let bytes = delta.write(&mut io::BufWriter::new(pending.file())).map_err(failed)?;
+    let bytes = delta
+        .write(&mut io::BufWriter::new(pending.file()))
+        .map_err(failed)?;
     pending.publish().map_err(failed)?;
     Ok((path, bytes))
 }
@@ -111,7 +115,9 @@ pub fn add_to_bundle(delta: &Delta, bundle: &Bundle) -> Result<u64, Error> {
         let padding = padded(&kept.len()) - kept.len();
         content = Box::new(content.chain(kept.read()).chain(io::repeat(0).take(padding)));
     }
-    archive.copy(MemberName::Deltas, &mut content, total).map_err(failed)?;
+    archive
+        .copy(MemberName::Deltas, &mut content, total)
+        .map_err(failed)?;
     let (bytes, _) = archive.finish().map_err(failed)?;
     pending.publish().map_err(failed)?;
     Ok(bytes)

@@ -80,6 +80,9 @@ fn install(disk: &mut BlockDisk, running: Slot) {
         scratch: &mut scratch,
         running,
         budget: None,
+        delta: None,
+        looked: Default::default(),
+        memory: 0,
         watch: &Unwatched,
     };
     let prepared = installation.prepare(&head, &release).unwrap();

@@ -52,9 +52,15 @@ pub struct Layout {
     pub root: Place,
 }
 
-/// The bundle's first bytes, as many as were needed so far.
-struct Beginning<R> {
+/// The first bytes of a bundle, or of a delta, as many as were needed so far.
+pub(crate) struct Beginning<R> {
     read: R,
+    /// Where it begins in what `read` reads.
+    start: u64,
+    /// Bytes that are asked for first: they are there, whatever they are.
+    first: u64,
+    /// Bytes that are asked for along with others later: what follows is longer.
+    along: u64,
     bytes: Vec<u8>,
     fetched: Vec<ByteRange>,
 }
@@ -64,15 +70,35 @@ where
     R: FnMut(ByteRange) -> Result<Vec<u8>, E>,
     E: From<HeadError>,
 {
+    /// Nothing is read yet.
+    pub(crate) const fn new(read: R, start: u64, first: u64, along: u64) -> Self {
+        Self {
+            read,
+            start,
+            first,
+            along,
+            bytes: Vec::new(),
+            fetched: Vec::new(),
+        }
+    }
+
+    /// What was read, and what was asked for to get it.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<ByteRange>) {
+        (self.bytes, self.fetched)
+    }
+
     /// The bytes of a place, which the caller has bounded.
-    fn bytes(&mut self, name: MemberName, place: Place) -> Result<&[u8], E> {
+    pub(crate) fn bytes(&mut self, name: MemberName, place: Place) -> Result<&[u8], E> {
         let (have, end) = (self.bytes.len() as u64, place.start + place.bytes);
         if have < end {
-            // Trees follow, which are longer than this.
-            let along = if have == 0 { 0 } else { end };
+            let until = if have == 0 {
+                self.first.max(end)
+            } else {
+                end + self.along
+            };
             let range = ByteRange {
-                start: have,
-                end: along + HEAD_BYTES,
+                start: self.start + have,
+                end: self.start + until,
             };
             self.fetched.push(range);
             self.bytes.extend((self.read)(range)?);
@@ -85,7 +111,7 @@ where
     }
 
     /// The bytes of a member whose header begins at `at`, and where the next header begins.
-    fn member(&mut self, name: MemberName, at: u64, limit: usize) -> Result<(Vec<u8>, u64), E> {
+    pub(crate) fn member(&mut self, name: MemberName, at: u64, limit: usize) -> Result<(Vec<u8>, u64), E> {
         let header = Place {
             start: at,
             bytes: ARCHIVE_BLOCK_BYTES as u64,
@@ -106,19 +132,17 @@ impl Head {
     /// # Errors
     /// When they aren't there or absurdly long; what `read` fails with.
     pub fn read<E: From<HeadError>>(read: impl FnMut(ByteRange) -> Result<Vec<u8>, E>) -> Result<Self, E> {
-        let mut beginning = Beginning {
-            read,
-            bytes: Vec::new(),
-            fetched: Vec::new(),
-        };
+        // Trees follow, which are longer than what is asked for along.
+        let mut beginning = Beginning::new(read, 0, HEAD_BYTES, HEAD_BYTES);
         let (manifest, at) = beginning.member(MemberName::Manifest, 0, MAX_MANIFEST_BYTES)?;
         let (signatures, end) = beginning.member(MemberName::Signatures, at, MAX_SIGNATURES_BYTES)?;
+        let (bytes, fetched) = beginning.into_parts();
         Ok(Self {
             manifest,
             signatures,
             end,
-            bytes: beginning.bytes,
-            fetched: beginning.fetched,
+            bytes,
+            fetched,
         })
     }
 

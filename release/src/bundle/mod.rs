@@ -18,6 +18,7 @@ pub use archive::{
     ArchiveError, BLOCK_BYTES as ARCHIVE_BLOCK_BYTES, MemberName, PayloadName, Place, end, header,
     parse_header,
 };
+pub(crate) use head::Beginning;
 pub use head::{HEAD_BYTES, Head, HeadError, Layout};
 pub use index::{
     EncodedIndex, Frame, FrameTable, Index, IndexError, MAX_FRAME_BLOCKS, PAGE_FRAMES, PageTable,

@@ -52,7 +52,10 @@ pub fn directory(deltas: &[(Option<RootHash>, u64)]) -> Result<[u8; DIRECTORY_BY
         bytes.extend(len.to_le_bytes());
     }
     bytes.resize(DIRECTORY_BYTES, 0);
-    bytes.as_slice().try_into().map_err(|_| DirectoryError::TooMany(deltas.len()))
+    bytes
+        .as_slice()
+        .try_into()
+        .map_err(|_| DirectoryError::TooMany(deltas.len()))
 }
 
 /// The deltas that a directory names, in a member of `member_bytes`.
@@ -110,7 +113,10 @@ pub fn file_name(bundle: &str, from: Option<&RootHash>) -> Option<String> {
         None => format!("{stem}.whole.delta"),
         Some(hash) => {
             let digits = hash.to_string();
-            format!("{stem}.from-{}.delta", digits.get(..NAME_DIGITS).unwrap_or_default())
+            format!(
+                "{stem}.from-{}.delta",
+                digits.get(..NAME_DIGITS).unwrap_or_default()
+            )
         }
     })
 }
@@ -139,10 +145,16 @@ mod tests {
         let hash = RootHash::of(b"abc");
         let bytes = directory(&[(Some(hash), 513), (None, 10)]).unwrap();
         let entries = parse_directory(&bytes, 1546).unwrap();
-        let places: Vec<_> = entries.iter().map(|entry| (entry.from, entry.start, entry.bytes)).collect();
+        let places: Vec<_> = entries
+            .iter()
+            .map(|entry| (entry.from, entry.start, entry.bytes))
+            .collect();
         assert_eq!(places, [(Some(hash), 512, 513), (None, 1536, 10)]);
         assert_eq!(parse_directory(&bytes, 1545), Err(DirectoryError::Form));
-        assert_eq!(directory(&vec![(None, 1); MAX_DELTAS + 1]), Err(DirectoryError::TooMany(MAX_DELTAS + 1)));
+        assert_eq!(
+            directory(&vec![(None, 1); MAX_DELTAS + 1]),
+            Err(DirectoryError::TooMany(MAX_DELTAS + 1))
+        );
         assert_eq!(
             parse_directory(&directory(&vec![(None, 1); MAX_DELTAS]).unwrap(), 1 << 20).map(|all| all.len()),
             Ok(MAX_DELTAS)

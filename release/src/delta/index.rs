@@ -10,7 +10,12 @@ use super::{
     span::{GROUP_BLOCKS, Spans, array},
     varint,
 };
-use crate::{digest::FileDigest, manifest::Target, verity::BLOCK_BYTES, verity::BlockHash};
+use crate::{
+    digest::FileDigest,
+    manifest::Target,
+    plan::ByteRange,
+    verity::{BLOCK_BYTES, BlockHash},
+};
 
 const MAGIC: [u8; 8] = *b"OUTCROPD";
 const VERSION: u64 = 1;
@@ -75,7 +80,16 @@ pub enum DeltaIndexError {
 }
 
 impl PayloadDelta {
-    /// Where a frame begins among the payload's frames, in bytes.
+    /// Where each frame lies among the payload's frames, in bytes.
+    pub fn ranges(&self) -> impl Iterator<Item = ByteRange> + '_ {
+        self.frames.iter().scan(0, |at, frame| {
+            let start = *at;
+            *at += u64::from(frame.streams.total().unwrap_or(0));
+            Some(ByteRange { start, end: *at })
+        })
+    }
+
+    /// Bytes of all frames.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.frames
@@ -98,7 +112,10 @@ impl PayloadDelta {
     /// Whether the leaf block of a group differs from the old one, and its hash then.
     #[must_use]
     pub fn hash_of(&self, group: u32) -> Option<BlockHash> {
-        let place = self.hashes.binary_search_by_key(&group, |(group, _)| *group).ok()?;
+        let place = self
+            .hashes
+            .binary_search_by_key(&group, |(group, _)| *group)
+            .ok()?;
         self.hashes.get(place).map(|(_, hash)| *hash)
     }
 

@@ -138,7 +138,10 @@ pub(super) mod tests {
 
     #[test]
     fn a_delta_s_manifest_survives_its_json_form() {
-        let whole = DeltaManifest { from: None, ..delta() };
+        let whole = DeltaManifest {
+            from: None,
+            ..delta()
+        };
         for delta in [delta(), whole] {
             assert_eq!(DeltaManifest::parse(&delta.to_bytes()).unwrap(), delta);
         }
@@ -154,10 +157,17 @@ pub(super) mod tests {
             let renamed = text.replacen(&format!("\"{key}\":"), "\"other\":", 1);
             assert!(DeltaManifest::parse(renamed.as_bytes()).is_err(), "{key}");
         }
-        for (from, to) in [("1048576", "1048577"), ("\"format\": 1", "\"format\": 2"), ("1.2.2", "1.2")] {
+        for (from, to) in [
+            ("1048576", "1048577"),
+            ("\"format\": 1", "\"format\": 2"),
+            ("1.2.2", "1.2"),
+        ] {
             let changed = text.replacen(from, to, 1);
             assert_ne!(changed, text);
-            assert!(DeltaManifest::parse(changed.as_bytes()).is_err(), "{from} -> {to}");
+            assert!(
+                DeltaManifest::parse(changed.as_bytes()).is_err(),
+                "{from} -> {to}"
+            );
         }
     }
 }

@@ -17,6 +17,7 @@
 
 mod archive;
 mod frame;
+mod head;
 mod index;
 mod manifest;
 mod packed;
@@ -30,6 +31,7 @@ pub use archive::{
 pub use frame::{
     FrameStreams, MAX_FRAME_BYTES, MAX_GROUPS, Part, PatchFrame, compress, decoder, memory_bytes,
 };
+pub use head::{DELTA_HEAD_BYTES, DeltaHead, MAX_INDEX_BYTES};
 pub use index::{DeltaIndex, DeltaIndexError, PayloadDelta};
 pub use manifest::{DeltaManifest, OldRelease};
 pub use packed::{PackedBoot, PackedFrame};

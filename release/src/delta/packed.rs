@@ -12,8 +12,8 @@ use super::{
 };
 use crate::{
     digest::FileDigest,
-    units::Extent,
     packed::{MAX_PLAIN_BYTES, PackedKernel, PlainLen, Recipe},
+    units::Extent,
 };
 
 /// Fewest bytes of a frame in the index.

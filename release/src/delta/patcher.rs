@@ -141,7 +141,9 @@ impl<R: Read> Patcher<R> {
         let mut difference = [0; PIECE];
         for piece in out.chunks_mut(PIECE) {
             let (difference, _) = difference.split_at_mut(piece.len());
-            self.difference.read_exact(difference).map_err(PatchError::Stream)?;
+            self.difference
+                .read_exact(difference)
+                .map_err(PatchError::Stream)?;
             for (byte, difference) in piece.iter_mut().zip(difference) {
                 *byte = byte.wrapping_add(*difference);
             }
@@ -166,10 +168,20 @@ mod tests {
 
     use super::*;
 
-    fn patcher<'a>(steps: &[Control], difference: &'a [u8], extra: &'a [u8], old_len: u64) -> Patcher<Box<dyn Read + 'a>> {
+    fn patcher<'a>(
+        steps: &[Control],
+        difference: &'a [u8],
+        extra: &'a [u8],
+        old_len: u64,
+    ) -> Patcher<Box<dyn Read + 'a>> {
         let mut control = Vec::new();
         steps.iter().for_each(|step| step.encode(&mut control));
-        Patcher::new(Box::new(io::Cursor::new(control)), Box::new(difference), Box::new(extra), old_len)
+        Patcher::new(
+            Box::new(io::Cursor::new(control)),
+            Box::new(difference),
+            Box::new(extra),
+            old_len,
+        )
     }
 
     fn step(seek: i64, add: u64, copy: u64) -> Control {
@@ -186,8 +198,11 @@ mod tests {
             for part in out.chunks_mut(piece) {
                 patcher.fill(&mut old, part).unwrap();
             }
-            assert_eq!(&out, b"cee\
-                XYaaZ");
+            assert_eq!(
+                &out,
+                b"cee\
+                XYaaZ"
+            );
         }
     }
 
@@ -200,8 +215,18 @@ mod tests {
                 panic!("it must not be read")
             }
         }
-        for (seek, add) in [(-1, 1), (0, 9), (9, 1), (8, u64::MAX), (i64::MAX, 1), (i64::MIN, 1), (5, 4)] {
-            let error = patcher(&[step(seek, add, 0)], &[], &[], 8).fill(&mut Never, &mut [0; 4]).unwrap_err();
+        for (seek, add) in [
+            (-1, 1),
+            (0, 9),
+            (9, 1),
+            (8, u64::MAX),
+            (i64::MAX, 1),
+            (i64::MIN, 1),
+            (5, 4),
+        ] {
+            let error = patcher(&[step(seek, add, 0)], &[], &[], 8)
+                .fill(&mut Never, &mut [0; 4])
+                .unwrap_err();
             assert!(matches!(error, PatchError::Outside { len: 8 }), "{seek} {add}");
         }
     }
@@ -216,7 +241,9 @@ mod tests {
             (vec![step(0, 0, 4)], &[], &[0; 3]),
             (vec![step(0, 0, 0); 100_000], &[], &[]),
         ] {
-            let error = patcher(&steps, difference, extra, 8).fill(&mut old, &mut [0; 4]).unwrap_err();
+            let error = patcher(&steps, difference, extra, 8)
+                .fill(&mut old, &mut [0; 4])
+                .unwrap_err();
             assert!(matches!(error, PatchError::Stream(_)), "{steps:.3?}");
         }
     }

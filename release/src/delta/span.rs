@@ -137,11 +137,16 @@ impl Spans {
         for _ in 0..count {
             let word = varint::get(from)?;
             let blocks = u32::try_from(word >> 1).map_err(|_| wrong())?;
-            let end = first.checked_add(blocks).filter(|_| blocks > 0).ok_or_else(wrong)?;
+            let end = first
+                .checked_add(blocks)
+                .filter(|_| blocks > 0)
+                .ok_or_else(wrong)?;
             let source = if word & 1 == 1 {
                 SpanSource::Patch
             } else {
-                expected = expected.checked_add(varint::get_signed(from)?).ok_or_else(wrong)?;
+                expected = expected
+                    .checked_add(varint::get_signed(from)?)
+                    .ok_or_else(wrong)?;
                 old_span(expected, first, blocks, old_blocks).ok_or_else(wrong)?
             };
             spans.push(Span {
@@ -244,6 +249,9 @@ pub(super) mod tests {
             spans.push(source);
         }
         let lengths: Vec<u32> = spans.all().iter().map(|span| span.blocks).collect();
-        assert_eq!((lengths.as_slice(), spans.blocks(), spans.patched(1, 4)), (&[2, 2, 1][..], 5, 2));
+        assert_eq!(
+            (lengths.as_slice(), spans.blocks(), spans.patched(1, 4)),
+            (&[2, 2, 1][..], 5, 2)
+        );
     }
 }

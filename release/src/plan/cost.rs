@@ -33,6 +33,8 @@ pub struct Fetch {
     pub tree: u64,
     /// Frames, compressed.
     pub frames: u64,
+    /// Of a delta: its beginning, its index, its frames.
+    pub delta: u64,
 }
 
 /// A way to the bundle's server.
@@ -58,7 +60,7 @@ impl Fetch {
     /// All of it.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.head + self.index + self.tree + self.frames
+        self.head + self.index + self.tree + self.frames + self.delta
     }
 }
 
@@ -101,6 +103,7 @@ impl Cost {
             index,
             tree,
             frames,
+            delta,
         } = self.fetch;
         json!({
             "fetch": self.fetch.total(),
@@ -108,6 +111,7 @@ impl Cost {
             "fetch-index": index,
             "fetch-tree": tree,
             "fetch-frames": frames,
+            "fetch-delta": delta,
             "requests": self.requests,
             "read": self.read,
             "copy": self.copy,
@@ -155,6 +159,7 @@ impl Add for Fetch {
             index: self.index + other.index,
             tree: self.tree + other.tree,
             frames: self.frames + other.frames,
+            delta: self.delta + other.delta,
         }
     }
 }
@@ -184,7 +189,8 @@ mod tests {
                 head: 10,
                 index: 20,
                 tree: 30,
-                frames: 40,
+                frames: 30,
+                delta: 10,
             },
             requests: 2,
             ..Cost::default()

@@ -208,8 +208,14 @@ impl HashTree {
     /// The hash of each block of the leaves' level: those of the level above, or the root hash alone.
     #[must_use]
     pub fn leaf_block_hashes(&self) -> Vec<BlockHash> {
-        let leaves = self.levels.first().map_or(&[][..], |level| level.as_chunks::<BLOCK_BYTES>().0);
-        leaves.iter().map(|block| hash_block(&self.superblock.salt, block)).collect()
+        let leaves = self
+            .levels
+            .first()
+            .map_or(&[][..], |level| level.as_chunks::<BLOCK_BYTES>().0);
+        leaves
+            .iter()
+            .map(|block| hash_block(&self.superblock.salt, block))
+            .collect()
     }
 
     /// Whether `block` is what the tree has at `index`.

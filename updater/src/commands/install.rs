@@ -10,7 +10,8 @@ use std::{
 use outcrop_release::{
     bootrec::{BootRecord, SlotState},
     bundle::Head,
-    plan::{Cost, Link},
+    delta,
+    plan::{Cost, Link, survey::Looked},
     slot::Slot,
     trust::{VerifiedRelease, verify},
 };
@@ -27,8 +28,8 @@ use crate::{
     health,
     history::{History, KnownRelease},
     install::{
-        Allowed, FileSource, HttpSource, Installation, Refusal, Running, Source, Space, WebServer, admit,
-        read_head,
+        Allowed, FileSource, FoundDelta, HttpSource, InstallError, Installation, Refusal, Running, Search,
+        Source, Space, WebServer, admit, read_head,
     },
     state::is_neighbour,
 };
@@ -54,6 +55,9 @@ pub struct InstallOptions {
     /// Tells the time for a link whose answers begin after so many milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 100)]
     pub latency: u32,
+    /// Takes no delta: what the running slot lacks is fetched from the bundle.
+    #[arg(long)]
+    pub no_delta: bool,
     /// Also a release that is older than what runs.
     #[arg(long)]
     pub allow_downgrade: bool,
@@ -94,12 +98,20 @@ pub fn install(root: &Path, options: &InstallOptions) -> Result<(), CommandError
         progress: &progress,
     };
     if options.bundle.starts_with("http://") || options.bundle.starts_with("https://") {
-        let server = WebServer::new(&options.bundle).map_err(CommandError::Web)?;
-        work.install(&mut HttpSource::new(server, stop))
+        let open = |address: &str| {
+            let server = WebServer::new(address).map_err(CommandError::Web)?;
+            Ok::<_, CommandError>(HttpSource::new(server, stop.clone()))
+        };
+        work.install(&mut open(&options.bundle)?, &|address| open(address).ok())
     } else {
-        work.install(&mut FileSource::open(Path::new(&options.bundle))?)
+        let mut bundle = FileSource::open(Path::new(&options.bundle))?;
+        // Where there is none, there is no file.
+        work.install(&mut bundle, &|path| FileSource::open(Path::new(path)).ok())
     }
 }
+
+/// Opens a file beside the bundle, or an address; none when it can't.
+type OpenFile<'a, S> = &'a dyn Fn(&str) -> Option<S>;
 
 struct Work<'a> {
     device: &'a Device,
@@ -116,7 +128,7 @@ enum Needed {
 }
 
 impl Work<'_> {
-    fn install(&self, source: &mut impl Source) -> Result<(), CommandError> {
+    fn install<S: Source>(&self, source: &mut S, open: OpenFile<'_, S>) -> Result<(), CommandError> {
         let trust = self.device.trust()?;
         let head = read_head(source)?;
         let release = verify(&head.manifest, &head.signatures, &trust)?;
@@ -132,7 +144,7 @@ impl Work<'_> {
         if !self.options.dry_run {
             opened.control.probe().map_err(CommandError::NoTrial)?;
         }
-        if matches!(needed, Needed::Write) && !self.write(source, &head, &release, &mut opened)? {
+        if matches!(needed, Needed::Write) && !self.write(source, open, &head, &release, &mut opened)? {
             return Ok(());
         }
         if self.options.dry_run {
@@ -231,20 +243,25 @@ impl Work<'_> {
     }
 
     /// Writes the release; false when that was only planned.
-    fn write(
+    fn write<S: Source>(
         &self,
-        source: &mut impl Source,
+        source: &mut S,
+        open: OpenFile<'_, S>,
         head: &Head,
         release: &VerifiedRelease,
         opened: &mut Opened,
     ) -> Result<bool, CommandError> {
         let mut scratch = self.scratch()?;
+        let (mut delta, looked) = self.delta(source, open, head, release)?;
         let mut installation = Installation {
             source,
             disk: &mut opened.disk,
             scratch: &mut scratch,
             running: self.device.slot(),
             budget: self.options.max_download,
+            delta: delta.as_mut(),
+            looked,
+            memory: available_memory(self.device),
             watch: self.progress,
         };
         let prepared = installation.prepare(head, release)?;
@@ -269,6 +286,34 @@ impl Work<'_> {
             ),
         );
         Ok(true)
+    }
+
+    /// A delta that leads from what runs to the release: in the bundle, or beside it.
+    fn delta<S: Source>(
+        &self,
+        source: &mut S,
+        open: OpenFile<'_, S>,
+        head: &Head,
+        release: &VerifiedRelease,
+    ) -> Result<(Option<FoundDelta<S>>, Looked), CommandError> {
+        if self.options.no_delta {
+            return Ok((None, Looked::default()));
+        }
+        let search = Search {
+            bundle: source,
+            layout: head.layout(&release.manifest().members),
+            release,
+            trust: &self.device.trust()?,
+            running: self.device.boot.root_hash,
+            beside: &mut |from| open(&delta::file_name(&self.options.bundle, from)?),
+        };
+        let found = search.find(&mut |error| {
+            warn(&format!(
+                "going on without a delta: {}",
+                crate::chain::describe(&error)
+            ));
+        });
+        Ok(found.map_err(InstallError::from)?)
     }
 
     /// Which releases the slots hold now.
@@ -386,6 +431,19 @@ fn needed(record: &BootRecord, target: Slot, release: &VerifiedRelease) -> Neede
     } else {
         Needed::Write
     }
+}
+
+/// Memory that nothing else wants, in bytes: `MemAvailable`. Nothing when the kernel doesn't say. Source: proc_meminfo(5).
+fn available_memory(device: &Device) -> u64 {
+    let text = fs::read_to_string(device.path("proc/meminfo")).unwrap_or_default();
+    let kib = text.lines().find_map(|line| {
+        line.strip_prefix("MemAvailable:")?
+            .trim()
+            .strip_suffix(" kB")?
+            .parse::<u64>()
+            .ok()
+    });
+    kib.unwrap_or(0).saturating_mul(1024)
 }
 
 fn mib(bytes: u64) -> String {

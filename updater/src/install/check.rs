@@ -23,7 +23,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Reads a payload back from the medium and compares every block with the tree.
     pub(super) fn check_part(&self, part: &Part<'_>) -> Result<(), InstallError> {
         let kept = Kept::new(&*self.scratch, part.manifest)?;
-        let mut leaves = Leaves::new(&part.planned.tree, &kept);
+        let mut leaves = Leaves::new(&part.tree, &kept);
         let area = part.to;
         let (all, salt) = (iter::once(0..leaves.count()), &part.manifest.verity.salt);
         self.reader()
@@ -62,7 +62,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
 
     /// Proves the tree on the medium from the root hash down: what was kept meanwhile isn't believed.
     pub(super) fn check_tree(&self, part: &Part<'_>, area: Area) -> Result<(), InstallError> {
-        let geometry = part.planned.tree.geometry();
+        let geometry = part.tree.geometry();
         let mut verifier = TreeVerifier::new(geometry, part.manifest.root.root_hash);
         let superblock = part.superblock();
         self.reader().each_block(

@@ -106,7 +106,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     ) -> Result<(), InstallError> {
         let hashes = hash_blocks(&part.manifest.verity.salt, &batch.blocks);
         let kept = Kept::new(&*self.scratch, part.manifest)?;
-        let mut leaves = Leaves::new(&part.planned.tree, &kept);
+        let mut leaves = Leaves::new(&part.tree, &kept);
         let mut out = Writer::new(part.to);
         for ((number, block), hash) in batch.numbers.iter().zip(&batch.blocks).zip(hashes) {
             if leaves.get((*number).into())? == Some(hash) {
@@ -120,8 +120,9 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         Ok(())
     }
 }
+
 /// The hash of each block, half of them by another thread.
-fn hash_blocks(salt: &Salt, blocks: &[[u8; BLOCK_BYTES]]) -> Vec<BlockHash> {
+pub(super) fn hash_blocks(salt: &Salt, blocks: &[[u8; BLOCK_BYTES]]) -> Vec<BlockHash> {
     let hash = |blocks: &[[u8; BLOCK_BYTES]]| -> Vec<BlockHash> {
         blocks.iter().map(|block| hash_block(salt, block)).collect()
     };

@@ -5,7 +5,7 @@ use outcrop_release::{
     manifest::Manifest,
     plan::{
         Cost,
-        survey::{PlannedPayload, Survey, Surveyed, geometry},
+        survey::{Looked, PlannedPayload, ProvenTree, Survey, Surveyed, geometry},
     },
     slot::Slot,
     trust::VerifiedRelease,
@@ -13,6 +13,7 @@ use outcrop_release::{
 };
 
 use super::{
+    delta::FoundDelta,
     error::InstallError,
     reading::SlotReader,
     scratch::Scratch,
@@ -60,6 +61,12 @@ pub struct Installation<'a, S, D, C> {
     pub running: Slot,
     /// How many bytes may be fetched; none means any number.
     pub budget: Option<u64>,
+    /// A delta for the release, if one was found.
+    pub delta: Option<&'a mut FoundDelta<S>>,
+    /// What looking for it fetched.
+    pub looked: Looked,
+    /// Memory that packing a kernel may take, in bytes.
+    pub memory: u64,
     /// Who is told.
     pub watch: &'a dyn Watch,
 }
@@ -77,6 +84,8 @@ pub(super) struct Part<'a> {
     pub(super) manifest: &'a Manifest,
     pub(super) place: Place,
     pub(super) planned: &'a PlannedPayload,
+    /// Its tree, as far as it is known by now.
+    pub(super) tree: ProvenTree,
     pub(super) to: Area,
     pub(super) from: Area,
 }
@@ -104,6 +113,7 @@ impl Prepared<'_> {
             manifest: self.manifest(),
             place: self.layout.frames(payload),
             planned,
+            tree: planned.tree.clone(),
             to,
             from,
         }
@@ -115,7 +125,7 @@ impl Part<'_> {
     pub(super) fn superblock(&self) -> [u8; BLOCK_BYTES] {
         let superblock = Superblock {
             uuid: self.manifest.verity.uuid,
-            geometry: self.planned.tree.geometry(),
+            geometry: self.tree.geometry(),
             salt: self.manifest.verity.salt,
         };
         let mut block = [0; BLOCK_BYTES];
@@ -174,6 +184,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             },
             trees: &mut Kept::new(&*self.scratch, manifest)?,
             budget,
+            delta: self.delta.as_deref().map(|delta| delta.usable(self.memory)),
+            looked: self.looked,
         })
     }
 
@@ -217,11 +229,11 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         // What is written to is nothing to fall back to.
         efi::ensure_configured(self.disk, record.default)?;
         self.clear_superblock(target)?;
-        let [boot, root] = PayloadName::ALL.map(|payload| prepared.part(payload, self.running));
-        for part in [&boot, &root] {
+        let [mut boot, mut root] = PayloadName::ALL.map(|payload| prepared.part(payload, self.running));
+        for part in [&mut boot, &mut root] {
             self.write_part(prepared, part)?;
         }
-        let boot_blocks = boot.planned.tree.geometry().data_blocks();
+        let boot_blocks = boot.tree.geometry().data_blocks();
         self.write_tree(&root, Area::Verity(target))?;
         self.clear_rest(Area::Boot(target), boot_blocks)?;
         for area in [Area::Boot(target), Area::Root(target), Area::Verity(target)] {

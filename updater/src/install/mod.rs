@@ -14,13 +14,16 @@
 mod admit;
 mod check;
 mod copy;
+mod delta;
 mod engine;
 mod error;
 mod frames;
 mod head;
 mod http;
+mod pack;
 #[doc(hidden)]
 pub mod parts;
+mod patch;
 mod reading;
 mod scratch;
 mod server;
@@ -31,6 +34,7 @@ mod tests;
 mod write;
 
 pub use admit::{Allowed, Refusal, Running, Space, admit};
+pub use delta::{DeltaError, FoundDelta, Search, root_hash_of};
 pub use engine::{Installation, Prepared, Stage, Watch};
 pub use error::InstallError;
 pub use head::{HeadError, read_head};

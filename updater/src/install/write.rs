@@ -30,12 +30,15 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     pub(super) fn write_part(
         &mut self,
         prepared: &Prepared<'_>,
-        part: &Part<'_>,
+        part: &mut Part<'_>,
     ) -> Result<(), InstallError> {
-        let failed = self.copy_part(part)?;
+        let mut failed = self.copy_part(part)?;
         let planned = part.planned;
         let is_wanted = |block| !planned.in_place.contains(block) && !planned.plan.deferred.contains(block);
-        self.write_frames(part, &planned.tree, &planned.plan.frames, &is_wanted)?;
+        self.write_frames(part, &part.tree, &planned.plan.frames, &is_wanted)?;
+        self.patch_part(part)?
+            .iter()
+            .for_each(|block| failed.insert(block));
         self.write_late(prepared, part, &failed)
     }
 
@@ -43,17 +46,16 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     pub(super) fn write_late(
         &mut self,
         prepared: &Prepared<'_>,
-        part: &Part<'_>,
+        part: &mut Part<'_>,
         blocks: &BlockSet,
     ) -> Result<(), InstallError> {
         if blocks.is_empty() {
             return Ok(());
         }
-        let mut tree = part.planned.tree.clone();
         let frames = self.survey(prepared.manifest(), prepared.layout, None, |mut survey| {
-            survey.late_frames(&prepared.surveyed.top, &mut tree, blocks)
+            survey.late_frames(&prepared.surveyed.top, &mut part.tree, blocks)
         })?;
-        self.write_frames(part, &tree, &frames, &|block| blocks.contains(block))
+        self.write_frames(part, &part.tree, &frames, &|block| blocks.contains(block))
     }
 
     /// Fetches frames, ascending, and writes those of their blocks that are wanted.
@@ -99,7 +101,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// Writes the blocks of the root's tree that differ, but for the superblock.
     pub(super) fn write_tree(&mut self, part: &Part<'_>, area: Area) -> Result<(), InstallError> {
         let kept = Kept::new(&*self.scratch, part.manifest)?;
-        let all = 1..part.planned.tree.geometry().partition_bytes() / BLOCK_BYTES as u64;
+        let all = 1..part.tree.geometry().partition_bytes() / BLOCK_BYTES as u64;
         let same = self.same(area, all.clone(), |number| kept.kept(PayloadName::Root, number))?;
         for number in all.filter(|number| !same.contains(number)) {
             self.watch.checkpoint()?;

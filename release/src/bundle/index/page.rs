@@ -109,6 +109,15 @@ impl PageTable {
         self.from(number.saturating_add(1)).0
     }
 
+    /// About how many bytes the frames of so many blocks have, from `first` on: by the page that begins there.
+    #[must_use]
+    pub fn bytes_about(&self, first: u64, blocks: u64) -> u64 {
+        let Some(page) = self.page_of(first) else { return 0 };
+        let ((block, byte), (end_block, end_byte)) = (self.from(page), self.from(page + 1));
+        let share = u128::from(end_byte - byte) * u128::from(blocks) / u128::from((end_block - block).max(1));
+        u64::try_from(share).unwrap_or(u64::MAX)
+    }
+
     /// Where a page lies in the index.
     #[must_use]
     pub fn place(&self, number: usize) -> Option<Place> {

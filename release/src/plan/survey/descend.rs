@@ -1,7 +1,8 @@
 //! Fetches of the new trees what the device hasn't got.
 
 use super::{
-    BlockSet, Known, Ledger, Part, ProvenTree, Survey, SurveyError, geometry, known::first_leaf_block, target,
+    BlockSet, Known, Ledger, Part, ProvenTree, Survey, SurveyError, delta::Made, geometry,
+    known::first_leaf_block, target,
 };
 use crate::{
     bundle::PayloadName,
@@ -28,13 +29,14 @@ impl<E: From<SurveyError>> Survey<'_, E> {
     pub(super) fn descend(
         &mut self,
         known: &Known,
+        made: &Made<'_>,
         ledger: &mut Ledger,
     ) -> Result<(ProvenTree, ProvenTree), E> {
         let (mut boot, mut root) = (self.branch(PayloadName::Boot)?, self.branch(PayloadName::Root)?);
         while !(boot.descent.is_complete() && root.descent.is_complete()) {
             let mut missing = Vec::new();
             for branch in [&mut boot, &mut root] {
-                let wanted = self.take_known(branch, known)?;
+                let wanted = self.take_known(branch, known, made)?;
                 missing.extend(wanted.into_iter().map(|wanted| (branch.payload, wanted)));
             }
             let blocks: Vec<_> = missing
@@ -76,16 +78,28 @@ impl<E: From<SurveyError>> Survey<'_, E> {
     }
 
     /// Takes the blocks of a level from old trees; those that none has, and nobody makes, are left.
-    fn take_known(&mut self, branch: &mut Branch, known: &Known) -> Result<Vec<WantedBlock>, E> {
+    fn take_known(
+        &mut self,
+        branch: &mut Branch,
+        known: &Known,
+        made: &Made<'_>,
+    ) -> Result<Vec<WantedBlock>, E> {
         let mut missing = Vec::new();
         for wanted in branch.descent.wanted().collect::<Vec<_>>() {
             let found = known.find(self, &wanted.hash)?;
             // An old tree may have rotted since its hash was made.
-            if let Some(block) = found.filter(|block| branch.descent.supply(wanted.number, block).is_ok()) {
+            let found = match found.filter(|block| branch.descent.supply(wanted.number, block).is_ok()) {
+                Some(block) => Some(block),
+                None => self
+                    .made_block(made, branch.payload, wanted.number)?
+                    .filter(|block| branch.descent.supply(wanted.number, block).is_ok()),
+            };
+            let patched = made
+                .of(branch.payload)
+                .is_some_and(|made| made.is_patched(wanted.number));
+            if let Some(block) = found {
                 self.trees.keep(branch.payload, wanted.number, &block)?;
-            } else if branch.descent.is_at_leaves()
-                && self.trees.defers(branch.payload, wanted.number, &wanted.hash)
-            {
+            } else if branch.descent.is_at_leaves() && patched {
                 branch.descent.defer(wanted.number);
             } else {
                 missing.push(wanted);
@@ -111,6 +125,26 @@ impl<E: From<SurveyError>> Survey<'_, E> {
             if let (Some((payload, number)), Some(block)) = (blocks.get(place), bytes.first_chunk()) {
                 prove(*payload, *number, block)?;
                 trees.keep(*payload, *number, block)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Fetches blocks of the trees, ascending, to look at them: nothing is kept, and nothing proven.
+    pub(super) fn look_at_tree(
+        &mut self,
+        blocks: &[(PayloadName, u64)],
+        ledger: &mut Ledger,
+        mut look: impl FnMut(u64, &[u8; BLOCK_BYTES]),
+    ) -> Result<(), E> {
+        let ranges = blocks
+            .iter()
+            .map(|(payload, number)| self.tree_range(*payload, *number))
+            .collect::<Result<Vec<_>, _>>()?;
+        ledger.fetch(Part::Tree, &ranges)?;
+        self.bundle.fetch(&ranges, &mut |place, bytes| {
+            if let (Some((_, number)), Some(block)) = (blocks.get(place), bytes.first_chunk()) {
+                look(*number, block);
             }
             Ok(())
         })

@@ -96,7 +96,9 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         let blocks = geometry(&self.manifest.boot)
             .map_err(SurveyError::from)?
             .data_blocks();
-        let hashes = self.slots.boot_hashes(side, blocks)?;
+        let old = self.delta.and_then(|usable| usable.manifest.from.as_ref());
+        let old = old.map_or(0, |old| old.boot.bytes / BLOCK_BYTES as u64);
+        let hashes = self.slots.boot_hashes(side, blocks.max(old))?;
         ledger.read(hashes.len() as u64);
         let mut builder = TreeBuilder::new(self.manifest.verity.uuid, self.manifest.verity.salt);
         let payload = PayloadName::Boot;

@@ -14,6 +14,7 @@ pub(super) enum Part {
     Index,
     Tree,
     Frames,
+    Delta,
 }
 
 /// Keeps count.
@@ -52,16 +53,41 @@ impl Ledger {
     pub(super) fn fetch(&mut self, part: Part, ranges: &[ByteRange]) -> Result<(), SurveyError> {
         let asked = requests(ranges, &Overheads::SEVERAL);
         let bytes: u64 = asked.iter().flatten().map(ByteRange::bytes).sum();
-        self.cost.requests += asked.len() as u64;
+        self.fetched(part, bytes, asked.len() as u64)
+    }
+
+    /// Counts bytes that so many requests bring.
+    pub(super) fn fetched(&mut self, part: Part, bytes: u64, requests: u64) -> Result<(), SurveyError> {
+        self.cost.requests += requests;
         let fetch = &mut self.cost.fetch;
         let counted = match part {
             Part::Head => &mut fetch.head,
             Part::Index => &mut fetch.index,
             Part::Tree => &mut fetch.tree,
             Part::Frames => &mut fetch.frames,
+            Part::Delta => &mut fetch.delta,
         };
         *counted += bytes;
         Ok(self.budget.map_or(Ok(()), |allowed| self.cost.within(allowed))?)
+    }
+
+    /// Counts blocks that are patched, read from the running slot about once each.
+    pub(super) const fn patched(&mut self, blocks: u64) {
+        self.read(blocks);
+        self.cost.write += blocks * BLOCK_BYTES as u64;
+    }
+
+    /// Counts blocks that are copied from the running slot.
+    pub(super) const fn copied(&mut self, blocks: u64) {
+        self.read(blocks);
+        self.cost.copy += blocks * BLOCK_BYTES as u64;
+        self.cost.write += blocks * BLOCK_BYTES as u64;
+    }
+
+    /// Counts blocks of patched groups that are in place, and read to be proven.
+    pub(super) const fn kept(&mut self, blocks: u64) {
+        self.read(blocks);
+        self.cost.keep += blocks * BLOCK_BYTES as u64;
     }
 
     /// Counts blocks that are read to be compared.

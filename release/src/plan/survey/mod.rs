@@ -7,19 +7,23 @@
 //! Nothing here reads by itself: [`Bundle`], [`Slots`] and [`TreeStore`] do, a device's or those that stand for one. What is fetched is
 //! counted before, and refused when it would be more than allowed.
 
+mod delta;
 mod descend;
 mod error;
 mod frames;
 mod in_place;
 mod known;
 mod ledger;
+mod patches;
 mod sides;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
+    delta::UsableDelta,
     error::SurveyError,
     known::{Leaves, ProvenTree},
+    patches::Patches,
     sides::{Block, Bundle, Side, Slots, TakePart, TreeStore},
 };
 use self::{
@@ -47,6 +51,28 @@ pub struct Survey<'a, E> {
     pub trees: &'a mut dyn TreeStore<E>,
     /// How many bytes may be fetched; none means any number.
     pub budget: Option<u64>,
+    /// A delta for this release, if there is one.
+    pub delta: Option<UsableDelta<'a>>,
+    /// What was fetched to find it, or to find none.
+    pub looked: Looked,
+}
+
+/// What looking for a delta fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Looked {
+    /// Bytes.
+    pub bytes: u64,
+    /// Requests that brought them.
+    pub requests: u64,
+}
+
+impl Looked {
+    /// Counts a range that is asked for, and hands it on.
+    pub const fn count(&mut self, range: ByteRange) -> ByteRange {
+        self.bytes += range.end.saturating_sub(range.start);
+        self.requests += 1;
+        range
+    }
 }
 
 /// What was found out about a release.
@@ -71,6 +97,8 @@ pub struct PlannedPayload {
     pub in_place: BlockSet,
     /// What is done for the others.
     pub plan: PayloadPlan,
+    /// What is patched of those that are planned elsewhere.
+    pub patches: Patches,
 }
 
 /// The shape of a payload's tree.
@@ -97,10 +125,16 @@ impl<E: From<SurveyError>> Survey<'_, E> {
     /// When the bundle isn't what its manifest says, more would be fetched than is allowed, or something can't be read.
     pub fn plan(mut self, head: &Head) -> Result<Surveyed, E> {
         let mut ledger = Ledger::begin(head, self.budget)?;
+        ledger.fetched(Part::Delta, self.looked.bytes, self.looked.requests)?;
         self.check_lengths()?;
         let top = self.top(head, &mut ledger)?;
         let known = self.known(&mut ledger)?;
-        let (boot_tree, root_tree) = self.descend(&known, &mut ledger)?;
+        let made = self.made(&known, &mut ledger)?;
+        let (mut boot_tree, mut root_tree) = self.descend(&known, &made, &mut ledger)?;
+        let boot_patches = self.patches(&made, &mut boot_tree, &known, &top, &mut ledger)?;
+        let root_patches = self.patches(&made, &mut root_tree, &known, &top, &mut ledger)?;
+        self.count_patches(&made, &boot_tree, &boot_patches, &mut ledger)?;
+        self.count_patches(&made, &root_tree, &root_patches, &mut ledger)?;
         let boot_in_place = self.boot_in_place(&boot_tree, &known)?;
         let root_in_place = self.root_in_place(&root_tree, &mut ledger)?;
         let boot_needs = self.needs(&boot_tree, &boot_in_place, &known.boot_blocks())?;
@@ -115,11 +149,13 @@ impl<E: From<SurveyError>> Survey<'_, E> {
             tree: boot_tree,
             plan: PayloadPlan::new(boot_needs, boot_frames).map_err(SurveyError::from)?,
             in_place: boot_in_place,
+            patches: boot_patches,
         };
         let root = PlannedPayload {
             tree: root_tree,
             plan: PayloadPlan::new(root_needs, root_frames).map_err(SurveyError::from)?,
             in_place: root_in_place,
+            patches: root_patches,
         };
         self.count(&boot, &mut ledger)?;
         self.count(&root, &mut ledger)?;

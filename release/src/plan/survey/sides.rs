@@ -77,10 +77,4 @@ pub trait TreeStore<E> {
     /// # Errors
     /// When it can't be read.
     fn kept(&self, payload: PayloadName, number: u64) -> Result<Block, E>;
-
-    /// Whether a block of leaves that the device hasn't got shall not be fetched, because the data below it will be made in another way
-    /// than from frames. Its number in the partition, and the hash that it must have.
-    fn defers(&self, _payload: PayloadName, _number: u64, _hash: &BlockHash) -> bool {
-        false
-    }
 }

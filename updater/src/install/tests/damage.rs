@@ -89,6 +89,9 @@ fn a_bundle_that_is_cut_off_anywhere_is_refused_and_never_marked_written() {
             scratch: &mut scratch,
             running: Slot::A,
             budget: None,
+            delta: None,
+            looked: Default::default(),
+            memory: 0,
             watch: &Unwatched,
         };
         let done = installation
@@ -226,6 +229,9 @@ fn without_room_for_the_trees_nothing_is_changed() {
         scratch: &mut scratch,
         running: Slot::A,
         budget: None,
+        delta: None,
+        looked: Default::default(),
+        memory: 0,
         watch: &Unwatched,
     };
     let error = installation.prepare(&head, &release).map(drop).unwrap_err();

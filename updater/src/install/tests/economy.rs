@@ -29,6 +29,9 @@ fn installed(disk: &mut SimDisk, bundle: &Bundle) -> (Cost, CountingSource) {
         scratch: &mut Memory::default(),
         running: Slot::A,
         budget: None,
+        delta: None,
+        looked: Default::default(),
+        memory: 0,
         watch: &Unwatched,
     };
     let prepared = installation.prepare(&head, &release).unwrap();

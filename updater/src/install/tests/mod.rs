@@ -41,6 +41,9 @@ fn install(disk: &mut SimDisk, bundle: &Bundle) -> Result<Cost, InstallError> {
         scratch: &mut Memory::default(),
         running: Slot::A,
         budget: None,
+        delta: None,
+        looked: Default::default(),
+        memory: 0,
         watch: &Unwatched,
     };
     let prepared = installation.prepare(&head, &release)?;
@@ -73,6 +76,9 @@ fn survey(disk: &mut SimDisk, bundle: &Bundle, budget: Option<u64>) -> Result<Lo
         scratch: &mut Memory::default(),
         running: Slot::A,
         budget,
+        delta: None,
+        looked: Default::default(),
+        memory: 0,
         watch: &Unwatched,
     };
     let prepared = installation

@@ -121,6 +121,9 @@ impl World {
             scratch: &mut Memory::default(),
             running,
             budget: None,
+            delta: None,
+            looked: Default::default(),
+            memory: 0,
             watch: &Unwatched,
         };
         let prepared = installation.prepare(&head, &release)?;

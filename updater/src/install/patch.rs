@@ -1,0 +1,307 @@
+//! Patching: groups of blocks made from what runs and from the frames of a delta, each proven before it is written.
+
+use std::io::Read;
+
+use outcrop_release::{
+    bundle::PayloadName,
+    delta::{FrameStreams, GROUP_BLOCKS, OldBytes, PatchFrame, Patcher, PayloadDelta, SpanSource},
+    digest::FileDigest,
+    plan::{
+        BlockSet, ByteRange,
+        survey::{Patches, ProvenTree, TreeStore as _},
+    },
+    verity::{BLOCK_BYTES, BlockHash, HASH_BYTES, hash_block},
+};
+
+use super::{
+    copy::hash_blocks,
+    engine::{Installation, Part, Stage},
+    error::InstallError,
+    reading::Reading,
+    scratch::Scratch,
+    sides::Kept,
+    source::{Source, SourceError, fetch},
+    write::Writer,
+};
+use crate::disk::{Area, Disk, DiskError};
+
+type Block = [u8; BLOCK_BYTES];
+
+/// An area of the running slot.
+struct OldArea<'a, D> {
+    disk: &'a D,
+    area: Area,
+}
+
+impl<D: Disk> OldBytes for OldArea<'_, D> {
+    type Error = DiskError;
+
+    fn read(&mut self, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        self.disk.read(self.area, at, buffer)
+    }
+}
+
+/// A frame that is being unpacked: its streams, as long as they give what they should.
+struct Unpacking<'b> {
+    patcher: Option<Patcher<Box<dyn Read + 'b>>>,
+}
+
+impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
+    /// Writes the groups of a payload that a delta makes. Returns the blocks of those that it didn't make after all: the running slot is
+    /// worn, or the delta isn't what it says. The bundle has them.
+    pub(super) fn patch_part(&mut self, part: &mut Part<'_>) -> Result<BlockSet, InstallError> {
+        let patches = &part.planned.patches;
+        let mut failed = BlockSet::new();
+        match patches {
+            Patches::None => {}
+            Patches::Packed => self.pack_part(part)?,
+            Patches::Frames(numbers) => {
+                let frames = self.delta_of(part.payload).map_or_else(Vec::new, |delta| {
+                    let all: Vec<_> = delta.frames.iter().copied().zip(delta.ranges()).collect();
+                    numbers
+                        .iter()
+                        .filter_map(|number| all.get(*number).copied())
+                        .collect()
+                });
+                let before = self.bytes_before(part.payload);
+                self.announce(&frames, before);
+                for (frame, range) in frames {
+                    if let Some(bytes) = self.frame(&frame.streams, &frame.sha256, shifted(range, before))? {
+                        self.patch_frame(part, &frame, &bytes)?;
+                    }
+                }
+            }
+        }
+        // What is still unknown wasn't made.
+        let unknown: Vec<u32> = part.tree.unknown().iter().collect();
+        for number in unknown {
+            let (first, end) = group_of(&part.tree, number);
+            (first..end).for_each(|block| failed.insert(block));
+        }
+        Ok(failed)
+    }
+
+    fn delta_of(&self, payload: PayloadName) -> Option<&PayloadDelta> {
+        let index = &self.delta.as_deref()?.index;
+        Some(match payload {
+            PayloadName::Boot => &index.boot,
+            PayloadName::Root => &index.root,
+        })
+    }
+
+    /// Length of the old payload, in bytes: the delta's steps lead nowhere else.
+    fn old_bytes(&self, payload: PayloadName) -> u64 {
+        let old = self
+            .delta
+            .as_deref()
+            .and_then(|delta| delta.manifest.from.as_ref());
+        old.map_or(0, |old| match payload {
+            PayloadName::Boot => old.boot.bytes,
+            PayloadName::Root => old.root.bytes,
+        })
+    }
+
+    /// Bytes of the delta's frames that lie before those of a payload.
+    fn bytes_before(&self, payload: PayloadName) -> u64 {
+        let index = self.delta.as_deref().map(|delta| &delta.index);
+        match payload {
+            PayloadName::Root => 0,
+            PayloadName::Boot => index.map_or(0, |index| index.root.bytes()),
+        }
+    }
+
+    fn announce(&mut self, frames: &[(PatchFrame, ByteRange)], before: u64) {
+        let Some(delta) = self.delta.as_deref_mut() else {
+            return;
+        };
+        let place = delta.data;
+        let ranges: Vec<ByteRange> = frames
+            .iter()
+            .map(|(_, range)| place.range(before + range.start, before + range.end))
+            .collect();
+        match &mut delta.file {
+            Some(file) => file.announce(&ranges),
+            None => self.source.announce(&ranges),
+        }
+    }
+
+    /// The bytes of a frame; none when they can't be had, or aren't those that were signed.
+    pub(super) fn frame(
+        &mut self,
+        streams: &FrameStreams,
+        sha256: &FileDigest,
+        range: ByteRange,
+    ) -> Result<Option<Vec<u8>>, InstallError> {
+        self.watch.checkpoint()?;
+        let Some(delta) = self.delta.as_deref_mut() else {
+            return Ok(None);
+        };
+        let range = delta.data.range(range.start, range.end);
+        let read = match &mut delta.file {
+            Some(file) => fetch::<SourceError>(file, range),
+            None => fetch::<SourceError>(self.source, range),
+        };
+        match read {
+            Ok(bytes) => {
+                let is_whole = streams.total().map(u64::from) == Some(bytes.len() as u64);
+                Ok(Some(bytes).filter(|bytes| is_whole && FileDigest::of(bytes) == *sha256))
+            }
+            Err(SourceError::Interrupted) => Err(SourceError::Interrupted.into()),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Writes the groups of a frame that come out as they should.
+    fn patch_frame(
+        &mut self,
+        part: &mut Part<'_>,
+        frame: &PatchFrame,
+        bytes: &[u8],
+    ) -> Result<(), InstallError> {
+        let old_len = self.old_bytes(part.payload);
+        let patcher = frame
+            .streams
+            .decoders(bytes)
+            .ok()
+            .map(|[control, difference, extra]| Patcher::new(control, difference, extra, old_len));
+        let mut unpacking = Unpacking { patcher };
+        for group in frame.first_group..frame.end_group() {
+            self.watch.checkpoint()?;
+            let Some(blocks) = self.make_group(part, group, &mut unpacking) else {
+                if unpacking.patcher.is_none() {
+                    return Ok(()); // nothing more comes out of it
+                }
+                continue;
+            };
+            self.write_group(part, group, &blocks)?;
+        }
+        Ok(())
+    }
+
+    /// The blocks of a group; none when some can't be made. What the frame holds of it is used up either way.
+    fn make_group(&self, part: &Part<'_>, group: u32, unpacking: &mut Unpacking<'_>) -> Option<Vec<Block>> {
+        let delta = self.delta_of(part.payload)?;
+        let (first, end) = blocks_of(group, delta.spans.blocks());
+        let mut blocks = vec![[0; BLOCK_BYTES]; (end - first) as usize];
+        let mut old = OldArea {
+            disk: &*self.disk,
+            area: part.from,
+        };
+        let mut is_whole = true;
+        for span in delta.spans.within(first, end) {
+            let start = (span.first - first) as usize;
+            let room = blocks
+                .get_mut(start..start + span.blocks as usize)?
+                .as_flattened_mut();
+            match span.source {
+                SpanSource::Old(block) => {
+                    is_whole &= old.read(u64::from(block) * BLOCK_BYTES as u64, room).is_ok();
+                }
+                SpanSource::Patch => {
+                    if unpacking.patcher.as_mut()?.fill(&mut old, room).is_err() {
+                        unpacking.patcher = None;
+                        return None;
+                    }
+                }
+            }
+        }
+        is_whole.then_some(blocks)
+    }
+
+    /// Writes the blocks of a group that differ from what is there, if all of them are what the tree demands.
+    pub(super) fn write_group(
+        &mut self,
+        part: &mut Part<'_>,
+        group: u32,
+        blocks: &[Block],
+    ) -> Result<(), InstallError> {
+        let number = part
+            .tree
+            .leaf_block_of(u64::from(group) * u64::from(GROUP_BLOCKS));
+        let Some(number) = u32::try_from(number)
+            .ok()
+            .filter(|number| part.tree.unknown().contains(*number))
+        else {
+            return Ok(()); // it is planned otherwise
+        };
+        let salt = &part.manifest.verity.salt;
+        let mut leaves = [0; BLOCK_BYTES];
+        let hashes = hash_blocks(salt, blocks);
+        for (place, hash) in leaves.as_chunks_mut::<HASH_BYTES>().0.iter_mut().zip(hashes) {
+            *place = hash;
+        }
+        let mut kept = Kept::new(&*self.scratch, part.manifest)?;
+        if hash_block(salt, &leaves) != wanted_hash(part, &kept, number)? {
+            return Ok(());
+        }
+        let first = u64::from(group) * u64::from(GROUP_BLOCKS);
+        let there = self.there(part.to, first, blocks.len())?;
+        let mut out = Writer::new(part.to);
+        for ((number, block), there) in (first..).zip(blocks).zip(there) {
+            if there.as_ref() != Some(block) {
+                out.put(self.disk, number, block)?;
+            }
+        }
+        self.watch.advance(Stage::Write, out.finish(self.disk)?);
+        kept.keep(part.payload, number.into(), &leaves)?;
+        part.tree.learned(number);
+        Ok(())
+    }
+
+    /// What the medium holds of some blocks; none for one that can't be read: writing heals it.
+    fn there(&self, area: Area, first: u64, count: usize) -> Result<Vec<Option<Block>>, InstallError> {
+        let mut there = vec![None; count];
+        let runs = [first..first + count as u64];
+        self.reader()
+            .each_block(area, runs, Reading::Lenient, |number, block| {
+                let place = number
+                    .checked_sub(first)
+                    .and_then(|place| usize::try_from(place).ok());
+                if let Some(place) = place.and_then(|place| there.get_mut(place)) {
+                    *place = Some(*block);
+                }
+                Ok(())
+            })?;
+        Ok(there)
+    }
+}
+
+/// The hash that a block of leaves must have.
+fn wanted_hash<C: Scratch>(
+    part: &Part<'_>,
+    kept: &Kept<'_, C>,
+    number: u32,
+) -> Result<BlockHash, InstallError> {
+    let Some((above, place)) = part.tree.above_leaf_block(number.into()) else {
+        let target = outcrop_release::plan::survey::target(part.manifest, part.payload);
+        return Ok(*target.root_hash.as_bytes());
+    };
+    let block = kept.kept(part.payload, above)?;
+    Ok(block
+        .as_chunks::<HASH_BYTES>()
+        .0
+        .get(place)
+        .copied()
+        .unwrap_or_default())
+}
+
+/// First block of a group, and the one behind its last.
+pub(super) fn blocks_of(group: u32, blocks: u32) -> (u32, u32) {
+    let end = group.saturating_add(1).saturating_mul(GROUP_BLOCKS);
+    (group.saturating_mul(GROUP_BLOCKS).min(blocks), end.min(blocks))
+}
+
+/// The blocks below a block of leaves.
+fn group_of(tree: &ProvenTree, number: u32) -> (u32, u32) {
+    let blocks = u32::try_from(tree.geometry().data_blocks()).unwrap_or(u32::MAX);
+    let first = tree.leaf_block_of(0);
+    let group = u64::from(number).saturating_sub(first);
+    blocks_of(u32::try_from(group).unwrap_or(u32::MAX), blocks)
+}
+
+const fn shifted(range: ByteRange, by: u64) -> ByteRange {
+    ByteRange {
+        start: range.start + by,
+        end: range.end + by,
+    }
+}
