@@ -1,10 +1,13 @@
-use std::{cell::RefCell, collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, ops::Range};
 
 use uuid::Uuid;
 
 use super::*;
 use crate::{
     bundle::{ARCHIVE_BLOCK_BYTES, Frame, FrameTable, Index, MemberName, header},
+    delta::{
+        DeltaIndex, DeltaManifest, FrameStreams, OldRelease, PatchFrame, PayloadDelta, SpanSource, Spans,
+    },
     digest::FileDigest,
     manifest::{Member, VerityParameters, tests::manifest},
     verity::{BlockHash, HashTree, Salt, Superblock, TreeBuilder},
@@ -135,12 +138,10 @@ impl Slots<SurveyError> for Device<'_> {
     }
 }
 
-/// Keeps trees in memory, and defers some blocks of leaves.
+/// Keeps trees in memory.
 #[derive(Default)]
 struct Kept {
     blocks: BTreeMap<(PayloadName, u64), Block>,
-    deferred: Vec<u64>,
-    asked: RefCell<Vec<u64>>,
 }
 
 impl TreeStore<SurveyError> for Kept {
@@ -151,11 +152,6 @@ impl TreeStore<SurveyError> for Kept {
 
     fn kept(&self, payload: PayloadName, number: u64) -> Result<Block, SurveyError> {
         Ok(self.blocks[&(payload, number)])
-    }
-
-    fn defers(&self, payload: PayloadName, number: u64, _: &BlockHash) -> bool {
-        self.asked.borrow_mut().push(number);
-        payload == PayloadName::Root && self.deferred.contains(&number)
     }
 }
 
@@ -168,7 +164,89 @@ fn survey<'a>(new: &'a mut &Release, device: &'a Device<'_>, kept: &'a mut Kept)
         slots: device,
         trees: kept,
         budget: None,
+        delta: None,
+        looked: Looked::default(),
     }
+}
+
+/// A delta between two releases whose boot payloads are the same: what is new is patched, by a frame for each group.
+fn delta(old: &Release, new: &Release) -> (DeltaManifest, DeltaIndex) {
+    let boot = PayloadDelta {
+        spans: spans(&old.boot, &new.boot),
+        ..PayloadDelta::default()
+    };
+    let spans = spans(&old.root, &new.root);
+    let frames = (0..4)
+        .filter(|group| spans.patched(group * 128, (group + 1) * 128) > 0)
+        .map(|group| PatchFrame {
+            first_group: group,
+            groups: 1,
+            streams: FrameStreams {
+                control: 100,
+                difference: 200,
+                extra: 300,
+            },
+            sha256: FileDigest::of(b""),
+        })
+        .collect();
+    let before = old.root.leaf_block_hashes();
+    let hashes = (0..)
+        .zip(new.root.leaf_block_hashes())
+        .filter(|(group, hash)| before[usize::try_from(*group).unwrap()] != *hash)
+        .collect();
+    let root = PayloadDelta {
+        spans,
+        frames,
+        hashes,
+    };
+    let member = Member {
+        bytes: 1,
+        sha256: FileDigest::of(b""),
+    };
+    let manifest = DeltaManifest {
+        release: new.manifest.release.clone(),
+        manifest: FileDigest::of(b""),
+        from: Some(OldRelease {
+            version: old.manifest.release.version.clone(),
+            root: old.manifest.root,
+            boot: old.manifest.boot,
+        }),
+        index: member,
+        data: member,
+    };
+    let index = DeltaIndex {
+        root,
+        boot,
+        packed: None,
+    };
+    (manifest, index)
+}
+
+/// Blocks that are the same at the same place come from there, the others are patched.
+fn spans(old: &HashTree, new: &HashTree) -> Spans {
+    let mut spans = Spans::default();
+    for (block, leaf) in (0..).zip(new.leaves()) {
+        let is_there = old.leaves().get(usize::try_from(block).unwrap()) == Some(leaf);
+        spans.push(if is_there {
+            SpanSource::Old(block)
+        } else {
+            SpanSource::Patch
+        });
+    }
+    spans
+}
+
+/// What was planned with a delta.
+fn planned(new: &Release, old: &Release, delta: &(DeltaManifest, DeltaIndex), kept: &mut Kept) -> Surveyed {
+    let mut bundle = new;
+    let device = Device(old);
+    let mut survey = survey(&mut bundle, &device, kept);
+    survey.delta = Some(UsableDelta {
+        manifest: &delta.0,
+        index: &delta.1,
+        memory: 0,
+    });
+    survey.plan(&new.head()).unwrap()
 }
 
 /// Two releases that differ in blocks 130 and 300 of their roots, of 400.
@@ -201,34 +279,23 @@ fn only_what_differs_is_fetched() {
 }
 
 #[test]
-fn what_is_deferred_is_planned_elsewhere_and_can_be_learned_later() {
+fn with_a_delta_neither_leaves_nor_frames_are_fetched_and_what_it_fails_to_make_is_learned_later() {
     let (old, new) = pair();
-    // Leaves of blocks 256 to 383.
-    let mut kept = Kept {
-        deferred: vec![4],
-        ..Kept::default()
-    };
-    let mut found = survey(&mut &new, &Device(&old), &mut kept)
-        .plan(&new.head())
-        .unwrap();
-    assert_eq!(
-        *kept.asked.borrow(),
-        [3, 4],
-        "nobody is asked about blocks that the device has"
-    );
-    assert_eq!(found.cost.fetch.tree, 2 * 4096);
-    assert!(found.root.tree.unknown().iter().eq([4]));
-    assert!(found.root.plan.deferred.iter().eq(256..384));
+    let mut kept = Kept::default();
+    let mut found = planned(&new, &old, &delta(&old, &new), &mut kept);
+    assert_eq!((found.cost.fetch.tree, found.cost.fetch.frames), (0, 0));
+    assert_eq!(found.cost.fetch.delta, 2 * 600);
+    assert_eq!(found.root.patches, Patches::Frames(vec![0, 1]));
+    // Leaves of blocks 128 to 383.
+    assert!(found.root.tree.unknown().iter().eq([3, 4]));
+    assert!(found.root.plan.deferred.iter().eq(128..384));
+    let copies = &found.root.plan.copies;
     assert!(
-        found
-            .root
-            .plan
-            .copies
+        copies
             .iter()
-            .all(|run| run.to + run.blocks <= 256 || run.to >= 384)
+            .all(|run| run.to + run.blocks <= 128 || run.to >= 384)
     );
-    let numbers: Vec<u32> = found.root.plan.frames.iter().map(|frame| frame.number).collect();
-    assert_eq!(numbers, [130 / 4]);
+    assert_eq!(found.cost.write, 410 * 4096, "the other slot is empty");
     // Block 300 can't be made after all.
     let late: BlockSet = [300, 301].into_iter().collect();
     let tree = &mut found.root.tree;
@@ -236,7 +303,7 @@ fn what_is_deferred_is_planned_elsewhere_and_can_be_learned_later() {
         .late_frames(&found.top, tree, &late)
         .unwrap();
     assert_eq!(frames.iter().map(|frame| frame.number).collect::<Vec<_>>(), [75]);
-    assert!(found.root.tree.unknown().is_empty());
+    assert!(found.root.tree.unknown().iter().eq([3]));
     let mut leaves = Leaves::new(&found.root.tree, &kept);
     assert_eq!(leaves.get(300), Ok(Some(new.root.leaves()[300])));
 }
@@ -244,13 +311,8 @@ fn what_is_deferred_is_planned_elsewhere_and_can_be_learned_later() {
 #[test]
 fn what_is_learned_late_is_proven_too() {
     let (old, mut new) = pair();
-    let mut kept = Kept {
-        deferred: vec![4],
-        ..Kept::default()
-    };
-    let mut found = survey(&mut &new, &Device(&old), &mut kept)
-        .plan(&new.head())
-        .unwrap();
+    let mut kept = Kept::default();
+    let mut found = planned(&new, &old, &delta(&old, &new), &mut kept);
     let layout = new.head().layout(&new.manifest.members);
     let at = layout.verity.start + (2 + 4) * 4096 + 17;
     new.bytes[usize::try_from(at).unwrap()] ^= 1;
@@ -260,4 +322,65 @@ fn what_is_learned_late_is_proven_too() {
     assert!(matches!(refused, Err(SurveyError::Tree { .. })), "{refused:?}");
     assert!(!kept.blocks.contains_key(&(PayloadName::Root, 4)));
     assert!(!found.root.tree.unknown().is_empty());
+}
+
+#[test]
+fn a_delta_that_lies_about_hashes_or_starts_elsewhere_is_as_good_as_none() {
+    let (old, new) = pair();
+    let without = survey(&mut &new, &Device(&old), &mut Kept::default())
+        .plan(&new.head())
+        .unwrap();
+    let good = delta(&old, &new);
+    let mut hash = good.clone();
+    hash.1.root.hashes[0].1[0] ^= 1;
+    let mut missing = good.clone();
+    missing.1.root.hashes.clear();
+    let mut elsewhere = good.clone();
+    let from = elsewhere.0.from.as_mut().unwrap();
+    from.root.root_hash = new.manifest.root.root_hash;
+    let mut shorter = good;
+    shorter.0.from.as_mut().unwrap().root.bytes -= 4096;
+    for delta in [hash, missing, elsewhere, shorter] {
+        let found = planned(&new, &old, &delta, &mut Kept::default());
+        assert_eq!(found.root, without.root);
+        assert_eq!(found.cost.fetch, without.cost.fetch);
+    }
+}
+
+#[test]
+fn a_span_that_lies_about_old_blocks_costs_their_leaves_and_nothing_else() {
+    let (old, new) = pair();
+    let mut delta = delta(&old, &new);
+    let mut spans = Spans::default();
+    for span in delta.1.root.spans.all() {
+        for block in span.first..span.end() {
+            spans.push(match span.source {
+                SpanSource::Old(_) if block < 128 => SpanSource::Old(block + 1),
+                SpanSource::Old(_) => SpanSource::Old(block),
+                SpanSource::Patch => SpanSource::Patch,
+            });
+        }
+    }
+    delta.1.root.spans = spans;
+    // The old tree has that block of leaves itself: nothing is fetched for it.
+    let found = planned(&new, &old, &delta, &mut Kept::default());
+    assert_eq!((found.cost.fetch.tree, found.cost.fetch.frames), (0, 0));
+}
+
+#[test]
+fn a_delta_from_nothing_is_used_where_the_device_has_little_of_the_release() {
+    let boot: Vec<u64> = (1000..1010).collect();
+    let old = Release::new(&boot, &(1..=400).collect::<Vec<_>>());
+    for (first, used) in [(5000, true), (2, false)] {
+        let new = Release::new(&boot, &(first..first + 400).collect::<Vec<_>>());
+        let nothing = Release::new(&boot, &(9000..9400).collect::<Vec<_>>());
+        let mut delta = delta(&nothing, &new);
+        delta.0.from = None;
+        // Less than all frames, more than the leaves.
+        let frames = &mut delta.1.root.frames;
+        frames.iter_mut().for_each(|frame| frame.streams.extra = 20_000);
+        let found = planned(&new, &old, &delta, &mut Kept::default());
+        assert_eq!(found.root.patches != Patches::None, used, "{first}");
+        assert_eq!(found.cost.fetch.delta > 0, used);
+    }
 }
