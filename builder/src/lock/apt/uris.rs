@@ -80,6 +80,7 @@ mod tests {
     fn origin() -> Origin {
         Origin {
             suite: "trixie".into(),
+            suites: Suites::Current,
             components: vec!["main".into()],
             main: "http://mirror/debian".into(),
             security: "http://mirror/debian-security".into(),
