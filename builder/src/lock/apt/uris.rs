@@ -75,7 +75,7 @@ fn decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Suites, *};
 
     fn origin() -> Origin {
         Origin {
