@@ -98,13 +98,17 @@ pub(super) fn changed(old: &str, new: &str, arch: &str) -> Vec<(Table, Table)> {
         .collect()
 }
 
-/// The smallest package that changed and is alone with its new version: no other package of the same source changed with it.
-pub(super) fn smallest_alone(changed: &[(Table, Table)]) -> Option<&(Table, Table)> {
+/// The smallest package of at least `least` bytes that changed and is alone with its new version: no other package of the same source changed with it.
+pub(super) fn smallest_alone(changed: &[(Table, Table)], least: u64) -> Option<&(Table, Table)> {
     let alone = |(_, new): &&(Table, Table)| {
         let of_version = |(_, other): &&(Table, Table)| other.value("version") == new.value("version");
         changed.iter().filter(of_version).count() == 1
     };
-    changed.iter().filter(alone).min_by_key(|(_, new)| new.size())
+    changed
+        .iter()
+        .filter(alone)
+        .filter(|(_, new)| new.size() >= least)
+        .min_by_key(|(_, new)| new.size())
 }
 
 #[cfg(test)]
@@ -178,6 +182,7 @@ mod tests {
             );
         let changed = changed(OLD, &new, "x86_64");
         assert_eq!(changed.len(), 3);
-        assert_eq!(smallest_alone(&changed).unwrap().1.name(), "a");
+        assert_eq!(smallest_alone(&changed, 0).unwrap().1.name(), "a");
+        assert!(smallest_alone(&changed, 10).is_none());
     }
 }

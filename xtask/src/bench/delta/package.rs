@@ -15,6 +15,8 @@ use super::{
 };
 use crate::{error::Error, host::Arch, project, shell};
 
+/// Packages below this hold nothing but names of others.
+const LEAST_BYTES: u64 = 64 << 10;
 /// What images don't carry: builder/src/finish/trim.rs.
 const LEFT_OUT: [&str; 5] = [
     "usr/share/doc",
@@ -27,7 +29,7 @@ const LEFT_OUT: [&str; 5] = [
 /// Which package it is depends on the day: the smallest whose security fix came alone.
 pub(super) fn difference(point: &str, today: &str, folder: &Path) -> Result<Difference, Error> {
     let changed = lock_text::changed(point, today, Arch::X86_64.as_str());
-    let found = lock_text::smallest_alone(&changed);
+    let found = lock_text::smallest_alone(&changed, LEAST_BYTES);
     let none = || {
         Error::Unexpected(
             "no package has changed alone since the last point release: measure the pair another day, or with the locks of one".to_owned(),

@@ -15,7 +15,7 @@ pub(crate) enum Pair {
     SecurityAarch64,
     /// Today's release, before and after the fix of one small package alone
     Package,
-    /// A program of 134 MB, a Kubernetes, of which a tenth has changed
+    /// A program of 86 MB, a Kubernetes, of which a tenth has changed
     Kubernetes,
     /// The same kernel and modules under another version's name
     RenamedKernel,
