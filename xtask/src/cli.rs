@@ -48,6 +48,15 @@ enum Task {
         /// With `build`: measure this architecture alone
         #[arg(long)]
         arch: Option<Arch>,
+        /// With `delta`: measure this pair of releases alone
+        #[arg(long)]
+        pair: Option<bench::delta::Pair>,
+        /// With `delta`: measure this peer alone; may repeat
+        #[arg(long)]
+        peer: Vec<bench::delta::Peer>,
+        /// With `delta`: lock today's Debian and measure every peer anew, whatever earlier runs found
+        #[arg(long)]
+        anew: bool,
     },
     /// Check form, lints, licences, duplicates and sources
     Lint {
@@ -91,6 +100,8 @@ enum Bench {
     Update,
     /// Flashing an image, against `dd` and `bmaptool`
     Flash,
+    /// What updates between real releases cost a device, against xdelta3, zstd, bsdiff, casync and RAUC
+    Delta,
     /// What the state that goes with a release costs, against `cp`; a node's start; memory
     Kubernetes,
 }
@@ -114,6 +125,7 @@ pub(crate) fn run() -> Result<(), Error> {
         Task::Bench {
             what: Bench::Build,
             arch,
+            ..
         } => bench::build::run(install, arch),
         Task::Bench {
             what: Bench::Boot, ..
@@ -124,6 +136,13 @@ pub(crate) fn run() -> Result<(), Error> {
         Task::Bench {
             what: Bench::Flash, ..
         } => bench::flash::run(install),
+        Task::Bench {
+            what: Bench::Delta,
+            pair,
+            peer: peers,
+            anew,
+            ..
+        } => bench::delta::run(install, &bench::delta::Options { pair, peers, anew }),
         Task::Bench {
             what: Bench::Kubernetes,
             ..

@@ -62,10 +62,11 @@ const CHECKERS: &[&str] = &[
     "mtools",
     "openssh-client",
     "openssl",
+    "squashfs-tools",
     "systemd-container",
 ];
 
-/// The peers that the build bench compares with.
+/// The peers that the benches compare with.
 const BENCH: &[&str] = &[
     "bmap-tools",
     "mmdebstrap",
@@ -74,6 +75,14 @@ const BENCH: &[&str] = &[
     "qemu-user-static",
     "arch-test",
     "time",
+    // Of updates: peers, and Debian 12's keys.
+    "bsdiff",
+    "casync",
+    "debian-archive-keyring",
+    "rauc",
+    "xdelta3",
+    "xz-utils",
+    "zstd",
 ];
 
 /// libFuzzer is compiled from source.

@@ -178,7 +178,7 @@ fn text(base: &str, version: &str) -> String {
 }
 
 /// The releases' private key, made once; the trust file lies beside it.
-fn key(outcrop: &Path, folder: &Path) -> Result<PathBuf, Error> {
+pub(crate) fn key(outcrop: &Path, folder: &Path) -> Result<PathBuf, Error> {
     let key = folder.join("test.key");
     let trust = folder.join("trust.toml");
     if !key.exists() || !trust.exists() {

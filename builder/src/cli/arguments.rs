@@ -12,6 +12,7 @@ use crate::{
     fetch::Mode,
     inspect::Wanted,
     keys::{KeyName, KeySource},
+    lock::apt::Suites,
     pipeline::Request,
     run::machine::PortForward,
 };
@@ -346,6 +347,9 @@ struct MirrorArgs {
 pub(super) struct LockArgs {
     /// The recipe
     recipe: PathBuf,
+    /// Lock the last point release alone, without -updates and -security: to measure an update, not for devices
+    #[arg(long)]
+    point_release: bool,
     #[command(flatten)]
     mirror: MirrorArgs,
 }
@@ -354,6 +358,11 @@ impl From<LockArgs> for commands::lock::Options {
     fn from(arguments: LockArgs) -> Self {
         Self {
             recipe: arguments.recipe,
+            suites: if arguments.point_release {
+                Suites::PointRelease
+            } else {
+                Suites::Current
+            },
             mirror: arguments.mirror.mirror,
             mirror_variable: std::env::var_os("OUTCROP_MIRROR"),
         }

@@ -7,7 +7,7 @@ use crate::{
     error::Error,
     fetch::Mode,
     keys::{self, KeySource, PrivateKey},
-    lock::LockFileError,
+    lock::{LockFileError, apt::Suites},
     pipeline::{self, Built, Request},
 };
 
@@ -65,6 +65,7 @@ fn may_lock(options: &Options, error: &Error) -> bool {
 
 fn lock_options(request: &Request) -> super::lock::Options {
     super::lock::Options {
+        suites: Suites::default(),
         recipe: request.recipe.clone(),
         mirror: request.mirror.clone(),
         mirror_variable: std::env::var_os("OUTCROP_MIRROR"),

@@ -7,7 +7,7 @@ use crate::{
     cache::CacheError,
     error::Error,
     fetch::{Effort, Http, Mirrors, SystemClock, Timeouts},
-    lock::{self, Lock, LockError, Locker},
+    lock::{self, Lock, LockError, Locker, apt::Suites},
     output, recipe,
 };
 
@@ -16,6 +16,8 @@ use crate::{
 pub struct Options {
     /// The recipe.
     pub recipe: PathBuf,
+    /// `--point-release`, or all.
+    pub suites: Suites,
     /// `--mirror`.
     pub mirror: Option<String>,
     /// The value of `OUTCROP_MIRROR`.
@@ -50,6 +52,7 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let locker = Locker {
         cache,
         mirrors: &mirrors,
+        suites: options.suites,
         keyring: lock::apt::DEBIAN_KEYRING,
         transport: &Http::new(Timeouts::default(), Effort::default().connections),
         clock: &SystemClock,

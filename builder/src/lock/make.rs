@@ -11,7 +11,7 @@ use outcrop_release::{arch::Architecture, board::Board};
 
 use super::{
     LockError,
-    apt::{self, AptError, Origin, Resolved, UnknownPackage, Wanted},
+    apt::{self, AptError, Origin, Resolved, Suites, UnknownPackage, Wanted},
     error::UnreviewedScripts,
     format::{Archive, Lock, LockedPackage, LockedScript, Role, ScriptKind},
     gate::{self, Script, Unreviewed},
@@ -36,6 +36,8 @@ pub struct Locker<'a> {
     pub cache: &'a Cache,
     /// Where the archive is; the first of each kind is used for the lists.
     pub mirrors: &'a Mirrors,
+    /// Which suites are locked.
+    pub suites: Suites,
     /// Who may sign the archive: [`apt::DEBIAN_KEYRING`], but for tests.
     pub keyring: &'a [u8],
     /// Downloads packages.
@@ -95,6 +97,7 @@ impl Locker<'_> {
         };
         Ok(Origin {
             suite: base.suite.clone(),
+            suites: self.suites,
             components: base.components.clone(),
             main: first(Archive::Main)?,
             security: first(Archive::Security)?,

@@ -80,6 +80,10 @@ impl World {
     }
 
     fn lock(&self, packages: &str) -> Result<Lock, LockError> {
+        self.lock_suites(packages, Suites::Current)
+    }
+
+    fn lock_suites(&self, packages: &str, suites: Suites) -> Result<Lock, LockError> {
         let timeouts = Timeouts {
             connect: Duration::from_secs(10),
             stall: Duration::from_secs(10),
@@ -87,6 +91,7 @@ impl World {
         Locker {
             cache: &Cache::at(&self.archive.folder.path().join("cache")),
             mirrors: &Mirrors::at(&self.server.url()).unwrap(),
+            suites,
             keyring: &self.keyring,
             transport: &Http::direct(timeouts, 2),
             clock: &SystemClock,
@@ -164,6 +169,18 @@ fn a_package_that_is_not_what_the_list_says_is_refused() {
     fs::write(pool.join("liar_1.0_all.deb"), other).unwrap();
     let error = world.lock("install = [\"liar\"]").unwrap_err();
     assert!(matches!(error, LockError::Fetch(_)), "{error:?}");
+}
+
+#[test]
+fn a_lock_of_a_point_release_needs_no_other_suite_and_says_which_it_took() {
+    let world = World::new(&[]);
+    for other in ["debian/dists/trixie-updates", "debian-security"] {
+        fs::remove_dir_all(world.archive.folder.path().join(other)).unwrap();
+    }
+    assert!(matches!(world.lock(""), Err(LockError::Apt(_))));
+    let lock = world.lock_suites("", Suites::PointRelease).unwrap();
+    let suites: Vec<_> = lock.suites.iter().map(|suite| suite.name.as_str()).collect();
+    assert_eq!(suites, ["trixie"]);
 }
 
 #[test]

@@ -1,7 +1,8 @@
-//! Benches: each compares with real peers in one run, prints ratios, and writes JSON.
+//! Benches: each compares with real peers, prints ratios, and writes JSON.
 
 pub(crate) mod boot;
 pub(crate) mod build;
+pub(crate) mod delta;
 pub(crate) mod flash;
 pub(crate) mod kubernetes;
 mod limited_disk;

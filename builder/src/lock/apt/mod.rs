@@ -29,11 +29,23 @@ use crate::progress::Progress;
 /// Debian's archive keys for trixie: see `keys/README.md`.
 pub const DEBIAN_KEYRING: &[u8] = include_bytes!("../../../../keys/debian-archive-trixie.asc");
 
+/// Which suites a lock takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Suites {
+    /// The release with what came since: `-updates` and `-security`. What devices get.
+    #[default]
+    Current,
+    /// The release alone, as its last point release left it: old, and with known holes. To measure what an update costs.
+    PointRelease,
+}
+
 /// An archive and who may sign it.
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// Release name: `trixie`; `-updates` and `-security` follow from it.
     pub suite: String,
+    /// Whether they are locked too.
+    pub suites: Suites,
     /// `main`, `contrib`, ...
     pub components: Vec<String>,
     /// Base address of the main archive, without trailing slash.
@@ -47,12 +59,16 @@ pub struct Origin {
 impl Origin {
     /// The suites that are locked: their names and the archive that has them.
     #[must_use]
-    pub fn suites(&self) -> [(String, Archive); 3] {
-        [
-            (self.suite.clone(), Archive::Main),
-            (format!("{}-updates", self.suite), Archive::Main),
-            (format!("{}-security", self.suite), Archive::Security),
-        ]
+    pub fn suites(&self) -> Vec<(String, Archive)> {
+        let release = (self.suite.clone(), Archive::Main);
+        match self.suites {
+            Suites::PointRelease => vec![release],
+            Suites::Current => vec![
+                release,
+                (format!("{}-updates", self.suite), Archive::Main),
+                (format!("{}-security", self.suite), Archive::Security),
+            ],
+        }
     }
 
     fn base(&self, archive: Archive) -> &str {

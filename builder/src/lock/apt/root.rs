@@ -174,7 +174,7 @@ const SETTINGS: [(&str, &str); 20] = [
 fn sources(origin: &Origin) -> String {
     let components = origin.components.join(" ");
     let line = |(suite, archive): (String, _)| format!("deb {} {suite} {components}\n", origin.base(archive));
-    origin.suites().map(line).concat()
+    origin.suites().into_iter().map(line).collect()
 }
 
 fn make(folder: &Path) -> Result<(), AptError> {

@@ -7,13 +7,15 @@ use std::{
 
 use outcrop_release::digest::FileDigest;
 
-use super::Origin;
+use super::{Origin, Suites};
 
 /// A small archive below a temporary folder, signed by a key made for it.
 pub(crate) struct TestArchive {
     pub(crate) folder: tempfile::TempDir,
     /// Stanzas of the main suite.
     pub(crate) packages: String,
+    /// Stanzas of the security suite.
+    pub(crate) security: String,
     /// When the archive was signed and its key made, as GnuPG's `--faked-system-time` takes it; none is now.
     pub(crate) time: Option<&'static str>,
     pub(crate) valid_until: &'static str,
@@ -33,6 +35,7 @@ impl TestArchive {
         Self {
             folder: tempfile::tempdir().unwrap(),
             packages: packages.concat(),
+            security: String::new(),
             time: None,
             valid_until: "Fri, 01 Jan 2100 00:00:00 UTC",
             codename: "trixie",
@@ -121,7 +124,7 @@ impl TestArchive {
     pub(crate) fn publish(&self, home: &Path, keyring: &[u8]) -> Origin {
         self.suite("debian", "trixie", &self.packages, home);
         self.suite("debian", "trixie-updates", "", home);
-        self.suite("debian-security", "trixie-security", "", home);
+        self.suite("debian-security", "trixie-security", &self.security, home);
         Command::new("gpgconf")
             .arg("--homedir")
             .arg(home)
@@ -131,6 +134,7 @@ impl TestArchive {
         let base = |folder| format!("file:{}", self.folder.path().join(folder).display());
         Origin {
             suite: "trixie".into(),
+            suites: Suites::Current,
             components: vec!["main".into()],
             main: base("debian"),
             security: base("debian-security"),

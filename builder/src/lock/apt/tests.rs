@@ -68,6 +68,31 @@ fn dependencies_and_essential_packages_come_along_and_recommendations_do_not() {
 }
 
 #[test]
+fn a_point_release_is_locked_without_what_came_since() {
+    let mut archive = TestArchive::new(&[stanza("tool", "")]);
+    archive.security = stanza("tool", "").replace("1:1.0+b~1", "1:1.0+b~1+deb13u1");
+    let current = archive.origin();
+    let released = Origin {
+        suites: Suites::PointRelease,
+        ..current.clone()
+    };
+    let version = |origin: &Origin| {
+        let resolved = resolve_in(&archive, origin, &["tool"]).unwrap();
+        let suites: Vec<_> = resolved.suites.into_iter().map(|suite| suite.name).collect();
+        (
+            resolved.packages[&Architecture::X86_64][0].version.clone(),
+            suites.join(" "),
+        )
+    };
+    // In turns: neither answers from the other's lists.
+    for _ in 0..2 {
+        assert_eq!(version(&released), ("1:1.0+b~1".into(), "trixie".into()));
+        let all = "trixie trixie-security trixie-updates";
+        assert_eq!(version(&current), ("1:1.0+b~1+deb13u1".into(), all.into()));
+    }
+}
+
+#[test]
 fn a_dependency_cycle_is_resolved() {
     let archive = TestArchive::new(&[
         stanza("a", "Depends: b\n"),

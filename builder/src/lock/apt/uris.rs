@@ -75,11 +75,12 @@ fn decode(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::Suites, *};
 
     fn origin() -> Origin {
         Origin {
             suite: "trixie".into(),
+            suites: Suites::Current,
             components: vec!["main".into()],
             main: "http://mirror/debian".into(),
             security: "http://mirror/debian-security".into(),
