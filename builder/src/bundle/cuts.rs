@@ -16,11 +16,11 @@ use crate::{
     read_at::ReadAt,
 };
 
-/// Blocks of a frame of a file: 128 KiB. Smaller ones compress worse, larger ones make a device fetch more for one changed block
+/// Blocks of a frame of a file: 64 KiB. Smaller ones compress worse, larger ones make a device fetch more for one changed block
 /// (`docs/adr/0017-frames-and-index.md`).
-pub(super) const FILE_BLOCKS: u64 = 32;
-/// Blocks of a frame of what many files share (inodes, small files, folders): 32 KiB.
-pub(super) const SHARED_BLOCKS: u64 = 8;
+pub(super) const FILE_BLOCKS: u64 = 16;
+/// Blocks of a frame of what many files share (inodes, small files, folders): 16 KiB.
+pub(super) const SHARED_BLOCKS: u64 = 4;
 const _: () = assert!(FILE_BLOCKS <= MAX_FRAME_BLOCKS as u64);
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
@@ -201,9 +201,9 @@ mod tests {
     fn what_has_no_parts_is_cut_all_the_same() {
         let payload = vec![1_u8; 70 * BLOCK_BYTES];
         let frames = |cuts: Vec<Cut>| cuts.iter().map(|(_, blocks)| *blocks).collect::<Vec<_>>();
-        assert_eq!(frames(of_root(&payload)), [23, 23, 24]);
+        assert_eq!(frames(of_root(&payload)), [14; 5]);
         for board in [Board::Efi, Board::Rpi] {
-            assert_eq!(frames(of_boot(&payload, board)), [1, 23, 23, 23]);
+            assert_eq!(frames(of_boot(&payload, board)), [1, 13, 14, 14, 14, 14]);
         }
     }
 

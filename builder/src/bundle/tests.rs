@@ -93,7 +93,7 @@ fn a_bundle_is_whole_trusted_and_the_same_every_time() {
     write_to(&two, &[key(1)]);
     assert_eq!(fs::read(&one).unwrap(), fs::read(&two).unwrap());
     let checked = accept(&one, &trust(1, &[1])).unwrap();
-    assert_eq!((checked.blocks, checked.frames), (75, 5));
+    assert_eq!((checked.blocks, checked.frames), (75, 7));
     assert_eq!(*Bundle::open(&one).unwrap().manifest(), manifest);
     assert_eq!(folder.path().read_dir().unwrap().count(), 2);
 }
