@@ -1,18 +1,16 @@
-//! Payloads as zstd frames: each compressed by itself, so that a device can fetch the few that it lacks.
+//! Payloads as zstd frames: each compressed with nothing but the blocks right before it, so that a device can fetch the few that it
+//! lacks.
 
 use std::io::{self, Write};
 
 use outcrop_release::{
-    bundle::{Frame, FrameTable, MemberName, PlacedFrame},
+    bundle::{FRAME_WINDOW_LOG, Frame, FrameTable, MemberName, PREFIX_BYTES, PlacedFrame, unpack_frame},
     digest::FileDigest,
     manifest::Member,
     verity::{BLOCK_BYTES, BlockHash, HashTree, Salt, hash_block},
 };
 use rayon::prelude::*;
-use zstd::{
-    bulk::{Compressor, Decompressor},
-    zstd_safe::CParameter,
-};
+use zstd::{bulk::Compressor, zstd_safe::CParameter};
 
 use super::{BundleError, cuts::Cut};
 use crate::sha256::Sha256;
@@ -20,10 +18,10 @@ use crate::{progress::Phase, read_at::ReadAt};
 
 /// zstd's level: a higher one takes much more time for little (`docs/adr/0017-frames-and-index.md`).
 const LEVEL: i32 = 15;
-/// Log2 of the largest window that a device reserves memory for.
-const WINDOW_LOG: u32 = 20;
 /// Frames that are compressed side by side, and written together.
 const BATCH: usize = 128;
+/// Frames that are unpacked at a time, and then hashed side by side.
+const CHECKED: usize = 64;
 
 /// A payload's frames.
 pub(super) struct Compressed {
@@ -56,13 +54,15 @@ pub(super) fn compress(
     let mut hash = Sha256::new();
     for batch in cuts.chunks(BATCH) {
         phase.checkpoint()?;
+        let window = Window::of(payload, batch).map_err(failed)?;
         let packed: io::Result<Vec<Packed>> = batch
             .par_iter()
             .map_init(compressor, |compressor, cut| {
                 let compressor = compressor
                     .as_mut()
                     .map_err(|error| io::Error::other(error.to_string()))?;
-                pack(compressor, payload, *cut, salt)
+                let (before, plain) = window.around(*cut).ok_or(io::ErrorKind::UnexpectedEof)?;
+                pack(compressor, before, plain, salt)
             })
             .collect();
         for (frame, bytes, hashes) in packed.map_err(failed)? {
@@ -85,24 +85,52 @@ pub(super) fn compress(
     })
 }
 
-fn compressor() -> io::Result<Compressor<'static>> {
+/// A part of a payload that has some frames' blocks, and those that they are compressed with.
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Window {
+    /// Reads what frames that follow one another need.
+    fn of(payload: &(dyn ReadAt + Sync), cuts: &[Cut]) -> io::Result<Self> {
+        let first = cuts.first().map_or(0, |(first, _)| first * BLOCK_BYTES as u64);
+        let end = cuts
+            .last()
+            .map_or(0, |(first, blocks)| (first + blocks) * BLOCK_BYTES as u64);
+        let start = first.saturating_sub(PREFIX_BYTES as u64);
+        let len = usize::try_from(end - start).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let bytes = payload.read_vec(start, len)?;
+        Ok(Self { start, bytes })
+    }
+
+    /// What is before a frame's blocks, and these.
+    fn around(&self, (first, blocks): Cut) -> Option<(&[u8], &[u8])> {
+        let at = usize::try_from((first * BLOCK_BYTES as u64).checked_sub(self.start)?).ok()?;
+        let len = usize::try_from(blocks * BLOCK_BYTES as u64).ok()?;
+        let before = self.bytes.get(at.saturating_sub(PREFIX_BYTES)..at)?;
+        Some((before, self.bytes.get(at..at + len)?))
+    }
+}
+
+fn compressor<'w>() -> io::Result<Compressor<'w>> {
     let mut compressor = Compressor::new(LEVEL)?;
-    compressor.set_parameter(CParameter::WindowLog(WINDOW_LOG))?;
+    compressor.set_parameter(CParameter::WindowLog(FRAME_WINDOW_LOG))?;
     // The index has a digest of each frame already.
     compressor.set_parameter(CParameter::ChecksumFlag(false))?;
     Ok(compressor)
 }
 
-fn pack(
-    compressor: &mut Compressor<'_>,
-    payload: &(dyn ReadAt + Sync),
-    (first, blocks): Cut,
+fn pack<'w>(
+    compressor: &mut Compressor<'w>,
+    before: &'w [u8],
+    plain: &[u8],
     salt: &Salt,
 ) -> io::Result<Packed> {
     let too_long = |_| io::Error::from(io::ErrorKind::FileTooLarge);
-    let len = usize::try_from(blocks * BLOCK_BYTES as u64).map_err(too_long)?;
-    let plain = payload.read_vec(first * BLOCK_BYTES as u64, len)?;
-    let bytes = compressor.compress(&plain)?;
+    let refused = |code| io::Error::other(zstd::zstd_safe::get_error_name(code));
+    compressor.context_mut().ref_prefix(before).map_err(refused)?;
+    let bytes = compressor.compress(plain)?;
     let hashes: Vec<BlockHash> = plain
         .as_chunks::<BLOCK_BYTES>()
         .0
@@ -130,41 +158,76 @@ pub(super) fn check(
     phase: &dyn Phase,
     take: &Take<'_>,
 ) -> Result<(), BundleError> {
-    table.frames().par_iter().try_for_each(|placed| {
+    let damaged = |placed: &PlacedFrame, why| BundleError::Frame {
+        payload: name,
+        frame: placed.number,
+        why,
+    };
+    let read = |placed: &PlacedFrame| {
+        let bytes = member.read_vec(placed.start, placed.frame.bytes as usize);
+        let bytes = bytes.map_err(|_| damaged(placed, "it can't be read"))?;
+        if FileDigest::of(&bytes) == placed.frame.sha256 {
+            Ok(bytes)
+        } else {
+            Err(damaged(placed, "its digest is another"))
+        }
+    };
+    let mut unpacked = Unpacked::default();
+    for batch in table.frames().chunks(CHECKED) {
         phase.checkpoint()?;
-        let PlacedFrame { frame, first, .. } = placed;
-        let damaged = |why| BundleError::Frame {
-            payload: name,
-            frame: placed.number,
-            why,
-        };
-        let bytes = member
-            .read_vec(placed.start, frame.bytes as usize)
-            .map_err(|_| damaged("it can't be read"))?;
-        if FileDigest::of(&bytes) != frame.sha256 {
-            return Err(damaged("its digest is another"));
+        let packed: Vec<Vec<u8>> = batch.par_iter().map(read).collect::<Result<_, _>>()?;
+        for (placed, bytes) in batch.iter().zip(&packed) {
+            if !unpacked.add(&placed.frame, bytes) {
+                return Err(damaged(placed, "it doesn't give its blocks"));
+            }
         }
-        let plain = unpack(frame, &bytes).ok_or_else(|| damaged("it doesn't give its blocks"))?;
-        let blocks = plain.as_chunks::<BLOCK_BYTES>().0;
-        if !(*first..)
-            .zip(blocks)
-            .all(|(index, block)| tree.matches(index, block))
-        {
-            return Err(damaged("a block doesn't match the hash tree"));
-        }
-        take(*first, &plain)?;
-        phase.advance(plain.len() as u64);
-        Ok(())
-    })
+        batch.par_iter().try_for_each(|placed| {
+            let plain = unpacked.blocks(placed);
+            let blocks = plain.as_chunks::<BLOCK_BYTES>().0;
+            let mut numbered = (placed.first..).zip(blocks);
+            if !numbered.all(|(index, block)| tree.matches(index, block)) {
+                return Err(damaged(placed, "a block doesn't match the hash tree"));
+            }
+            take(placed.first, plain)?;
+            phase.advance(plain.len() as u64);
+            Ok(())
+        })?;
+        unpacked.forget();
+    }
+    Ok(())
 }
 
-/// The blocks of a frame; none if it gives fewer or more. Nothing longer than a frame may be is ever allocated.
-fn unpack(frame: &Frame, bytes: &[u8]) -> Option<Vec<u8>> {
-    let expected = frame.blocks as usize * BLOCK_BYTES;
-    let mut decompressor = Decompressor::new().ok()?;
-    decompressor
-        .set_parameter(zstd::zstd_safe::DParameter::WindowLogMax(WINDOW_LOG))
-        .ok()?;
-    let plain = decompressor.decompress(bytes, expected).ok()?;
-    (plain.len() == expected).then_some(plain)
+/// Blocks of frames that were unpacked, one behind the other.
+#[derive(Default)]
+struct Unpacked {
+    bytes: Vec<u8>,
+    /// How many were forgotten.
+    start: u64,
+}
+
+impl Unpacked {
+    /// Adds the blocks of the next frame; false if it gives fewer or more. Nothing longer than a frame may be is ever allocated.
+    fn add(&mut self, frame: &Frame, bytes: &[u8]) -> bool {
+        let end = self.bytes.len();
+        self.bytes.resize(end + frame.blocks as usize * BLOCK_BYTES, 0);
+        let before = end.saturating_sub(PREFIX_BYTES);
+        let window = self.bytes.get_mut(before..).unwrap_or_default();
+        unpack_frame(bytes, window, end - before)
+    }
+
+    /// The blocks of a frame that was added and isn't forgotten.
+    fn blocks(&self, placed: &PlacedFrame) -> &[u8] {
+        let at = (placed.first * BLOCK_BYTES as u64).checked_sub(self.start);
+        let at = at.and_then(|at| usize::try_from(at).ok());
+        let rest = at.and_then(|at| self.bytes.get(at..)).unwrap_or_default();
+        rest.get(..placed.frame.blocks as usize * BLOCK_BYTES)
+            .unwrap_or_default()
+    }
+
+    /// Forgets all but what the next frame needs.
+    fn forget(&mut self) {
+        let needless = self.bytes.len().saturating_sub(PREFIX_BYTES);
+        self.bytes.drain(..needless);
+        self.start += needless as u64;
+    }
 }

@@ -166,6 +166,50 @@ fn a_payload_that_is_not_its_tree_s_is_never_bundled() {
     assert_eq!(folder.path().read_dir().unwrap().count(), 0);
 }
 
+#[test]
+fn a_frame_costs_little_whose_blocks_were_just_before_it_and_comes_out_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.outcrop");
+    let noise = |seed: u64, blocks: u64| -> Vec<u8> {
+        let word = |at: u64| (at ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        (0..blocks * BLOCK_BYTES as u64 / 8).flat_map(word).collect()
+    };
+    // 32 blocks again right behind them, but not behind 48 others. More than are compressed at a time.
+    let (twice, once) = (noise(1 << 40, 32), noise(1 << 41, 48));
+    let root = [&twice[..], &twice, &once, &twice, &payload(3008, 2)].concat();
+    let boot = payload(5, 1);
+    let (boot_tree, root_tree) = (tree(&boot), tree(&root));
+    let release = release();
+    let contents = Contents {
+        release: &release,
+        rollback_index: RollbackIndex(0),
+        health_deadline: Duration::from_secs(1),
+        kubernetes: None,
+        layout_of: None,
+        boot: Payload {
+            bytes: &boot,
+            tree: &boot_tree,
+        },
+        root: Payload {
+            bytes: &root,
+            tree: &root_tree,
+        },
+    };
+    let written = write(&path, &contents, &[key(1)], &Silent).unwrap();
+    written.publish().unwrap();
+    let checked = accept(&path, &trust(1, &[1])).unwrap();
+    assert_eq!(checked.blocks, 5 + 3152);
+    let bundle = Bundle::open(&path).unwrap();
+    let index = Index::decode(&members(&path)[2].1, bundle.manifest()).unwrap();
+    let bytes = |block| index.root.frame_of(block).unwrap().frame.bytes;
+    assert!(bytes(0) > 4096 && bytes(32) < 200 && bytes(48) < 200 && bytes(112) > 4096);
+    let out = fs::File::create(folder.path().join("root")).unwrap();
+    bundle
+        .extract(MemberName::Root, &out, Path::new("root"), &Silent)
+        .unwrap();
+    assert!(fs::read(folder.path().join("root")).unwrap() == root);
+}
+
 /// The members of a bundle, to be put together in another way.
 fn members(path: &Path) -> Vec<(MemberName, Vec<u8>)> {
     let bundle = Bundle::open(path).unwrap();

@@ -13,6 +13,7 @@
 mod archive;
 mod head;
 mod index;
+mod unpack;
 
 pub use archive::{
     ArchiveError, BLOCK_BYTES as ARCHIVE_BLOCK_BYTES, MemberName, PayloadName, Place, end, header,
@@ -21,6 +22,7 @@ pub use archive::{
 pub(crate) use head::Beginning;
 pub use head::{HEAD_BYTES, Head, HeadError, Layout};
 pub use index::{
-    EncodedIndex, Frame, FrameTable, Index, IndexError, MAX_FRAME_BLOCKS, PAGE_FRAMES, PageTable,
-    PlacedFrame, TopTable,
+    EncodedIndex, Frame, FrameTable, Index, IndexError, MAX_FRAME_BLOCKS, PAGE_FRAMES, PREFIX_BYTES,
+    PageTable, PlacedFrame, TopTable,
 };
+pub use unpack::{FRAME_WINDOW_LOG, unpack_frame};

@@ -11,8 +11,8 @@ pub struct Cost {
     pub fetch: Fetch,
     /// Requests to a server that gives several ranges at a time.
     pub requests: u64,
-    /// To read of the payloads in both slots: what is compared, and what is copied. Hash trees (1/127 of that) aren't counted, nor
-    /// is reading back what was written.
+    /// To read of the payloads in both slots: what is compared, what is copied, and what frames need before them. Hash trees (1/127
+    /// of that) aren't counted, nor is reading back what was written to check it.
     pub read: u64,
     /// To copy from the active slot.
     pub copy: u64,

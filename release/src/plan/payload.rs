@@ -1,5 +1,7 @@
 //! The plan for one payload, in two steps: what each block needs, then the frames that hold what is nowhere on the device.
 
+use std::iter;
+
 use super::{active::ActiveBlocks, block_set::BlockSet, survey::SurveyError};
 use crate::{bundle::PlacedFrame, verity::BlockHash};
 
@@ -118,6 +120,18 @@ impl PayloadPlan {
     #[must_use]
     pub fn copied(&self) -> u64 {
         self.copies.iter().map(|run| u64::from(run.blocks)).sum()
+    }
+
+    /// Bytes that are read back of the payload, since a frame needs what is before it, and no frame gave that just then.
+    #[must_use]
+    pub fn prefix_bytes(&self) -> u64 {
+        let before = iter::once(None).chain(self.frames.iter().map(Some));
+        let apart = self
+            .frames
+            .iter()
+            .zip(before)
+            .filter(|(frame, before)| before.is_none_or(|before| before.end_block() != frame.first));
+        apart.map(|(frame, _)| frame.prefix_bytes() as u64).sum()
     }
 
     /// Blocks that frames give: those of them that are neither in place nor planned elsewhere.
@@ -252,6 +266,21 @@ mod tests {
             assert_eq!(plan, Err(PlanError::NoFrame(block)));
         }
         assert!(PayloadPlan::new(needs, frames(&[0, 1, 2])).is_ok());
+    }
+
+    #[test]
+    fn what_is_before_a_frame_is_read_back_unless_the_frame_before_gave_it() {
+        let table = table(&[1, 2, 40, 3, 1, 1]);
+        let read = |numbers: &[usize]| {
+            let frames = numbers.iter().map(|number| table.frames()[*number]).collect();
+            let plan = PayloadPlan {
+                frames,
+                ..PayloadPlan::default()
+            };
+            plan.prefix_bytes() / 4096
+        };
+        assert_eq!([read(&[]), read(&[0, 1, 2, 3]), read(&[1, 2])], [0, 0, 1]);
+        assert_eq!([read(&[0, 2]), read(&[2, 4, 5]), read(&[3, 5])], [3, 3 + 32, 64]);
     }
 
     proptest! {

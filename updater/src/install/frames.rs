@@ -1,47 +1,41 @@
 //! Frames out of a stream of a member's bytes.
 
 use outcrop_release::{
-    bundle::{MAX_FRAME_BLOCKS, MemberName, PlacedFrame},
+    bundle::{MAX_FRAME_BLOCKS, MemberName, PREFIX_BYTES, PlacedFrame, unpack_frame},
     digest::FileDigest,
     verity::BLOCK_BYTES,
 };
-use zstd::{bulk::Decompressor, zstd_safe::DParameter};
 
 use super::error::InstallError;
 
-/// Log2 of the largest window that memory is reserved for: docs/formats.md, "Index".
-const WINDOW_LOG: u32 = 20;
+/// Reads what the slot that is written to has at some byte of the payload.
+pub(super) type ReadBack<'a> = &'a dyn Fn(u64, &mut [u8]) -> Result<(), InstallError>;
 
-/// Decompresses frames. Memory: one frame.
+/// Decompresses frames, each behind the blocks before it. Memory: one frame, and those blocks.
 pub(super) struct Unpacker {
     payload: MemberName,
-    decompressor: Decompressor<'static>,
-    plain: Vec<u8>,
+    /// A frame's blocks, and the blocks before it.
+    window: Vec<u8>,
+    /// How much of the window the last frame took, and the block behind it.
+    last: Option<(usize, u64)>,
 }
 
 impl Unpacker {
-    pub(super) fn new(payload: MemberName) -> Result<Self, InstallError> {
-        let damaged = |_| InstallError::Frame {
+    pub(super) fn new(payload: MemberName) -> Self {
+        Self {
             payload,
-            frame: 0,
-            why: "there is no memory to decompress it",
-        };
-        let mut decompressor = Decompressor::new().map_err(damaged)?;
-        decompressor
-            .set_parameter(DParameter::WindowLogMax(WINDOW_LOG))
-            .map_err(damaged)?;
-        Ok(Self {
-            payload,
-            decompressor,
-            plain: vec![0; MAX_FRAME_BLOCKS as usize * BLOCK_BYTES],
-        })
+            window: vec![0; PREFIX_BYTES + MAX_FRAME_BLOCKS as usize * BLOCK_BYTES],
+            last: None,
+        }
     }
 
-    /// The blocks of a frame. Its digest is checked before the decompressor sees it; it can't give more than its blocks.
+    /// The blocks of a frame, all blocks before which are written. Its digest is checked before the decompressor sees it; it can't give
+    /// more than its blocks.
     pub(super) fn unpack(
         &mut self,
         placed: &PlacedFrame,
         bytes: &[u8],
+        read_back: ReadBack<'_>,
     ) -> Result<&[[u8; BLOCK_BYTES]], InstallError> {
         let damaged = |why| InstallError::Frame {
             payload: self.payload,
@@ -52,13 +46,25 @@ impl Unpacker {
         if FileDigest::of(bytes) != frame.sha256 {
             return Err(damaged("its digest is another"));
         }
-        let expected = frame.blocks as usize * BLOCK_BYTES;
-        let plain = self.plain.get_mut(..expected).unwrap_or_default();
-        match self.decompressor.decompress_to_buffer(bytes, plain) {
-            Ok(count) if count == expected => {}
-            _ => return Err(damaged("it doesn't give its blocks")),
+        let prefix = placed.prefix_bytes();
+        match self.last.take() {
+            Some((end, behind)) if behind == placed.first => {
+                self.window.copy_within(end.saturating_sub(prefix)..end, 0);
+            }
+            _ => {
+                let room = self.window.get_mut(..prefix).unwrap_or_default();
+                if !room.is_empty() {
+                    read_back(placed.first * BLOCK_BYTES as u64 - prefix as u64, room)?;
+                }
+            }
         }
-        Ok(self.plain.get(..expected).unwrap_or_default().as_chunks().0)
+        let end = prefix + frame.blocks as usize * BLOCK_BYTES;
+        let window = self.window.get_mut(..end).unwrap_or_default();
+        if !unpack_frame(bytes, window, prefix) {
+            return Err(damaged("it doesn't give its blocks"));
+        }
+        self.last = Some((end, placed.end_block()));
+        Ok(self.window.get(prefix..end).unwrap_or_default().as_chunks().0)
     }
 }
 

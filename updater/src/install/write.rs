@@ -6,7 +6,7 @@ use outcrop_release::{
     bundle::{PayloadName, PlacedFrame},
     plan::{
         BlockSet, ByteRange, joined,
-        survey::{Leaves, ProvenTree, TreeStore as _},
+        survey::{Leaves, TreeStore as _},
     },
     verity::{BLOCK_BYTES, hash_block},
 };
@@ -26,47 +26,51 @@ use crate::disk::{Area, Disk};
 type IsWanted<'a> = &'a dyn Fn(u32) -> bool;
 
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
-    /// Writes a payload's blocks that aren't in place and aren't planned elsewhere.
+    /// Writes a payload's blocks that aren't in place. A frame is unpacked behind the blocks before it, so frames come last, in
+    /// their order, together with those of blocks that turned out to be nowhere else.
     pub(super) fn write_part(
         &mut self,
         prepared: &Prepared<'_>,
         part: &mut Part<'_>,
     ) -> Result<(), InstallError> {
-        let mut failed = self.copy_part(part)?;
+        let mut late = self.copy_part(part)?;
+        self.patch_part(part)?.iter().for_each(|block| late.insert(block));
+        let frames = self.all_frames(prepared, part, &late)?;
         let planned = part.planned;
-        let is_wanted = |block| !planned.in_place.contains(block) && !planned.plan.deferred.contains(block);
-        self.write_frames(part, &part.tree, &planned.plan.frames, &is_wanted)?;
-        self.patch_part(part)?
-            .iter()
-            .for_each(|block| failed.insert(block));
-        self.write_late(prepared, part, &failed)
+        let is_wanted = |block| {
+            let is_elsewhere = planned.in_place.contains(block) || planned.plan.deferred.contains(block);
+            !is_elsewhere || late.contains(block)
+        };
+        self.write_frames(part, &frames, &is_wanted)
     }
 
-    /// Writes blocks that nothing but the bundle turned out to have: their frames are looked up and fetched now.
-    pub(super) fn write_late(
+    /// The planned frames, and those of blocks that only the bundle turned out to have, which are looked up now.
+    fn all_frames(
         &mut self,
         prepared: &Prepared<'_>,
         part: &mut Part<'_>,
-        blocks: &BlockSet,
-    ) -> Result<(), InstallError> {
-        if blocks.is_empty() {
-            return Ok(());
+        late: &BlockSet,
+    ) -> Result<Vec<PlacedFrame>, InstallError> {
+        let mut frames = part.planned.plan.frames.clone();
+        if !late.is_empty() {
+            let more = self.survey(prepared.manifest(), prepared.layout, None, |mut survey| {
+                survey.late_frames(&prepared.surveyed.top, &mut part.tree, late)
+            })?;
+            frames.extend(more);
+            frames.sort_unstable_by_key(|frame| frame.number);
+            frames.dedup_by_key(|frame| frame.number);
         }
-        let frames = self.survey(prepared.manifest(), prepared.layout, None, |mut survey| {
-            survey.late_frames(&prepared.surveyed.top, &mut part.tree, blocks)
-        })?;
-        self.write_frames(part, &part.tree, &frames, &|block| blocks.contains(block))
+        Ok(frames)
     }
 
     /// Fetches frames, ascending, and writes those of their blocks that are wanted.
     fn write_frames(
         &mut self,
         part: &Part<'_>,
-        tree: &ProvenTree,
         frames: &[PlacedFrame],
         is_wanted: IsWanted<'_>,
     ) -> Result<(), InstallError> {
-        let mut unpacker = Unpacker::new(part.payload.member())?;
+        let mut unpacker = Unpacker::new(part.payload.member());
         let range = |frame: &PlacedFrame| part.place.range(frame.start, frame.end());
         // What lies between two ranges is the source's to weigh.
         let ranges: Vec<ByteRange> = joined(frames.iter().map(range));
@@ -74,12 +78,13 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let kept = Kept::new(&*self.scratch, part.manifest)?;
         let (disk, watch) = (&mut *self.disk, self.watch);
         let mut cutter = Cutter::new(frames);
-        let mut leaves = Leaves::new(tree, &kept);
+        let mut leaves = Leaves::new(&part.tree, &kept);
         for range in ranges {
             self.source.read::<InstallError>(range, &mut |piece| {
                 watch.checkpoint()?;
                 cutter.push(piece, &mut |frame, bytes| {
-                    let blocks = unpacker.unpack(frame, bytes)?;
+                    let read_back = |at, room: &mut [u8]| Ok(disk.read(part.to, at, room)?);
+                    let blocks = unpacker.unpack(frame, bytes, &read_back)?;
                     let mut out = Writer::new(part.to);
                     for (block, at) in blocks.iter().zip(frame.first..) {
                         let leaf = leaves.get(at)?;

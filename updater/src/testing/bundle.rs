@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 use outcrop_release::{
-    bundle::{ARCHIVE_BLOCK_BYTES, Frame, FrameTable, Index, MemberName, header},
+    bundle::{ARCHIVE_BLOCK_BYTES, Frame, FrameTable, Index, MemberName, PREFIX_BYTES, header},
     digest::FileDigest,
     manifest::{Manifest, Member, Members, RollbackIndex, Target, VerityParameters},
     name::ReleaseName,
@@ -209,8 +209,12 @@ impl Bundle {
 
 fn frames(payload: &[u8]) -> (FrameTable, Vec<u8>) {
     let (mut frames, mut bytes) = (Vec::new(), Vec::new());
-    for plain in payload.chunks(FRAME_BLOCKS * BLOCK_BYTES) {
-        let packed = zstd::bulk::compress(plain, 1).unwrap();
+    for (number, plain) in payload.chunks(FRAME_BLOCKS * BLOCK_BYTES).enumerate() {
+        let start = number * FRAME_BLOCKS * BLOCK_BYTES;
+        let mut compressor = zstd::bulk::Compressor::new(1).unwrap();
+        let before = &payload[start.saturating_sub(PREFIX_BYTES)..start];
+        compressor.context_mut().ref_prefix(before).unwrap();
+        let packed = compressor.compress(plain).unwrap();
         frames.push(Frame {
             blocks: u32::try_from(plain.len() / BLOCK_BYTES).unwrap(),
             bytes: u32::try_from(packed.len()).unwrap(),

@@ -13,7 +13,7 @@ mod tests;
 mod top;
 
 pub use page::PageTable;
-pub use table::{Frame, FrameTable, MAX_FRAME_BLOCKS, PlacedFrame};
+pub use table::{Frame, FrameTable, MAX_FRAME_BLOCKS, PREFIX_BYTES, PlacedFrame};
 pub use top::TopTable;
 
 use crate::{

@@ -5,10 +5,12 @@ use crate::{digest::FileDigest, verity};
 
 /// Most blocks of 4096 bytes in a frame: 1 MiB, which a device holds in memory twice (compressed and not).
 pub const MAX_FRAME_BLOCKS: u32 = 256;
+/// Bytes of the payload right before a frame that its matches may reach into; fewer at the payload's start.
+pub const PREFIX_BYTES: usize = 128 << 10;
 /// Most that a frame may have grown when it was compressed, in bytes. Source: zstd, `ZSTD_COMPRESSBOUND`, rounded up.
 const MAX_GROWTH: u64 = 8192;
 
-/// Some blocks of a payload, compressed by themselves.
+/// Some blocks of a payload, compressed with what is before them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Frame {
     /// How many blocks, from 1 to [`MAX_FRAME_BLOCKS`].
@@ -64,6 +66,13 @@ impl PlacedFrame {
     #[must_use]
     pub fn end_block(&self) -> u64 {
         self.first + u64::from(self.frame.blocks)
+    }
+
+    /// How many bytes of the payload right before it have to be there when it is unpacked.
+    #[must_use]
+    pub fn prefix_bytes(&self) -> usize {
+        let before = self.first.saturating_mul(verity::BLOCK_BYTES as u64);
+        usize::try_from(before).map_or(PREFIX_BYTES, |before| before.min(PREFIX_BYTES))
     }
 
     /// The byte behind its last, from the member's start.

@@ -100,6 +100,7 @@ impl Ledger {
         let copied = payload.plan.copied();
         let written = copied + payload.plan.unpacked(&payload.in_place);
         self.read(copied);
+        self.cost.read += payload.plan.prefix_bytes();
         self.cost.copy += copied * BLOCK_BYTES as u64;
         self.cost.write += written * BLOCK_BYTES as u64;
         self.cost.keep += payload.in_place.len() * BLOCK_BYTES as u64;

@@ -204,8 +204,53 @@ fn a_block_that_can_t_be_copied_after_all_is_fetched_with_its_frame_alone() {
     };
     assert_eq!(
         read_of(&source, &bundle, MemberName::Root),
-        [range(200), range(5), range(100)]
+        [range(5), range(100), range(200)]
     );
+}
+
+#[test]
+fn a_frame_is_unpacked_behind_blocks_that_were_copied_kept_fetched_or_turned_out_to_be_worn() {
+    let mut old = large(1);
+    // What can't be compressed by itself.
+    old.root[192 * BLOCK_BYTES..200 * BLOCK_BYTES].copy_from_slice(&Release::new(7).root[..8 * BLOCK_BYTES]);
+    let mut new = Release {
+        number: 2,
+        ..old.clone()
+    };
+    // Blocks 200 to 207 nearly repeat those, which the running slot has.
+    for at in 200..208 {
+        let before = new.root[(at - 8) * BLOCK_BYTES..(at - 7) * BLOCK_BYTES].to_vec();
+        new.root[at * BLOCK_BYTES..(at + 1) * BLOCK_BYTES].copy_from_slice(&before);
+        new.root[at * BLOCK_BYTES + 100] ^= 0xff;
+    }
+    let bundle = Bundle::of(&new);
+    let index = Index::decode(&bundle.members[2].1, &bundle.manifest).unwrap();
+    let frame = index.root.frame_of(200).unwrap();
+    let (start, end) = (
+        usize::try_from(frame.start).unwrap(),
+        usize::try_from(frame.end()).unwrap(),
+    );
+    assert!(frame.frame.bytes < 200, "{frame:?}");
+    let mut alone = vec![0; 4 * BLOCK_BYTES];
+    let bytes = &bundle.members[5].1[start..end];
+    assert!(!outcrop_release::bundle::unpack_frame(bytes, &mut alone, 0));
+    let whole = SimDisk::flashed_with_room(&old, 320);
+    let mut disk = whole.clone();
+    let (cost, _) = installed(&mut disk, &bundle);
+    disk.assert_holds(Slot::B, &new);
+    // Another block of it changes: what is before its frame is in place.
+    let mut third = new.clone();
+    third.root[205 * BLOCK_BYTES + 7] ^= 0xff;
+    let (again, _) = installed(&mut disk, &Bundle::of(&third));
+    disk.assert_holds(Slot::B, &third);
+    assert!(cost.copy > 0 && again.copy == 0, "{cost:?} {again:?}");
+    // Right before the frame, and where its window begins.
+    for worn in [199, 200 - 32, 0] {
+        let mut disk = whole.clone();
+        disk.flip(Area::Root(Slot::A), worn * BLOCK);
+        installed(&mut disk, &bundle);
+        disk.assert_holds(Slot::B, &new);
+    }
 }
 
 /// A release made of blocks by their numbers.
