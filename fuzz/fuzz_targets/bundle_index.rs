@@ -19,7 +19,9 @@ fn word(bytes: &[u8], at: usize) -> u64 {
 /// Blocks and bytes of some entries of frames.
 fn sums(entries: &[u8]) -> (u64, u64) {
     let entries = entries.chunks_exact(40);
-    entries.fold((0, 0), |(blocks, bytes), entry| (blocks + word(entry, 0), bytes + word(entry, 4)))
+    entries.fold((0, 0), |(blocks, bytes), entry| {
+        (blocks + word(entry, 0), bytes + word(entry, 4))
+    })
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -65,7 +67,10 @@ fuzz_target!(|bytes: &[u8]| {
     let top = bytes.get(..usize::try_from(top).unwrap_or(0)).unwrap_or_default();
     if let Ok(top) = TopTable::decode(top, &manifest) {
         for pages in [&top.boot, &top.root] {
-            let last = pages.blocks().checked_sub(1).and_then(|block| pages.page_of(block));
+            let last = pages
+                .blocks()
+                .checked_sub(1)
+                .and_then(|block| pages.page_of(block));
             assert_eq!(last, pages.len().checked_sub(1));
             assert_eq!(pages.page_of(pages.blocks()), None);
         }

@@ -9,7 +9,9 @@ use outcrop_release::verity::{BLOCK_BYTES, Descent, HashTree, Superblock, root_h
 fn descends(mut descent: Descent, blocks: &[[u8; BLOCK_BYTES]]) -> bool {
     while !descent.is_complete() {
         for wanted in descent.wanted().collect::<Vec<_>>() {
-            let block = usize::try_from(wanted.number).ok().and_then(|number| blocks.get(number));
+            let block = usize::try_from(wanted.number)
+                .ok()
+                .and_then(|number| blocks.get(number));
             if block.is_none_or(|block| descent.supply(wanted.number, block).is_err()) {
                 return false;
             }
