@@ -1,5 +1,7 @@
 //! What `outcrop bundle cost` tells is what a device is told by `install --dry-run`.
 
+#![cfg(test)]
+
 use std::{collections::BTreeMap, io, path::Path, time::Duration};
 
 use outcrop_builder::{
@@ -11,6 +13,7 @@ use outcrop_release::{
     arch::Architecture,
     board::Board,
     bootrec,
+    bundle::HEAD_BYTES,
     manifest::RollbackIndex,
     name::ReleaseName,
     plan::Cost,
@@ -38,7 +41,7 @@ struct Release {
 /// Blocks that differ, and compress a little.
 fn blocks(seeds: impl IntoIterator<Item = u64>) -> Vec<u8> {
     let word = |seed: u64, at: u64| {
-        (seed << 16 | at / 2)
+        ((seed << 16) | (at / 2))
             .wrapping_mul(0x9e37_79b9_7f4a_7c15)
             .to_le_bytes()
     };
@@ -218,6 +221,6 @@ fn builder_and_device_tell_the_same_figures() {
     let nothing = cost(&again, &installed, OtherSlot::Old, 0).unwrap();
     assert_eq!(
         (nothing.fetch.total(), nothing.requests, nothing.write),
-        (8192, 1, 0)
+        (HEAD_BYTES, 1, 0)
     );
 }

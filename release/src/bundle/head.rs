@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Bytes that are fetched first: manifest, signatures and most often the index's top table with them, in one request.
-pub const HEAD_BYTES: u64 = 8192;
+pub const HEAD_BYTES: u64 = 12_288;
 
 /// The beginning of a bundle can't be read.
 #[derive(Debug, thiserror::Error)]
