@@ -53,7 +53,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             return Ok(());
         }
         let frames = self.survey(prepared.manifest(), prepared.layout, None, |mut survey| {
-            survey.late_frames(&prepared.surveyed.top, &mut part.tree, blocks)
+            survey.late_frames(prepared.surveyed.top.as_ref(), &mut part.tree, blocks)
         })?;
         self.write_frames(part, &part.tree, &frames, &|block| blocks.contains(block))
     }
