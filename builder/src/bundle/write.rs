@@ -1,6 +1,7 @@
 //! Writes a bundle.
 
 use std::{
+    fs::File,
     io::{self, BufWriter, Read as _, Seek as _, Write},
     path::Path,
     time::Duration,
