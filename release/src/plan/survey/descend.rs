@@ -1,7 +1,8 @@
 //! Fetches of the new trees what the device hasn't got.
 
 use super::{
-    BlockSet, Known, Ledger, Part, ProvenTree, Survey, SurveyError, geometry, known::first_leaf_block, target,
+    BlockSet, Known, Ledger, Part, ProvenTree, Survey, SurveyError, geometry, proven::first_leaf_block,
+    target,
 };
 use crate::{
     bundle::PayloadName,

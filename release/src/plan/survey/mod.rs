@@ -13,13 +13,14 @@ mod frames;
 mod in_place;
 mod known;
 mod ledger;
+mod proven;
 mod sides;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
     error::SurveyError,
-    known::{Leaves, ProvenTree},
+    proven::{Leaves, ProvenTree},
     sides::{Block, Bundle, Side, Slots, TakePart, TreeStore},
 };
 use self::{
