@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use super::{Block, Known, Ledger, Side, Survey, SurveyError, geometry, known::first_leaf_block, target};
+use super::{Block, Known, Ledger, Side, Survey, SurveyError, geometry, proven::first_leaf_block, target};
 use crate::{
     bundle::PayloadName,
     delta::{DeltaIndex, DeltaManifest, GROUP_BLOCKS, PayloadDelta, SpanSource},

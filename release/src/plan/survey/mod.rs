@@ -15,6 +15,7 @@ mod in_place;
 mod known;
 mod ledger;
 mod patches;
+mod proven;
 mod sides;
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,8 @@ mod tests;
 pub use self::{
     delta::UsableDelta,
     error::SurveyError,
-    known::{Leaves, ProvenTree},
     patches::Patches,
+    proven::{Leaves, ProvenTree},
     sides::{Block, Bundle, Side, Slots, TakePart, TreeStore},
 };
 use self::{

@@ -3,7 +3,7 @@
 use super::{
     BlockSet, Known, Ledger, Part, ProvenTree, Side, Survey, SurveyError,
     delta::{Made, MadeTree, UsableDelta},
-    known::first_leaf_block,
+    proven::first_leaf_block,
 };
 use crate::{
     bundle::{PayloadName, TopTable},
