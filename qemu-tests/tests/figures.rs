@@ -341,7 +341,7 @@ fn a_delta_makes_a_device_fetch_a_fraction_and_both_tell_the_same_figures_wherev
             let mut slots = Slots::default();
             slots.put(Slot::A, Some(&old));
             slots.put(Slot::B, content);
-            slots.0.insert(Area::BootRecord, vec![0; 1024]);
+            slots.0.insert(Area::BootRecord, vec![0; (4 << 20) + 4096]);
             slots.0.insert(Area::LoaderConfig, loader_conf(Slot::A).to_vec());
             let figures = cost(&bundle, &installed, other, 0).unwrap();
             assert_eq!(
@@ -382,7 +382,7 @@ fn a_delta_from_nothing_is_smaller_than_all_frames_and_makes_the_whole_release()
     let mut slots = Slots::default();
     slots.put(Slot::A, Some(&unlike));
     slots.put(Slot::B, None);
-    slots.0.insert(Area::BootRecord, vec![0; 1024]);
+    slots.0.insert(Area::BootRecord, vec![0; (4 << 20) + 4096]);
     slots.0.insert(Area::LoaderConfig, loader_conf(Slot::A).to_vec());
     let figures = cost(&bundle, &installed, OtherSlot::Empty, 0).unwrap();
     assert_eq!(figures, told(&mut slots, &path("new.outcrop"), Run::Whole));
