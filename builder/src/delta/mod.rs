@@ -208,7 +208,7 @@ fn signed(
     new: &Bundle,
     root: Made,
     boot: Made,
-    packed: Option<(outcrop_release::delta::PackedBoot, Vec<Vec<u8>>)>,
+    packed: Option<boot::Packed>,
     keys: &[PrivateKey],
 ) -> Result<Delta, Error> {
     let (packed, packed_data) = packed.unzip();

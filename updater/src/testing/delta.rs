@@ -82,7 +82,7 @@ impl Delta {
         }
     }
 
-    pub(crate) fn from_hash(&self) -> Option<RootHash> {
+    pub(crate) fn starts_from(&self) -> Option<RootHash> {
         self.manifest.from.as_ref().map(|old| old.root.root_hash)
     }
 
@@ -119,7 +119,7 @@ impl Delta {
     /// The bundle with the delta in it.
     pub(crate) fn inside(&self, bundle: &Bundle) -> Vec<u8> {
         let file = self.file();
-        let mut content = directory(&[(self.from_hash(), file.len() as u64)])
+        let mut content = directory(&[(self.starts_from(), file.len() as u64)])
             .unwrap()
             .to_vec();
         content.extend(file);
@@ -163,9 +163,11 @@ fn payload(old: &[u8], new: &[u8], change: &dyn Fn(&mut Plain)) -> (PayloadDelta
     change(&mut plain);
     let has_patches = spans.patched(0, spans.blocks()) > 0;
     let (frame, data) = frame(&plain);
-    let before = (!old.is_empty())
-        .then(|| tree(old).leaf_block_hashes())
-        .unwrap_or_default();
+    let before = if old.is_empty() {
+        Vec::new()
+    } else {
+        tree(old).leaf_block_hashes()
+    };
     let delta = PayloadDelta {
         spans,
         frames: if has_patches { vec![frame] } else { Vec::new() },

@@ -132,18 +132,21 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         let empty = hash_block(&self.manifest.verity.salt, &[0; BLOCK_BYTES]);
         let mut is_empty = true;
         ledger.read(1);
-        self.slots
-            .root_hashes(&[first.into()..u64::from(first) + 1], &mut |_, hash| {
+        self.slots.root_hashes(
+            std::slice::from_ref(&(first.into()..u64::from(first) + 1)),
+            &mut |_, hash| {
                 is_empty = hash == empty;
                 Ok(())
-            })?;
+            },
+        )?;
         if is_empty {
             return Ok(Vec::new());
         }
         let mut hashes = vec![[0; HASH_BYTES]; (end - first) as usize];
         ledger.read(u64::from(end - first));
-        self.slots
-            .root_hashes(&[first.into()..end.into()], &mut |number, hash| {
+        self.slots.root_hashes(
+            std::slice::from_ref(&(first.into()..end.into())),
+            &mut |number, hash| {
                 let place = number
                     .checked_sub(first.into())
                     .and_then(|place| usize::try_from(place).ok());
@@ -151,7 +154,8 @@ impl<E: From<SurveyError>> Survey<'_, E> {
                     *place = hash;
                 }
                 Ok(())
-            })?;
+            },
+        )?;
         Ok(hashes)
     }
 

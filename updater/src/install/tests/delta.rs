@@ -69,7 +69,7 @@ fn ready() -> (SimDisk, Release, Release, Bundle) {
 }
 
 fn beside(delta: &Delta) -> Option<(Option<RootHash>, Vec<u8>)> {
-    Some((delta.from_hash(), delta.file()))
+    Some((delta.starts_from(), delta.file()))
 }
 
 /// Installs with this delta, whatever it is; the release must be there whole in the end.
@@ -114,10 +114,13 @@ fn what_the_inactive_slot_has_of_patched_groups_is_not_written_again() {
     assert!(again.cost.fetch.tree == 0);
 }
 
+/// What is wrong with streams, and how they get so.
+type Change<'a> = (&'a str, &'a dyn Fn(&mut Plain));
+
 #[test]
 fn a_delta_of_streams_that_lie_is_made_good_by_the_bundle() {
     let (_, old, new, bundle) = ready();
-    let changes: [(&str, &dyn Fn(&mut Plain)); 6] = [
+    let changes: [Change; 6] = [
         ("steps before the old bytes", &|plain| {
             plain.control = vec![0xff, 0xff, 0x03, 0x80, 0x20, 0];
         }),
@@ -169,7 +172,7 @@ fn a_delta_that_nobody_trusted_has_signed_or_that_is_for_others_is_told_and_left
         (wrong_source, "another"),
     ] {
         let (mut disk, _, new, bundle) = ready();
-        let file = Some((good.from_hash(), delta.file()));
+        let file = Some((good.starts_from(), delta.file()));
         let installed = install_with(&mut disk, &bundle.bytes, file, &verified(&bundle), None).unwrap();
         disk.assert_holds(Slot::B, &new);
         assert!(
@@ -188,7 +191,7 @@ fn a_delta_that_is_cut_anywhere_is_left_alone() {
     let file = delta.file();
     for len in (0..file.len()).step_by(1499) {
         let (mut disk, _, new, bundle) = ready();
-        let file = Some((delta.from_hash(), file[..len].to_vec()));
+        let file = Some((delta.starts_from(), file[..len].to_vec()));
         install_with(&mut disk, &bundle.bytes, file, &verified(&bundle), None).unwrap();
         disk.assert_holds(Slot::B, &new);
     }

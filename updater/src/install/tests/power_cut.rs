@@ -106,7 +106,10 @@ enum With {
 
 impl Run {
     fn install(&self, disk: &mut SimDisk) {
-        let beside = self.delta.as_ref().map(|delta| (delta.from_hash(), delta.file()));
+        let beside = self
+            .delta
+            .as_ref()
+            .map(|delta| (delta.starts_from(), delta.file()));
         install_with(disk, &self.bundle.bytes, beside, &verified(&self.bundle), None).unwrap();
     }
 
