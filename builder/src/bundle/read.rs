@@ -42,6 +42,9 @@ pub struct Bundle {
     signatures: Signatures,
 }
 
+/// A delta in a bundle: the root hash of the release that it starts from, none when it needs nothing, and its bytes.
+pub type BundledDelta = (Option<RootHash>, Window<Arc<FileSource>>);
+
 /// What a check of all bytes found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
@@ -218,7 +221,7 @@ impl Bundle {
     ///
     /// # Errors
     /// When their directory is damaged, or can't be read.
-    pub fn deltas(&self) -> Result<Vec<(Option<RootHash>, Window<Arc<FileSource>>)>, BundleError> {
+    pub fn deltas(&self) -> Result<Vec<BundledDelta>, BundleError> {
         let Some(place) = self.deltas else {
             return Ok(Vec::new());
         };

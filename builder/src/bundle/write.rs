@@ -1,6 +1,7 @@
 //! Writes a bundle.
 
 use std::{
+    fs::File,
     io::{self, BufWriter, Read as _, Seek as _, Write},
     path::Path,
     time::Duration,
@@ -25,7 +26,7 @@ use crate::sha256::Sha256;
 use crate::{
     keys::PrivateKey,
     output::PendingFile,
-    progress::{Progress, Unit},
+    progress::{Phase, Progress, Unit},
     read_at::ReadAt,
 };
 
@@ -101,33 +102,65 @@ pub fn write(
     // The index comes before the frames, and is known after them.
     let folder = target.parent().filter(|parent| !parent.as_os_str().is_empty());
     let mut kept = tempfile::tempfile_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
-    let mut frames = BufWriter::new(&mut kept);
-    let mut compress = |name, payload, cuts: &[Cut]| {
-        let out = &mut frames;
-        compress(name, payload, cuts, out, &failed, phase.as_ref())
-    };
-    let board = contents.release.board;
-    let boot = compress(
-        MemberName::Boot,
-        &contents.boot,
-        &cuts::of_boot(contents.boot.bytes, board),
-    )?;
-    let root = compress(
-        MemberName::Root,
-        &contents.root,
-        &cuts::of_root(contents.root.bytes),
-    )?;
-    frames.flush().map_err(failed)?;
-    drop(frames);
-    let verity = [contents.boot.tree.to_bytes(), contents.root.tree.to_bytes()].concat();
+    let (boot, root) = compress_both(contents, &mut kept, &failed, phase.as_ref())?;
     let index = Index {
         boot: boot.table,
         root: root.table,
     };
-    let index = index.encode();
+    let (index, verity) = (
+        index.encode(),
+        [contents.boot.tree.to_bytes(), contents.root.tree.to_bytes()].concat(),
+    );
     let (index_member, index_top) = index.members();
+    let members = Members {
+        index: index_member,
+        index_top,
+        verity: member_of(&verity),
+        boot: boot.member,
+        root: root.member,
+    };
+    let manifest = manifest_of(contents, members);
+    let bytes = manifest.to_bytes();
+    let signatures = sign(&bytes, keys, target)?.to_bytes();
+    let pending = PendingFile::create(target).map_err(failed)?;
+    kept.rewind().map_err(failed)?;
+    let begun = [
+        (MemberName::Manifest, &bytes),
+        (MemberName::Signatures, &signatures),
+        (MemberName::Index, &index.bytes),
+        (MemberName::Verity, &verity),
+    ];
+    let (bytes, digest) = put_together(pending.file(), &begun, &mut kept, &members).map_err(failed)?;
+    Ok(WrittenBundle {
+        pending,
+        manifest,
+        bytes,
+        digest,
+    })
+}
+
+/// Writes the frames of both payloads to `out`.
+fn compress_both(
+    contents: &Contents<'_>,
+    out: &mut File,
+    unwritten: &dyn Fn(io::Error) -> BundleError,
+    phase: &dyn Phase,
+) -> Result<(Compressed, Compressed), BundleError> {
+    let mut out = BufWriter::new(out);
+    let Contents {
+        boot, root, release, ..
+    } = contents;
+    let boot_cuts = cuts::of_boot(boot.bytes, release.board);
+    let boot = compress(MemberName::Boot, boot, &boot_cuts, &mut out, unwritten, phase)?;
+    let root_cuts = cuts::of_root(root.bytes);
+    let root = compress(MemberName::Root, root, &root_cuts, &mut out, unwritten, phase)?;
+    out.flush().map_err(unwritten)?;
+    Ok((boot, root))
+}
+
+fn manifest_of(contents: &Contents<'_>, members: Members) -> Manifest {
     let superblock = contents.root.tree.superblock();
-    let manifest = Manifest {
+    Manifest {
         release: contents.release.clone(),
         rollback_index: contents.rollback_index,
         minimum_updater: MINIMUM_UPDATER,
@@ -140,35 +173,28 @@ pub fn write(
             salt: superblock.salt,
             uuid: superblock.uuid,
         },
-        members: Members {
-            index: index_member,
-            index_top,
-            verity: member_of(&verity),
-            boot: boot.member,
-            root: root.member,
-        },
-    };
-    let bytes = manifest.to_bytes();
-    let signatures = sign(&bytes, keys, target)?;
-    let pending = PendingFile::create(target).map_err(failed)?;
-    let mut archive = Archive::new(pending.file());
-    archive.member(MemberName::Manifest, &bytes).map_err(failed)?;
-    archive
-        .member(MemberName::Signatures, &signatures.to_bytes())
-        .map_err(failed)?;
-    archive.member(MemberName::Index, &index.bytes).map_err(failed)?;
-    archive.member(MemberName::Verity, &verity).map_err(failed)?;
-    kept.rewind().map_err(failed)?;
-    for (name, member) in [(MemberName::Boot, &boot.member), (MemberName::Root, &root.member)] {
-        archive.copy(name, &mut kept, member.bytes).map_err(failed)?;
+        members,
     }
-    let (bytes, digest) = archive.finish().map_err(failed)?;
-    Ok(WrittenBundle {
-        pending,
-        manifest,
-        bytes,
-        digest,
-    })
+}
+
+/// Writes the archive: what is in memory, then the frames of both payloads; its length and digest.
+fn put_together(
+    file: &File,
+    begun: &[(MemberName, &Vec<u8>)],
+    frames: &mut File,
+    members: &Members,
+) -> io::Result<(u64, FileDigest)> {
+    let mut archive = Archive::new(file);
+    for (name, bytes) in begun {
+        archive.member(*name, bytes)?;
+    }
+    for (name, member) in [
+        (MemberName::Boot, &members.boot),
+        (MemberName::Root, &members.root),
+    ] {
+        archive.copy(name, frames, member.bytes)?;
+    }
+    archive.finish()
 }
 
 fn compress(
@@ -177,7 +203,7 @@ fn compress(
     cuts: &[Cut],
     out: &mut dyn Write,
     unwritten: &dyn Fn(io::Error) -> BundleError,
-    phase: &dyn crate::progress::Phase,
+    phase: &dyn Phase,
 ) -> Result<Compressed, BundleError> {
     let superblock = payload.tree.superblock();
     let compressed = frames::compress(name, payload.bytes, cuts, &superblock.salt, out, unwritten, phase)?;

@@ -1,6 +1,6 @@
 //! The boot payload: what of it is worth looking for in the old one, and its form with a plain kernel.
 
-use std::{io, ops::Range};
+use std::{io, iter::once, ops::Range};
 
 use outcrop_release::{
     delta::{PackedBoot, PackedFrame},
@@ -28,7 +28,7 @@ pub(super) fn texts(old: Option<&[u8]>, new: &[u8]) -> Vec<Text> {
     let all = 0..blocks;
     let Some(old) = old else {
         return vec![Text {
-            new: vec![all],
+            new: Vec::from_iter(once(all)),
             old: Vec::new(),
         }];
     };
@@ -88,13 +88,12 @@ fn frame_of<'p>(payload: &'p [u8], kernel: &PackedKernel) -> Option<&'p [u8]> {
     payload.get(start..usize::try_from(kernel.frame.end()).ok()?)
 }
 
+/// A packed boot payload, and its frames' bytes.
+pub(super) type Packed = (PackedBoot, Vec<Vec<u8>>);
+
 /// The packed alternative and its frames' bytes. None when there is no compressed kernel, it can't be packed to the same bytes again,
 /// or it is the old one.
-pub(super) fn packed(
-    old: &[u8],
-    new: &[u8],
-    phase: &dyn Phase,
-) -> Result<Option<(PackedBoot, Vec<Vec<u8>>)>, Error> {
+pub(super) fn packed(old: &[u8], new: &[u8], phase: &dyn Phase) -> Result<Option<Packed>, Error> {
     let Ok(kernel) = PackedKernel::find(new) else {
         return Ok(None);
     };

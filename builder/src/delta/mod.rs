@@ -25,7 +25,7 @@ use outcrop_release::{
     digest::FileDigest,
     manifest::{Manifest, Member},
     name::ReleaseName,
-    verity::HashTree,
+    verity::{BLOCK_BYTES, HashTree},
 };
 
 pub use error::DeltaError;
@@ -55,6 +55,7 @@ pub struct Delta {
 
 /// A delta's figures, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct DeltaSummary {
     /// Its index.
     pub index: u64,
@@ -64,6 +65,8 @@ pub struct DeltaSummary {
     pub boot: u64,
     /// Frames of the boot payload for devices that pack the kernel themselves, if there are any.
     pub packed: Option<u64>,
+    /// Patched blocks of the root that belong to content of files: not the file system's own.
+    pub file_blocks: u64,
 }
 
 /// A release that was unpacked: its payloads and trees.
@@ -114,10 +117,21 @@ pub fn make(
         &texts,
         phase.as_ref(),
     )?;
+    let file_blocks = file_blocks(&texts, &root);
     drop(phase);
     // It is worth its place only where it saves something.
     let packed = packed.filter(|(packed, _)| packed.bytes() < boot.delta.bytes());
-    signed(old.map(Bundle::manifest), new, root, boot, packed, keys)
+    let mut made = signed(old.map(Bundle::manifest), new, root, boot, packed, keys)?;
+    made.summary.file_blocks = file_blocks;
+    Ok(made)
+}
+
+/// Bytes of the patched blocks that belong to files: all texts but the last are files.
+fn file_blocks(texts: &[text::Text], root: &Made) -> u64 {
+    let files = texts.split_last().map_or(&[][..], |(_, files)| files);
+    let ranges = files.iter().flat_map(|text| &text.new);
+    let patched = ranges.map(|range| u64::from(root.delta.spans.patched(range.start, range.end)));
+    patched.sum::<u64>() * BLOCK_BYTES as u64
 }
 
 fn check_pair(old: &ReleaseName, new: &ReleaseName) -> Result<(), DeltaError> {
@@ -194,7 +208,7 @@ fn signed(
     new: &Bundle,
     root: Made,
     boot: Made,
-    packed: Option<(outcrop_release::delta::PackedBoot, Vec<Vec<u8>>)>,
+    packed: Option<boot::Packed>,
     keys: &[PrivateKey],
 ) -> Result<Delta, Error> {
     let (packed, packed_data) = packed.unzip();
@@ -211,6 +225,7 @@ fn signed(
             .packed
             .as_ref()
             .map(outcrop_release::delta::PackedBoot::bytes),
+        file_blocks: 0,
     };
     let index = index.encode();
     summary.index = index.len() as u64;

@@ -55,7 +55,7 @@ impl Ops {
         match (self.0.back_mut(), op) {
             (Some(Op::Extra(last)), Op::Extra(len)) => *last += len,
             (Some(Op::Add { old, len: last }), Op::Add { old: next, len }) if *old + *last == next => {
-                *last += len
+                *last += len;
             }
             _ => self.0.push_back(op),
         }

@@ -34,6 +34,9 @@ struct Patched {
     ops: Ops,
 }
 
+/// A frame and its bytes.
+type Framed = (PatchFrame, Vec<u8>);
+
 /// A payload's delta, and its frames' bytes.
 pub(super) struct Made {
     pub(super) delta: PayloadDelta,
@@ -53,7 +56,7 @@ pub(super) fn make(
     let old_bytes = old.map_or(nothing, |old| old.bytes);
     let mut patched = matched(&spans, texts, old_bytes, new.bytes, phase)?;
     let frames = cut(&spans, &mut patched);
-    let encoded: io::Result<Vec<Vec<(PatchFrame, Vec<u8>)>>> = frames
+    let encoded: io::Result<Vec<Vec<Framed>>> = frames
         .par_iter()
         .map(|frame| {
             if phase.checkpoint().is_err() {
@@ -224,11 +227,7 @@ fn made_by(patched: &[Patched]) -> u64 {
 }
 
 /// Encodes a frame; in halves where it gets too long.
-fn encode(
-    cut: &Cut,
-    old: &(dyn ReadAt + Sync),
-    new: &(dyn ReadAt + Sync),
-) -> io::Result<Vec<(PatchFrame, Vec<u8>)>> {
+fn encode(cut: &Cut, old: &(dyn ReadAt + Sync), new: &(dyn ReadAt + Sync)) -> io::Result<Vec<Framed>> {
     let mut done = Vec::new();
     let mut waiting = vec![(cut.groups.clone(), cut.patched.as_slice())];
     while let Some((groups, patched)) = waiting.pop() {

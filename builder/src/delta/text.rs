@@ -1,6 +1,6 @@
 //! What of a payload belongs together: a file, and all that is no file's. It is looked for in what it was before.
 
-use std::ops::Range;
+use std::{iter::once, ops::Range};
 
 use outcrop_release::verity::BLOCK_BYTES;
 
@@ -38,7 +38,7 @@ pub(super) fn of_root<O: ReadAt, N: ReadAt>(
 ) -> Result<Vec<Text>, ReadError> {
     let Some(old) = old else {
         return Ok(vec![Text {
-            new: vec![0..new_blocks],
+            new: Vec::from_iter(once(0..new_blocks)),
             old: Vec::new(),
         }]);
     };

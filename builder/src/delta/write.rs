@@ -32,7 +32,7 @@ pub(super) fn sign(manifest: &[u8], keys: &[PrivateKey]) -> Result<Vec<u8>, Erro
 }
 
 impl Delta {
-    fn from_hash(&self) -> Option<RootHash> {
+    fn starts_from(&self) -> Option<RootHash> {
         self.manifest.from.as_ref().map(|old| old.root.root_hash)
     }
 
@@ -64,7 +64,7 @@ impl Delta {
 pub fn write_beside(delta: &Delta, bundle: &Path) -> Result<(PathBuf, u64), Error> {
     let name = bundle
         .to_str()
-        .and_then(|name| delta::file_name(name, delta.from_hash().as_ref()));
+        .and_then(|name| delta::file_name(name, delta.starts_from().as_ref()));
     let path = PathBuf::from(name.ok_or_else(|| DeltaError::Name(bundle.to_owned()))?);
     let failed = |source| DeltaError::Io {
         doing: "write the delta",
@@ -89,7 +89,7 @@ pub fn add_to_bundle(delta: &Delta, bundle: &Bundle) -> Result<u64, Error> {
         path: bundle.path().to_owned(),
         source,
     };
-    let mine = delta.from_hash();
+    let mine = delta.starts_from();
     let mut deltas: Vec<(Option<RootHash>, Kept)> = bundle
         .deltas()?
         .into_iter()

@@ -10,8 +10,8 @@ use crate::{
     trust::MAX_SIGNATURES_BYTES,
 };
 
-/// Bytes that are fetched first: manifest, signatures and most often the index's top table with them, in one request.
-pub const HEAD_BYTES: u64 = 8192;
+/// Bytes that are fetched first: manifest and signatures, in one request unless many have signed.
+pub const HEAD_BYTES: u64 = 4096;
 
 /// The beginning of a bundle can't be read.
 #[derive(Debug, thiserror::Error)]

@@ -251,7 +251,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// What the medium holds of some blocks; none for one that can't be read: writing heals it.
     fn there(&self, area: Area, first: u64, count: usize) -> Result<Vec<Option<Block>>, InstallError> {
         let mut there = vec![None; count];
-        let runs = [first..first + count as u64];
+        let runs = std::iter::once(first..first + count as u64);
         self.reader()
             .each_block(area, runs, Reading::Lenient, |number, block| {
                 let place = number

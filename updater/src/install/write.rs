@@ -54,7 +54,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut frames = part.planned.plan.frames.clone();
         if !late.is_empty() {
             let more = self.survey(prepared.manifest(), prepared.layout, None, |mut survey| {
-                survey.late_frames(&prepared.surveyed.top, &mut part.tree, late)
+                survey.late_frames(prepared.surveyed.top.as_ref(), &mut part.tree, late)
             })?;
             frames.extend(more);
             frames.sort_unstable_by_key(|frame| frame.number);

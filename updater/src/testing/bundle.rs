@@ -81,7 +81,7 @@ pub(crate) fn tree(bytes: &[u8]) -> HashTree {
     builder.finish().unwrap()
 }
 
-fn key() -> SigningKey {
+pub(crate) fn key() -> SigningKey {
     SigningKey::from_bytes(&[3; 32])
 }
 

@@ -6,7 +6,7 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use super::{Block, Known, Ledger, Side, Survey, SurveyError, geometry, known::first_leaf_block, target};
+use super::{Block, Known, Ledger, Side, Survey, SurveyError, geometry, proven::first_leaf_block, target};
 use crate::{
     bundle::PayloadName,
     delta::{DeltaIndex, DeltaManifest, GROUP_BLOCKS, PayloadDelta, SpanSource},
@@ -54,7 +54,7 @@ enum OldLeaves {
     /// There is no old payload.
     Nothing,
     /// In the tree of the running root, which has this shape; the last block of it that was read.
-    Root(Geometry, RefCell<Option<(u64, Block)>>),
+    Root(Geometry, RefCell<Option<(u64, Box<Block>)>>),
     /// Of the running boot payload.
     Boot(Vec<BlockHash>),
 }
@@ -110,7 +110,7 @@ impl MadeTree<'_> {
                     *cached = survey
                         .slots
                         .root_tree_block(Side::Running, number)?
-                        .map(|block| (number, block));
+                        .map(|block| (number, Box::new(block)));
                 }
                 let place = usize::try_from(u64::from(block) % HASHES_PER_BLOCK).unwrap_or_default();
                 let hashes = cached

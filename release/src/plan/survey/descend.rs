@@ -2,7 +2,7 @@
 
 use super::{
     BlockSet, Known, Ledger, Part, ProvenTree, Survey, SurveyError, delta::Made, geometry,
-    known::first_leaf_block, target,
+    proven::first_leaf_block, target,
 };
 use crate::{
     bundle::PayloadName,

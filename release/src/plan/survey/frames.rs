@@ -31,10 +31,14 @@ impl<E: From<SurveyError>> Survey<'_, E> {
     /// The frames that hold these blocks, ascending. Pages of both payloads are asked for together.
     pub(super) fn frames(
         &mut self,
-        top: &TopTable,
+        top: &mut Option<TopTable>,
         wanted: [(PayloadName, &BlockSet); 2],
         ledger: &mut Ledger,
     ) -> Result<[Vec<PlacedFrame>; 2], E> {
+        if wanted.iter().all(|(_, blocks)| blocks.is_empty()) {
+            return Ok([Vec::new(), Vec::new()]);
+        }
+        let top = self.top(top, ledger)?.clone();
         let table = |payload: PayloadName| match payload {
             PayloadName::Boot => &top.boot,
             PayloadName::Root => &top.root,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Known, Leaves, Ledger, ProvenTree, Side, Survey, SurveyError, known::first_leaf_block};
+use super::{Known, Leaves, Ledger, ProvenTree, Side, Survey, SurveyError, proven::first_leaf_block};
 use crate::{
     plan::BlockSet,
     verity::{BLOCK_BYTES, HASH_BYTES, HASHES_PER_BLOCK},

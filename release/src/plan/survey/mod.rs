@@ -15,6 +15,7 @@ mod in_place;
 mod known;
 mod ledger;
 mod patches;
+mod proven;
 mod sides;
 #[cfg(test)]
 mod tests;
@@ -22,8 +23,8 @@ mod tests;
 pub use self::{
     delta::UsableDelta,
     error::SurveyError,
-    known::{Leaves, ProvenTree},
     patches::Patches,
+    proven::{Leaves, ProvenTree},
     sides::{Block, Bundle, Side, Slots, TakePart, TreeStore},
 };
 use self::{
@@ -80,8 +81,8 @@ impl Looked {
 pub struct Surveyed {
     /// What installing it costs; all but the frames has been fetched.
     pub cost: Cost,
-    /// Where the index's pages are.
-    pub top: TopTable,
+    /// Where the index's pages are; none as long as nobody needed them.
+    pub top: Option<TopTable>,
     /// The boot payload.
     pub boot: PlannedPayload,
     /// The root file system.
@@ -127,12 +128,15 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         let mut ledger = Ledger::begin(head, self.budget)?;
         ledger.fetched(Part::Delta, self.looked.bytes, self.looked.requests)?;
         self.check_lengths()?;
-        let top = self.top(head, &mut ledger)?;
+        let mut top = None;
+        if let Some(bytes) = head.bytes(self.top_range()) {
+            top = Some(TopTable::decode(bytes, self.manifest).map_err(SurveyError::from)?);
+        }
         let known = self.known(&mut ledger)?;
         let made = self.made(&known, &mut ledger)?;
         let (mut boot_tree, mut root_tree) = self.descend(&known, &made, &mut ledger)?;
-        let boot_patches = self.patches(&made, &mut boot_tree, &known, &top, &mut ledger)?;
-        let root_patches = self.patches(&made, &mut root_tree, &known, &top, &mut ledger)?;
+        let boot_patches = self.patches(&made, &mut boot_tree, &known, &mut top, &mut ledger)?;
+        let root_patches = self.patches(&made, &mut root_tree, &known, &mut top, &mut ledger)?;
         self.count_patches(&made, &boot_tree, &boot_patches, &mut ledger)?;
         self.count_patches(&made, &root_tree, &root_patches, &mut ledger)?;
         let boot_in_place = self.boot_in_place(&boot_tree, &known)?;
@@ -144,7 +148,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
             (PayloadName::Boot, &boot_needs.missing),
             (PayloadName::Root, &root_needs.missing),
         ];
-        let [boot_frames, root_frames] = self.frames(&top, wanted, &mut ledger)?;
+        let [boot_frames, root_frames] = self.frames(&mut top, wanted, &mut ledger)?;
         let boot = PlannedPayload {
             tree: boot_tree,
             plan: PayloadPlan::new(boot_needs, boot_frames).map_err(SurveyError::from)?,
@@ -174,7 +178,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
     /// As for [`Survey::plan`].
     pub fn late_frames(
         &mut self,
-        top: &TopTable,
+        top: Option<&TopTable>,
         tree: &mut ProvenTree,
         blocks: &BlockSet,
     ) -> Result<Vec<crate::bundle::PlacedFrame>, E> {
@@ -191,7 +195,8 @@ impl<E: From<SurveyError>> Survey<'_, E> {
                 },
             )
         });
-        let [boot, root] = self.frames(top, wanted, &mut ledger)?;
+        let mut top = top.cloned();
+        let [boot, root] = self.frames(&mut top, wanted, &mut ledger)?;
         Ok(match tree.payload() {
             PayloadName::Boot => boot,
             PayloadName::Root => root,
@@ -213,19 +218,24 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         }
     }
 
-    /// The index's top table; most often the head brought it.
-    fn top(&mut self, head: &Head, ledger: &mut Ledger) -> Result<TopTable, E> {
-        let range = self.layout.index.range(0, self.manifest.members.index_top.bytes);
-        if let Some(bytes) = head.bytes(range) {
-            return Ok(TopTable::decode(bytes, self.manifest).map_err(SurveyError::from)?);
+    /// Where the index's top table lies.
+    fn top_range(&self) -> ByteRange {
+        self.layout.index.range(0, self.manifest.members.index_top.bytes)
+    }
+
+    /// The index's top table, fetched when somebody needs it and it isn't there yet.
+    fn top<'t>(&mut self, top: &'t mut Option<TopTable>, ledger: &mut Ledger) -> Result<&'t TopTable, E> {
+        if top.is_none() {
+            let range = self.top_range();
+            ledger.fetch(Part::Index, &[range])?;
+            self.bundle.fetch(&[range], &mut |_, bytes| {
+                *top = Some(TopTable::decode(bytes, self.manifest).map_err(SurveyError::from)?);
+                Ok(())
+            })?;
         }
-        ledger.fetch(Part::Index, &[range])?;
-        let mut found = None;
-        self.bundle.fetch(&[range], &mut |_, bytes| {
-            found = Some(TopTable::decode(bytes, self.manifest).map_err(SurveyError::from)?);
-            Ok(())
-        })?;
-        Ok(found.ok_or(SurveyError::Index(crate::bundle::IndexError::Form))?)
+        Ok(top
+            .as_ref()
+            .ok_or(SurveyError::Index(crate::bundle::IndexError::Form))?)
     }
 
     /// What the blocks of a payload need.

@@ -3,10 +3,10 @@
 use super::{
     BlockSet, Known, Ledger, Part, ProvenTree, Side, Survey, SurveyError,
     delta::{Made, MadeTree, UsableDelta},
-    known::first_leaf_block,
+    proven::first_leaf_block,
 };
 use crate::{
-    bundle::{PageTable, PayloadName, TopTable},
+    bundle::{PayloadName, TopTable},
     delta::{PatchFrame, SpanSource},
     plan::ByteRange,
     verity::{BLOCK_BYTES, BlockHash, HASH_BYTES, HASHES_PER_BLOCK, hash_block},
@@ -31,7 +31,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         made: &Made<'_>,
         tree: &mut ProvenTree,
         known: &Known,
-        top: &TopTable,
+        top: &mut Option<TopTable>,
         ledger: &mut Ledger,
     ) -> Result<Patches, E> {
         let payload = tree.payload();
@@ -42,10 +42,6 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         if payload == PayloadName::Boot && packs(&usable, made, tree) {
             return Ok(Patches::Packed);
         }
-        let table = match payload {
-            PayloadName::Boot => &top.boot,
-            PayloadName::Root => &top.root,
-        };
         let mut frames = Vec::new();
         for (number, frame) in made.delta.frames.iter().enumerate() {
             let unknown = unknown_groups(tree, frame);
@@ -53,7 +49,8 @@ impl<E: From<SurveyError>> Survey<'_, E> {
                 continue;
             }
             let whole = unknown.len() as u64 == u64::from(frame.groups);
-            if !whole && otherwise(made, table, &unknown) < u64::from(frame.streams.total().unwrap_or(0)) {
+            let bytes = u64::from(frame.streams.total().unwrap_or(0));
+            if !whole && self.otherwise(made, payload, &unknown, top, ledger)? < bytes {
                 let blocks: BlockSet = unknown
                     .iter()
                     .flat_map(|group| {
@@ -71,6 +68,28 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         } else {
             Patches::Frames(frames)
         })
+    }
+
+    /// About what these groups cost without the delta: their leaves, and of the frames the share of the patched blocks.
+    fn otherwise(
+        &mut self,
+        made: &MadeTree<'_>,
+        payload: PayloadName,
+        groups: &[u32],
+        top: &mut Option<TopTable>,
+        ledger: &mut Ledger,
+    ) -> Result<u64, E> {
+        let top = self.top(top, ledger)?;
+        let table = match payload {
+            PayloadName::Boot => &top.boot,
+            PayloadName::Root => &top.root,
+        };
+        let cost = |group: &u32| {
+            let (first, end) = made.blocks_of(*group);
+            let patched = u64::from(made.delta.spans.patched(first, end));
+            BLOCK_BYTES as u64 + table.bytes_about(first.into(), patched)
+        };
+        Ok(groups.iter().map(cost).sum())
     }
 
     /// Finds groups of patched blocks that the inactive slot holds already: an installation was cut short.
@@ -113,18 +132,21 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         let empty = hash_block(&self.manifest.verity.salt, &[0; BLOCK_BYTES]);
         let mut is_empty = true;
         ledger.read(1);
-        self.slots
-            .root_hashes(&[first.into()..u64::from(first) + 1], &mut |_, hash| {
+        self.slots.root_hashes(
+            std::slice::from_ref(&(first.into()..u64::from(first) + 1)),
+            &mut |_, hash| {
                 is_empty = hash == empty;
                 Ok(())
-            })?;
+            },
+        )?;
         if is_empty {
             return Ok(Vec::new());
         }
         let mut hashes = vec![[0; HASH_BYTES]; (end - first) as usize];
         ledger.read(u64::from(end - first));
-        self.slots
-            .root_hashes(&[first.into()..end.into()], &mut |number, hash| {
+        self.slots.root_hashes(
+            std::slice::from_ref(&(first.into()..end.into())),
+            &mut |number, hash| {
                 let place = number
                     .checked_sub(first.into())
                     .and_then(|place| usize::try_from(place).ok());
@@ -132,7 +154,8 @@ impl<E: From<SurveyError>> Survey<'_, E> {
                     *place = hash;
                 }
                 Ok(())
-            })?;
+            },
+        )?;
         Ok(hashes)
     }
 
@@ -248,16 +271,6 @@ fn unknown_groups(tree: &ProvenTree, frame: &PatchFrame) -> Vec<u32> {
             number.is_ok_and(|number| tree.unknown().contains(number))
         })
         .collect()
-}
-
-/// About what these groups cost without the delta: their leaves, and of the frames the share of the patched blocks.
-fn otherwise(made: &MadeTree<'_>, table: &PageTable, groups: &[u32]) -> u64 {
-    let cost = |group: &u32| {
-        let (first, end) = made.blocks_of(*group);
-        let patched = u64::from(made.delta.spans.patched(first, end));
-        BLOCK_BYTES as u64 + table.bytes_about(first.into(), patched)
-    };
-    groups.iter().map(cost).sum()
 }
 
 /// Hashes of a group of the inactive boot payload.

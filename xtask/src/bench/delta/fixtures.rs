@@ -13,7 +13,7 @@ use crate::{error::Error, host::Arch, images, project, releases, shell};
 pub(super) const RECIPE: &str = "recipes/edge.toml";
 const PRODUCT: &str = "edge";
 /// The option of `outcrop build` with which a release's image keeps to the one before it; the one place that knows it.
-const PREVIOUS: Option<&str> = None;
+const PREVIOUS: Option<&str> = Some("--previous");
 
 /// Two releases, built.
 #[derive(Debug)]
@@ -26,7 +26,6 @@ pub(super) struct Fixture {
     /// Compressed bytes of the files that changed, each by itself: where the bar is a multiple of that.
     pub(super) changed_files: Option<u64>,
     /// Signs the bundles, which lie beside the images; the trust file is beside it.
-    #[expect(dead_code, reason = "Outcrop's own side signs patches with it")]
     pub(super) key: PathBuf,
     /// For everything that is made of them.
     pub(super) folder: PathBuf,

@@ -133,7 +133,7 @@ fn measure(workshop: &Workshop<'_>, pair: Pair, options: &Options) -> Result<Fig
         new_bytes: new.bytes,
         changed_bytes: payload::changed_bytes(&old, &new)?,
         changed_files: fixture.changed_files,
-        ours: ours::measure(workshop.outcrop, pair, &fixture)?,
+        ours: Some(ours::measure(workshop.outcrop, &fixture)?),
         what: fixture.what,
         peers,
     })

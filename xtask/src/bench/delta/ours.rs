@@ -1,11 +1,20 @@
 //! Outcrop's own side. This is the one place where its figures come in: everything else of the bench takes them from [`measure`].
 
-use std::path::Path;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{fixtures::Fixture, pairs::Pair};
-use crate::error::Error;
+use super::{failed, fixtures::Fixture};
+use crate::{
+    bench::measure::{self, Cost},
+    error::Error,
+    project, shell,
+};
 
 /// What an update costs with Outcrop's patches.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,19 +42,175 @@ pub(super) struct Ways {
     pub(super) repacked: Option<Ours>,
     /// Nothing known of what the device has: its own blocks, and the rest from the whole bundle.
     pub(super) unknown: Ours,
-    /// Seconds that `dd` takes to write and to read the bytes that `patched` writes.
+    /// Seconds that `dd` takes to write the bytes that `patched` writes, and to read the root once, as an installation reads it back.
     pub(super) dd_seconds: f64,
 }
 
-/// Measures Outcrop on a pair, or nothing as long as it can't make patches: the bench then prints the peers alone and checks no bar of ours.
+/// What `outcrop bundle delta --json` says of a delta.
+#[derive(Deserialize)]
+struct Made {
+    bytes: MadeBytes,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct MadeBytes {
+    packed: Option<u64>,
+    /// Bytes of patched blocks that belong to content of files.
+    file_blocks: u64,
+}
+
+/// What the updater's example prints.
+#[derive(Deserialize)]
+struct Installed {
+    seconds: f64,
+    fetch: u64,
+    write: u64,
+    root: u64,
+}
+
+/// Memory that a device has where it packs kernels: more than any takes.
+const MEMORY: u64 = 4 << 30;
+
+/// Measures Outcrop on a pair: a device that has the old release in both slots installs the new one.
 ///
 /// `outcrop` is the release build. The fixture has the images, their folders and the key that signs their bundles.
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "measuring fails in as many ways as the programs that it runs"
-)]
-pub(super) fn measure(_outcrop: &Path, _pair: Pair, _fixture: &Fixture) -> Result<Option<Ways>, Error> {
-    // `outcrop bundle delta --from OLD NEW --output FILE` under `measure::measure`, `outcrop bundle cost --from OLD NEW --delta FILE --json`,
-    // and the example `install-to-image`, as `bench::update` runs it, come here.
-    Ok(None)
+pub(super) fn measure(outcrop: &Path, fixture: &Fixture) -> Result<Ways, Error> {
+    let bench = Bench::new(fixture)?;
+    let (old, new) = (
+        fixture.old.with_extension("outcrop"),
+        fixture.new.with_extension("outcrop"),
+    );
+    let mut delta = Command::new(outcrop);
+    delta
+        .args(["bundle", "delta", "--beside", "--json", "--from"])
+        .arg(&old)
+        .arg(&new);
+    delta.arg("--key").arg(&fixture.key);
+    let told = fixture.folder.join("delta.json");
+    let build = measure::measure(&to_file(&delta, &told))?;
+    let made: Vec<Made> = read_json(&told)?;
+    let made = made
+        .first()
+        .ok_or_else(|| Error::Unexpected("no delta was made".to_owned()))?;
+    bench.fill_both(&old)?;
+    let ours = |mode: &[&str], written_data: u64| -> Result<Ours, Error> {
+        let (installed, cost) = bench.install(&new, mode)?;
+        Ok(Ours {
+            fetched: installed.fetch,
+            build_seconds: build.seconds,
+            build_peak_mib: build.peak_mib,
+            device_seconds: installed.seconds,
+            device_peak_mib: cost.peak_mib,
+            written: installed.write,
+            data_written: written_data,
+        })
+    };
+    let patched = ours(&[], made.bytes.file_blocks)?;
+    let memory = MEMORY.to_string();
+    let repacked = match made.bytes.packed {
+        Some(_) => Some(ours(&[&memory], made.bytes.file_blocks)?),
+        None => None,
+    };
+    let unknown = ours(&["no-delta"], made.bytes.file_blocks)?;
+    Ok(Ways {
+        patched,
+        repacked,
+        unknown,
+        dd_seconds: bench.dd(patched.written)?,
+    })
+}
+
+/// A command whose output goes to a file.
+fn to_file(command: &Command, path: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "out=$1; shift; exec \"$@\" > \"$out\"", "sh"])
+        .arg(path);
+    shell.arg(command.get_program()).args(command.get_args());
+    shell
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = fs::read_to_string(path).map_err(failed("read", path))?;
+    serde_json::from_str(&text).map_err(|error| Error::Unexpected(format!("{}: {error}", path.display())))
+}
+
+/// A device: a disk image whose slots both hold the old release.
+struct Bench<'a> {
+    fixture: &'a Fixture,
+    trust: PathBuf,
+    program: PathBuf,
+    both: PathBuf,
+    disk: PathBuf,
+}
+
+impl<'a> Bench<'a> {
+    fn new(fixture: &'a Fixture) -> Result<Self, Error> {
+        let mut cargo = project::cargo();
+        cargo.args([
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            "outcrop-updater",
+            "--example",
+        ]);
+        shell::run(cargo.arg("install-to-image"))?;
+        Ok(Self {
+            fixture,
+            trust: fixture.key.with_file_name("trust.toml"),
+            program: project::target().join("release/examples/install-to-image"),
+            both: fixture.folder.join("both.img"),
+            disk: fixture.folder.join("disk.img"),
+        })
+    }
+
+    fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+        shell::run(Command::new("cp").arg("--sparse=always").arg(from).arg(to))
+    }
+
+    /// Puts the old release into the other slot, too.
+    fn fill_both(&self, old: &Path) -> Result<(), Error> {
+        Self::copy(&self.fixture.old, &self.disk)?;
+        self.run(old, &["no-delta"])?;
+        fs::rename(&self.disk, &self.both).map_err(failed("rename", &self.disk))
+    }
+
+    fn install(&self, bundle: &Path, mode: &[&str]) -> Result<(Installed, Cost), Error> {
+        Self::copy(&self.both, &self.disk)?;
+        shell::run(Command::new("sync").arg("--file-system").arg(&self.disk))?;
+        self.run(bundle, mode)
+    }
+
+    fn run(&self, bundle: &Path, mode: &[&str]) -> Result<(Installed, Cost), Error> {
+        let told = self.fixture.folder.join("installed.json");
+        let mut install = Command::new(&self.program);
+        install.arg(&self.disk).arg(bundle).arg(&self.trust).args(mode);
+        let cost = measure::measure(&to_file(&install, &told))?;
+        Ok((read_json(&told)?, cost))
+    }
+
+    /// Seconds that `dd` takes to write so many bytes to the medium, and to read back all that an installation reads back.
+    fn dd(&self, written: u64) -> Result<f64, Error> {
+        let installed: Installed = read_json(&self.fixture.folder.join("installed.json"))?;
+        let copy = self.fixture.folder.join("dd.img");
+        let begin = Instant::now();
+        let mut write = Command::new("dd");
+        write
+            .arg(format!("if={}", self.disk.display()))
+            .arg(format!("of={}", copy.display()));
+        write.arg(format!("count={}", written.div_ceil(1 << 20)));
+        shell::run(write.args(["bs=1M", "conv=fsync,notrunc", "status=none"]))?;
+        let mut read = Command::new("dd");
+        read.arg(format!("if={}", self.disk.display()))
+            .arg("of=/dev/null");
+        read.arg(format!("count={}", installed.root.div_ceil(1 << 20)));
+        shell::run(read.args(["bs=1M", "iflag=direct", "status=none"]))?;
+        let seconds = begin.elapsed().as_secs_f64();
+        for path in [&copy, &self.both, &self.disk] {
+            fs::remove_file(path).map_err(failed("remove", path))?;
+        }
+        Ok(seconds)
+    }
 }
