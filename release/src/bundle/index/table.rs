@@ -6,7 +6,7 @@ use crate::{digest::FileDigest, verity};
 /// Most blocks of 4096 bytes in a frame: 1 MiB, which a device holds in memory twice (compressed and not).
 pub const MAX_FRAME_BLOCKS: u32 = 256;
 /// Bytes of the payload right before a frame that its matches may reach into; fewer at the payload's start.
-pub const PREFIX_BYTES: usize = 128 << 10;
+pub const PREFIX_BYTES: usize = 64 << 10;
 /// Most that a frame may have grown when it was compressed, in bytes. Source: zstd, `ZSTD_COMPRESSBOUND`, rounded up.
 const MAX_GROWTH: u64 = 8192;
 

@@ -169,7 +169,7 @@ fn cut_everywhere(with: With, samples: u64) {
         }
     }
     println!("{} events, {states} states", run.log.len());
-    assert!(run.log.len() > 20 && states > 500);
+    assert!(run.log.len() > 15 && states > 500);
 }
 
 /// The power goes once more, during the rerun; how many states were looked at.
