@@ -280,7 +280,7 @@ mod tests {
             plan.prefix_bytes() / 4096
         };
         assert_eq!([read(&[]), read(&[0, 1, 2, 3]), read(&[1, 2])], [0, 0, 1]);
-        assert_eq!([read(&[0, 2]), read(&[2, 4, 5]), read(&[3, 5])], [3, 3 + 32, 64]);
+        assert_eq!([read(&[0, 2]), read(&[2, 4, 5]), read(&[3, 5])], [3, 3 + 16, 32]);
     }
 
     proptest! {
