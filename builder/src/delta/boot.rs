@@ -22,7 +22,8 @@ const BLOCK: u64 = BLOCK_BYTES as u64;
 /// Bytes of the expanded form that a frame makes, unless it gets too long.
 const FRAME_BYTES: u64 = 16 << 20;
 
-/// The texts of a boot payload: one for what a compressed kernel fills, which is like nothing else, and one for the rest.
+/// The texts of a boot payload: one for what a compressed kernel fills, which is like nothing but another (and little like that), and
+/// one for the rest.
 pub(super) fn texts(old: Option<&[u8]>, new: &[u8]) -> Vec<Text> {
     let blocks = u32::try_from(new.len() as u64 / BLOCK).unwrap_or(u32::MAX);
     let all = 0..blocks;
@@ -44,7 +45,7 @@ pub(super) fn texts(old: Option<&[u8]>, new: &[u8]) -> Vec<Text> {
     vec![
         Text {
             new: vec![kernel.clone()],
-            old: Vec::new(),
+            old: vec![before.clone()],
         },
         Text {
             new: [all.start..kernel.start, kernel.end..all.end].into(),
