@@ -1,6 +1,7 @@
 //! The command line: arguments and dispatch. What the commands do is in [`crate::commands`].
 
 mod arguments;
+mod bundle;
 
 use std::{
     path::PathBuf,
@@ -11,7 +12,10 @@ use std::{
 use clap::{ArgAction, Args, CommandFactory as _, Parser};
 use miette::Diagnostic;
 
-use self::arguments::{BundleCommand, Command, DeviceCommand, KeysCommand};
+use self::{
+    arguments::{Command, DeviceCommand, KeysCommand},
+    bundle::BundleCommand,
+};
 use crate::{
     cache::Cache,
     commands::{self, Context},
