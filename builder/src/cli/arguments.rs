@@ -1,6 +1,6 @@
 //! The commands' arguments, and the options that they stand for.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Subcommand, value_parser};
 use clap_complete::Shell;

@@ -49,7 +49,7 @@ pub(super) struct BundleDeltaArgs {
     beside: bool,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ pub(super) struct BundleCostArgs {
     latency: u32,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl From<BundleDeltaArgs> for commands::bundle_delta::Options {
@@ -112,7 +112,7 @@ pub(super) struct BundleInspectArgs {
     bundle: PathBuf,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl From<BundleInspectArgs> for commands::bundle::Inspect {
