@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use outcrop_builder::{
-    bundle::{Bundle, Contents, Installed, OtherSlot, Payload, cost, write},
+    bundle::{Bundle, Compression, Contents, Installed, OtherSlot, Payload, cost, write},
     delta as builder_delta, erofs,
     keys::PrivateKey,
     progress::Silent,
@@ -74,6 +74,7 @@ impl Release {
             health_deadline: Duration::from_secs(600),
             kubernetes: None,
             layout_of: None,
+ compression: Compression::Best,
             boot: Payload {
                 bytes: &self.boot,
                 tree: &boot,

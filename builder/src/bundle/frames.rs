@@ -16,8 +16,35 @@ use super::{BundleError, cuts::Cut};
 use crate::sha256::Sha256;
 use crate::{progress::Phase, read_at::ReadAt};
 
-/// zstd's level: a higher one takes much more time for little (`docs/adr/0017-frames-and-index.md`).
-const LEVEL: i32 = 15;
+/// How much time a bundle's size is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// Small: level 15 (a higher one takes much more time for little, `docs/adr/0017-frames-and-index.md`), each frame with what is
+    /// before it.
+    #[default]
+    Best,
+    /// Quick: for releases that go nowhere.
+    Fast,
+}
+
+impl Compression {
+    /// zstd's level.
+    const fn level(self) -> i32 {
+        match self {
+            Self::Best => 15,
+            Self::Fast => 3,
+        }
+    }
+
+    /// What a frame is compressed with, of what is before it.
+    const fn prefix(self, before: &[u8]) -> &[u8] {
+        match self {
+            Self::Best => before,
+            Self::Fast => &[],
+        }
+    }
+}
+
 /// Frames that are compressed side by side, and written together.
 const BATCH: usize = 128;
 /// Frames that are unpacked at a time, and then hashed side by side.
@@ -41,7 +68,7 @@ pub(super) fn compress(
     name: MemberName,
     payload: &(dyn ReadAt + Sync),
     cuts: &[Cut],
-    salt: &Salt,
+    (salt, compression): (&Salt, Compression),
     out: &mut dyn Write,
     unwritten: &dyn Fn(io::Error) -> BundleError,
     phase: &dyn Phase,
@@ -57,12 +84,12 @@ pub(super) fn compress(
         let window = Window::of(payload, batch).map_err(failed)?;
         let packed: io::Result<Vec<Packed>> = batch
             .par_iter()
-            .map_init(compressor, |compressor, cut| {
+            .map_init(|| compressor(compression), |compressor, cut| {
                 let compressor = compressor
                     .as_mut()
                     .map_err(|error| io::Error::other(error.to_string()))?;
                 let (before, plain) = window.around(*cut).ok_or(io::ErrorKind::UnexpectedEof)?;
-                pack(compressor, before, plain, salt)
+                pack(compressor, compression.prefix(before), plain, salt)
             })
             .collect();
         for (frame, bytes, hashes) in packed.map_err(failed)? {
@@ -113,8 +140,8 @@ impl Window {
     }
 }
 
-fn compressor<'w>() -> io::Result<Compressor<'w>> {
-    let mut compressor = Compressor::new(LEVEL)?;
+fn compressor<'w>(compression: Compression) -> io::Result<Compressor<'w>> {
+    let mut compressor = Compressor::new(compression.level())?;
     compressor.set_parameter(CParameter::WindowLog(FRAME_WINDOW_LOG))?;
     // The index has a digest of each frame already.
     compressor.set_parameter(CParameter::ChecksumFlag(false))?;

@@ -13,6 +13,7 @@ mod write;
 
 pub use cost::{Installed, OtherSlot, cost};
 pub use error::BundleError;
+pub use frames::Compression;
 pub use read::{Bundle, BundledDelta, Checked};
 pub use sign::add_signatures;
 pub(crate) use sign::{Sequential, copy_member};

@@ -20,7 +20,7 @@ use semver::Version;
 use super::{
     BundleError,
     cuts::{self, Cut},
-    frames::{self, Compressed},
+    frames::{self, Compressed, Compression},
 };
 use crate::sha256::Sha256;
 use crate::{
@@ -54,6 +54,8 @@ pub struct Contents<'a> {
     pub kubernetes: Option<Version>,
     /// Root hash of the release after which the root is laid out, if any.
     pub layout_of: Option<RootHash>,
+    /// How much time its size is worth.
+    pub compression: Compression,
     /// The boot payload.
     pub boot: Payload<'a>,
     /// The root file system.
@@ -148,12 +150,19 @@ fn compress_both(
 ) -> Result<(Compressed, Compressed), BundleError> {
     let mut out = BufWriter::new(out);
     let Contents {
-        boot, root, release, ..
+        boot,
+        root,
+        release,
+        compression,
+        ..
     } = contents;
     let boot_cuts = cuts::of_boot(boot.bytes, release.board);
-    let boot = compress(MemberName::Boot, boot, &boot_cuts, &mut out, unwritten, phase)?;
+    let mut compress = |name, payload, cuts: &[Cut]| {
+        compress((name, *compression), payload, cuts, &mut out, unwritten, phase)
+    };
+    let boot = compress(MemberName::Boot, boot, &boot_cuts)?;
     let root_cuts = cuts::of_root(root.bytes);
-    let root = compress(MemberName::Root, root, &root_cuts, &mut out, unwritten, phase)?;
+    let root = compress(MemberName::Root, root, &root_cuts)?;
     out.flush().map_err(unwritten)?;
     Ok((boot, root))
 }
@@ -198,7 +207,7 @@ fn put_together(
 }
 
 fn compress(
-    name: MemberName,
+    (name, compression): (MemberName, Compression),
     payload: &Payload<'_>,
     cuts: &[Cut],
     out: &mut dyn Write,
@@ -206,7 +215,15 @@ fn compress(
     phase: &dyn Phase,
 ) -> Result<Compressed, BundleError> {
     let superblock = payload.tree.superblock();
-    let compressed = frames::compress(name, payload.bytes, cuts, &superblock.salt, out, unwritten, phase)?;
+    let compressed = frames::compress(
+        name,
+        payload.bytes,
+        cuts,
+        (&superblock.salt, compression),
+        out,
+        unwritten,
+        phase,
+    )?;
     // What was read must be what the tree was made of: the device will believe the tree alone.
     let mut again = TreeBuilder::new(superblock.uuid, superblock.salt);
     let found = again

@@ -8,6 +8,7 @@ use outcrop_release::{arch::Architecture, name::ImageName};
 
 use super::bundle::BundleCommand;
 use crate::{
+    bundle::Compression,
     commands::{self, keys::Protection},
     fetch::Mode,
     inspect::Wanted,
@@ -246,6 +247,9 @@ pub(super) struct BuildArgs {
     /// release before: a bundle, an image, or an image in the tree store (image/NAME/ARCHITECTURE)
     #[arg(long, value_name = "OLD")]
     previous: Vec<String>,
+    /// Compress bundles quickly instead of well: for releases that go nowhere
+    #[arg(long)]
+    fast_bundle: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -277,6 +281,11 @@ impl From<BuildArgs> for commands::build::Options {
             mode,
             device_programs: arguments.device_programs,
             previous: arguments.previous,
+            compression: if arguments.fast_bundle {
+                Compression::Fast
+            } else {
+                Compression::Best
+            },
         };
         Self {
             request,

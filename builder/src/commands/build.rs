@@ -133,6 +133,7 @@ mod tests {
             mode,
             device_programs: None,
             previous: Vec::new(),
+            compression: crate::bundle::Compression::Best,
         };
         let error = run(
             &Options {

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     blame::in_recipe,
     boot::{partition::BootPartition, uki::Uki},
-    bundle::{self, BundleError, Contents, WrittenBundle},
+    bundle::{self, BundleError, Compression, Contents, WrittenBundle},
     disk::{
         assemble::{BootFiles, BootStage, DiskFacts, FinishedImage, RootWriter},
         error::DiskError,
@@ -78,6 +78,8 @@ pub(super) struct ImageJob<'a> {
     pub(super) loaded: &'a LoadedRecipe,
     /// The output folder.
     pub(super) folder: &'a Path,
+    /// How much time the bundle's size is worth.
+    pub(super) compression: Compression,
     /// Who signs the bundle; nobody makes none.
     pub(super) keys: &'a [PrivateKey],
     /// The release after which the root file system is laid out.
@@ -234,6 +236,7 @@ impl ImageJob<'_> {
                 .as_ref()
                 .map(|kubernetes| kubernetes.version.clone()),
             layout_of: self.previous.map(PreviousRelease::root_hash),
+            compression: self.compression,
             boot: bundle::Payload {
                 bytes: &boot,
                 tree: &boot_tree,

@@ -8,7 +8,7 @@ use outcrop_release::{
     trust::PublicKey,
 };
 
-use crate::sha256::Sha256;
+use crate::{bundle::Compression, sha256::Sha256};
 
 /// What a build depends on.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub(super) struct Inputs<'a> {
     pub(super) tools: &'a str,
     /// The folder that the outputs go to.
     pub(super) output: &'a Path,
+    /// How much time the bundle's size is worth.
+    pub(super) compression: Compression,
     /// Who signs the bundle, in this order; nobody makes none.
     pub(super) signers: &'a [PublicKey],
     /// Root hash of the release after which the root is laid out, if any.
@@ -53,6 +55,7 @@ impl Inputs<'_> {
         if let Some(before) = &self.layout_of {
             part("layout-of", before.as_bytes());
         }
+        part("compression", format!("{:?}", self.compression).as_bytes());
         part("output", self.output.as_os_str().as_encoded_bytes());
         hex::encode(hash.finish())
     }
@@ -79,6 +82,7 @@ mod tests {
             tools: "mke2fs 1",
             output: Path::new("/out"),
             signers: &[],
+            compression: Compression::Best,
             layout_of: None,
         };
         let programs = [one];
@@ -113,6 +117,10 @@ mod tests {
             },
             Inputs {
                 signers: &signers,
+                ..base()
+            },
+            Inputs {
+                compression: Compression::Fast,
                 ..base()
             },
             Inputs {

@@ -39,6 +39,7 @@ use self::{
     root::RootInputs,
 };
 use crate::{
+    bundle::Compression,
     cache::Cache,
     disk,
     error::Error,
@@ -67,6 +68,8 @@ pub struct Request {
     pub mirror: Option<String>,
     /// Whether the network may be used.
     pub mode: Mode,
+    /// How much time the bundles' size is worth.
+    pub compression: Compression,
     /// Folder of the device's programs; beside this program when left out.
     pub device_programs: Option<PathBuf>,
     /// `--previous`: releases after which the new ones are laid out, one for each architecture at most.
@@ -225,6 +228,7 @@ impl<'a> Session<'a> {
             tools,
             output: &self.output,
             signers: &self.signers,
+            compression: self.request.compression,
             layout_of: self.previous.get(&architecture).map(PreviousRelease::root_hash),
         };
         let key = inputs.key();
