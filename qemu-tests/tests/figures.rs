@@ -74,7 +74,7 @@ impl Release {
             health_deadline: Duration::from_secs(600),
             kubernetes: None,
             layout_of: None,
- compression: Compression::Best,
+            compression: Compression::Best,
             boot: Payload {
                 bytes: &self.boot,
                 tree: &boot,

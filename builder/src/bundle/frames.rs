@@ -84,13 +84,16 @@ pub(super) fn compress(
         let window = Window::of(payload, batch).map_err(failed)?;
         let packed: io::Result<Vec<Packed>> = batch
             .par_iter()
-            .map_init(|| compressor(compression), |compressor, cut| {
-                let compressor = compressor
-                    .as_mut()
-                    .map_err(|error| io::Error::other(error.to_string()))?;
-                let (before, plain) = window.around(*cut).ok_or(io::ErrorKind::UnexpectedEof)?;
-                pack(compressor, compression.prefix(before), plain, salt)
-            })
+            .map_init(
+                || compressor(compression),
+                |compressor, cut| {
+                    let compressor = compressor
+                        .as_mut()
+                        .map_err(|error| io::Error::other(error.to_string()))?;
+                    let (before, plain) = window.around(*cut).ok_or(io::ErrorKind::UnexpectedEof)?;
+                    pack(compressor, compression.prefix(before), plain, salt)
+                },
+            )
             .collect();
         for (frame, bytes, hashes) in packed.map_err(failed)? {
             out.write_all(&bytes).map_err(unwritten)?;

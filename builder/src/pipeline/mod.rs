@@ -401,6 +401,7 @@ impl<'a> Session<'a> {
             time,
             loaded: &self.loaded,
             folder: &self.output,
+            compression: self.request.compression,
             keys: self.keys,
             previous: self.previous.get(&architecture),
         };

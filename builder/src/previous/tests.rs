@@ -112,7 +112,7 @@ impl Bench {
             health_deadline: Duration::from_secs(60),
             kubernetes: None,
             layout_of: None,
- compression: crate::bundle::Compression::Best,
+            compression: bundle::Compression::Best,
             boot: Payload {
                 bytes: &boot,
                 tree: &boot_tree,
