@@ -70,10 +70,9 @@ pub(super) fn file_digest(path: &Path) -> io::Result<FileDigest> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_input_changes_the_key() {
-        let (one, two) = (FileDigest::of(b"1"), FileDigest::of(b"2"));
-        let base = || Inputs {
+    fn base() -> Inputs<'static> {
+        let one = FileDigest::of(b"1");
+        Inputs {
             recipe: one,
             lock: one,
             architecture: Architecture::X86_64,
@@ -84,10 +83,17 @@ mod tests {
             signers: &[],
             compression: Compression::Best,
             layout_of: None,
-        };
-        let programs = [one];
-        let text = "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a";
-        let signers = [text.parse().unwrap()];
+        }
+    }
+
+    #[test]
+    fn every_input_changes_the_key() {
+        let (one, two) = (FileDigest::of(b"1"), FileDigest::of(b"2"));
+        let signers = [
+            "ed25519:d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+                .parse()
+                .unwrap(),
+        ];
         let variants = [
             base(),
             Inputs {
@@ -100,7 +106,7 @@ mod tests {
                 ..base()
             },
             Inputs {
-                programs: &programs,
+                programs: &[one],
                 ..base()
             },
             Inputs {
