@@ -392,6 +392,7 @@ fn a_delta_from_nothing_is_smaller_than_all_frames_and_makes_the_whole_release()
         "{figures:?}"
     );
     assert!(slots.0[&Area::Root(Slot::B)].starts_with(&new.root));
+    assert!(slots.0[&Area::Boot(Slot::B)].starts_with(&new.boot));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What of a payload belongs together: a file, and all that is no file's. It is looked for in what it was before.
 
-use std::{iter::once, ops::Range};
+use std::{collections::HashMap, iter::once, ops::Range};
 
 use outcrop_release::verity::BLOCK_BYTES;
 
@@ -48,11 +48,12 @@ pub(super) fn of_root<O: ReadAt, N: ReadAt>(
         before.iter().map(|file| &file.path),
         after.iter().map(|file| &file.path),
     );
+    let places: HashMap<&TreePath, &Placed> = before.iter().map(|file| (&file.path, file)).collect();
     let mut texts: Vec<Text> = after
         .iter()
         .map(|file| {
             let partner = partners.partner(&file.path);
-            let found = partner.and_then(|path| before.iter().find(|file| file.path == *path));
+            let found = partner.and_then(|path| places.get(path));
             Text {
                 new: vec![file.blocks.clone()],
                 old: found.map(|file| bytes(&file.blocks)).into_iter().collect(),

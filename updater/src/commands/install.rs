@@ -273,7 +273,7 @@ impl Work<'_> {
         if self.options.dry_run {
             return Ok(false);
         }
-        installation.carry_out(&prepared)?;
+        let cost = installation.carry_out(&prepared)?;
         self.remember(opened, release)?;
         let target = self.device.slot().other();
         let written = json!({"event": "written", "slot": target.to_string(), "fetched": cost.fetch.total(), "written": cost.write});

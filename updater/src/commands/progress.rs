@@ -9,7 +9,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::signals::Stop;
-use crate::install::{InstallError, Stage, Watch};
+use crate::{
+    disk::Area,
+    install::{InstallError, Stage, Watch},
+};
 
 /// Who listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +139,14 @@ impl Watch for Progress {
             self.told.set(Some(Instant::now()));
             self.tell(stage);
         }
+    }
+
+    fn replaced(&self, area: Area, blocks: u64, bytes: u64) {
+        let event = json!({"event": "replaced", "area": area.to_string(), "blocks": blocks, "fetch": bytes});
+        let text = format!(
+            "{area}: {blocks} blocks can't be made from what it has (it is worn, or the delta damaged): {bytes} bytes more are fetched"
+        );
+        self.event(&event, &text);
     }
 
     fn checkpoint(&self) -> Result<(), InstallError> {

@@ -42,6 +42,9 @@ pub trait Watch {
     /// `bytes` more of `total` are done.
     fn advance(&self, stage: Stage, bytes: u64);
 
+    /// So many blocks couldn't be made from what the running slot has in `area`: `bytes` more than planned are fetched for them.
+    fn replaced(&self, _area: Area, _blocks: u64, _bytes: u64) {}
+
     /// Asked between pieces of work.
     ///
     /// # Errors
@@ -213,11 +216,11 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     }
 
     /// Writes the release to the slot that doesn't run. Afterwards the boot record says that it is there; arming its trial is
-    /// another step.
+    /// another step. What it cost: as planned, or more where the running slot is worn or a delta damaged.
     ///
     /// # Errors
-    /// Whatever fails; the boot record then says that the slot is empty, and running it again goes on.
-    pub fn carry_out(&mut self, prepared: &Prepared<'_>) -> Result<(), InstallError> {
+    /// Whatever fails, and what would go over the budget; the boot record then says that the slot is empty, and running it again goes on.
+    pub fn carry_out(&mut self, prepared: &Prepared<'_>) -> Result<Cost, InstallError> {
         let target = self.running.other();
         let mut record = record::load(self.disk)?;
         if record.trial.is_some_and(|trial| trial.slot == target) {
@@ -230,8 +233,9 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         efi::ensure_configured(self.disk, record.default)?;
         self.clear_superblock(target)?;
         let [mut boot, mut root] = PayloadName::ALL.map(|payload| prepared.part(payload, self.running));
+        let mut spent = prepared.cost();
         for part in [&mut boot, &mut root] {
-            self.write_part(prepared, part)?;
+            self.write_part(prepared, part, &mut spent)?;
         }
         let boot_blocks = boot.tree.geometry().data_blocks();
         self.write_tree(&root, Area::Verity(target))?;
@@ -251,7 +255,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut record = record::load(self.disk)?;
         record.installed(target, prepared.release.digest(), payload)?;
         record::store(self.disk, &record)?;
-        Ok(())
+        Ok(spent)
     }
 
     /// Before anything else of the slot changes: a half-written twin of the running release must not be taken for it.

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, iter, ops::Range};
 use outcrop_release::{
     bundle::{PayloadName, PlacedFrame},
     plan::{
-        BlockSet, ByteRange, joined,
+        BlockSet, ByteRange, Cost, joined,
         survey::{Leaves, TreeStore as _},
     },
     verity::{BLOCK_BYTES, hash_block},
@@ -32,10 +32,11 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         &mut self,
         prepared: &Prepared<'_>,
         part: &mut Part<'_>,
+        spent: &mut Cost,
     ) -> Result<(), InstallError> {
         let mut late = self.copy_part(part)?;
         self.patch_part(part)?.iter().for_each(|block| late.insert(block));
-        let frames = self.all_frames(prepared, part, &late)?;
+        let frames = self.all_frames(prepared, part, &late, spent)?;
         let planned = part.planned;
         let is_wanted = |block| {
             let is_elsewhere = planned.in_place.contains(block) || planned.plan.deferred.contains(block);
@@ -44,18 +45,29 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         self.write_frames(part, &frames, &is_wanted)
     }
 
-    /// The planned frames, and those of blocks that only the bundle turned out to have, which are looked up now.
+    /// The planned frames, and those of blocks that only the bundle turned out to have, which are looked up now. What they cost more is
+    /// told, and held against the budget.
     fn all_frames(
         &mut self,
         prepared: &Prepared<'_>,
         part: &mut Part<'_>,
         late: &BlockSet,
+        spent: &mut Cost,
     ) -> Result<Vec<PlacedFrame>, InstallError> {
         let mut frames = part.planned.plan.frames.clone();
         if !late.is_empty() {
-            let more = self.survey(prepared.manifest(), prepared.layout, None, |mut survey| {
-                survey.late_frames(prepared.surveyed.top.as_ref(), &mut part.tree, late)
+            let before = spent.fetch.total();
+            let more = self.survey(prepared.manifest(), prepared.layout, self.budget, |mut survey| {
+                survey.late_frames(
+                    prepared.surveyed.top.as_ref(),
+                    &mut part.tree,
+                    late,
+                    &frames,
+                    spent,
+                )
             })?;
+            self.watch
+                .replaced(part.from, late.len(), spent.fetch.total() - before);
             frames.extend(more);
             frames.sort_unstable_by_key(|frame| frame.number);
             frames.dedup_by_key(|frame| frame.number);

@@ -211,9 +211,14 @@ impl<'a, E: From<SurveyError>> Survey<'a, E> {
         let frames = u128::from(self.manifest.members.root.bytes) * u128::from(looked_at - found);
         let otherwise = frames / u128::from(looked_at.max(1)) + u128::from(groups) * BLOCK_BYTES as u128;
         let pays = u128::from(delta.bytes()) < otherwise && looked_at > 0;
+        if !pays {
+            return Ok(Made::default());
+        }
+        // Where the root has little in common, the kernel has nothing.
+        let boot = self.made_tree(PayloadName::Boot, &usable.index.boot, OldLeaves::Nothing, None)?;
         Ok(Made {
-            boot: None,
-            root: pays.then_some(root),
+            boot,
+            root: Some(root),
         })
     }
 

@@ -25,11 +25,9 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn unlimited() -> Self {
-        Self {
-            cost: Cost::default(),
-            budget: None,
-        }
+    /// Goes on from what was counted before.
+    pub(super) const fn going_on(cost: Cost, budget: Option<u64>) -> Self {
+        Self { cost, budget }
     }
 
     /// Begins with the bundle's head, which was fetched.

@@ -33,7 +33,7 @@ use self::{
 };
 use super::{ActiveBlocks, BlockSet, ByteRange, Cost, Needs, PayloadPlan};
 use crate::{
-    bundle::{Head, Layout, PayloadName, TopTable},
+    bundle::{Head, Layout, PayloadName, PlacedFrame, TopTable},
     manifest::{Manifest, Target},
     verity::{BLOCK_BYTES, Geometry, GeometryError},
 };
@@ -172,7 +172,8 @@ impl<E: From<SurveyError>> Survey<'_, E> {
     }
 
     /// The frames of blocks that turned out to be missing, ascending: their leaves become known, their pages are fetched. What was
-    /// planned before stays as it is, and nothing is counted.
+    /// `planned` before stays as it is. `spent` is what was counted so far; what this takes, frames that weren't planned included, is
+    /// added to it, and held against the budget.
     ///
     /// # Errors
     /// As for [`Survey::plan`].
@@ -181,8 +182,10 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         top: Option<&TopTable>,
         tree: &mut ProvenTree,
         blocks: &BlockSet,
-    ) -> Result<Vec<crate::bundle::PlacedFrame>, E> {
-        let mut ledger = Ledger::unlimited();
+        planned: &[PlacedFrame],
+        spent: &mut Cost,
+    ) -> Result<Vec<PlacedFrame>, E> {
+        let mut ledger = Ledger::going_on(*spent, self.budget);
         self.learn(tree, blocks, &mut ledger)?;
         let nothing = BlockSet::new();
         let wanted = PayloadName::ALL.map(|payload| {
@@ -197,10 +200,20 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         });
         let mut top = top.cloned();
         let [boot, root] = self.frames(&mut top, wanted, &mut ledger)?;
-        Ok(match tree.payload() {
+        let frames = match tree.payload() {
             PayloadName::Boot => boot,
             PayloadName::Root => root,
-        })
+        };
+        let place = self.layout.frames(tree.payload());
+        let is_new = |frame: &&PlacedFrame| planned.iter().all(|planned| planned.number != frame.number);
+        let ranges: Vec<ByteRange> = frames
+            .iter()
+            .filter(is_new)
+            .map(|frame| place.range(frame.start, frame.end()))
+            .collect();
+        ledger.fetch(Part::Frames, &ranges)?;
+        *spent = ledger.cost();
+        Ok(frames)
     }
 
     /// Refuses members whose lengths can't be, before anything is fetched or allocated for them.

@@ -1,7 +1,9 @@
 //! Deltas: good ones save what they should, and no other does harm.
 
 use ed25519_dalek::SigningKey;
-use outcrop_release::{bundle::Head, digest::RootHash, plan::Cost, slot::Slot, trust::VerifiedRelease};
+use outcrop_release::{
+    bootrec::SlotState, bundle::Head, digest::RootHash, plan::Cost, slot::Slot, trust::VerifiedRelease,
+};
 
 use super::{super::*, verified};
 use crate::{
@@ -17,6 +19,8 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct Installed {
     pub(super) cost: Cost,
+    /// What it cost in the end.
+    pub(super) spent: Cost,
     pub(super) skipped: Vec<String>,
 }
 
@@ -56,8 +60,8 @@ pub(super) fn install_with(
     };
     let prepared = installation.prepare(head, release)?;
     let cost = prepared.cost();
-    installation.carry_out(&prepared)?;
-    Ok(Installed { cost, skipped })
+    let spent = installation.carry_out(&prepared)?;
+    Ok(Installed { cost, spent, skipped })
 }
 
 /// A disk that runs the first release, and the second with its bundle.
@@ -144,6 +148,7 @@ fn a_delta_of_streams_that_lie_is_made_good_by_the_bundle() {
         let delta = Delta::made_with(Some(&old), &new, &bundle, change);
         let installed = installed_all_the_same(&delta);
         assert!(installed.cost.fetch.delta > 0, "{what}: it was tried");
+        assert!(installed.spent.fetch.frames > 0, "{what}: the bundle helped");
     }
 }
 
@@ -232,6 +237,30 @@ fn what_a_delta_costs_counts_against_the_budget_before_its_frames_are_fetched() 
     assert!(error.to_string().contains("allowed"), "{error:?}");
     assert!(disk.log.events().is_empty());
     install_with(&mut disk, &bundle.bytes, beside(&delta), &verified, Some(needed)).unwrap();
+    disk.assert_holds(Slot::B, &new);
+}
+
+#[test]
+fn what_the_bundle_must_replace_counts_against_the_budget_too() {
+    let (_, old, new, bundle) = ready();
+    let delta = Delta::made_with(Some(&old), &new, &bundle, &|plain| plain.difference[100] ^= 1);
+    let verified = verified(&bundle);
+    let run = |budget| {
+        let (mut disk, ..) = ready();
+        let done = install_with(&mut disk, &bundle.bytes, beside(&delta), &verified, budget);
+        (disk, done)
+    };
+    let installed = run(None).1.unwrap();
+    let (planned, spent) = (installed.cost.fetch.total(), installed.spent.fetch.total());
+    assert!(spent > planned);
+    let (disk, done) = run(Some(spent - 1));
+    assert!(done.unwrap_err().to_string().contains("allowed"));
+    assert_eq!(
+        crate::record::load(&disk).unwrap().slot(Slot::B).state,
+        SlotState::Empty
+    );
+    let (disk, done) = run(Some(spent));
+    done.unwrap();
     disk.assert_holds(Slot::B, &new);
 }
 

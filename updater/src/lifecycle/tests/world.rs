@@ -127,7 +127,7 @@ impl World {
             watch: &Unwatched,
         };
         let prepared = installation.prepare(&head, &release)?;
-        installation.carry_out(&prepared)
+        installation.carry_out(&prepared).map(drop)
     }
 
     /// The slot that the loader starts by itself.
