@@ -4,7 +4,7 @@ use outcrop_release::{
     bundle::{Head, Layout, PayloadName, Place},
     manifest::Manifest,
     plan::{
-        Cost,
+        BlockSet, Cost,
         survey::{Looked, PlannedPayload, ProvenTree, Survey, Surveyed, geometry},
     },
     slot::Slot,
@@ -89,6 +89,8 @@ pub(super) struct Part<'a> {
     pub(super) planned: &'a PlannedPayload,
     /// Its tree, as far as it is known by now.
     pub(super) tree: ProvenTree,
+    /// Blocks that this run has read from the medium, found right, and not written since.
+    pub(super) on_medium: BlockSet,
     pub(super) to: Area,
     pub(super) from: Area,
 }
@@ -117,6 +119,7 @@ impl Prepared<'_> {
             place: self.layout.frames(payload),
             planned,
             tree: planned.tree.clone(),
+            on_medium: planned.in_place.clone(),
             to,
             from,
         }

@@ -240,6 +240,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         for ((number, block), there) in (first..).zip(blocks).zip(there) {
             if there.as_ref() != Some(block) {
                 out.put(self.disk, number, block)?;
+            } else if let Ok(number) = u32::try_from(number) {
+                part.on_medium.insert(number);
             }
         }
         self.watch.advance(Stage::Write, out.finish(self.disk)?);

@@ -36,6 +36,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     ) -> Result<(), InstallError> {
         let mut late = self.copy_part(part)?;
         self.patch_part(part)?.iter().for_each(|block| late.insert(block));
+        late.iter().for_each(|block| part.on_medium.remove(block));
         let frames = self.all_frames(prepared, part, &late, spent)?;
         let planned = part.planned;
         let is_wanted = |block| {

@@ -137,8 +137,8 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         let (mut boot_tree, mut root_tree) = self.descend(&known, &made, &mut ledger)?;
         let boot_patches = self.patches(&made, &mut boot_tree, &known, &mut top, &mut ledger)?;
         let root_patches = self.patches(&made, &mut root_tree, &known, &mut top, &mut ledger)?;
-        self.count_patches(&made, &boot_tree, &boot_patches, &mut ledger)?;
-        self.count_patches(&made, &root_tree, &root_patches, &mut ledger)?;
+        self.count_patches(&made, &boot_tree, &boot_patches, &known, &mut ledger)?;
+        self.count_patches(&made, &root_tree, &root_patches, &known, &mut ledger)?;
         let boot_in_place = self.boot_in_place(&boot_tree, &known)?;
         let root_in_place = self.root_in_place(&root_tree, &mut ledger)?;
         let boot_needs = self.needs(&boot_tree, &boot_in_place, &known.boot_blocks())?;

@@ -165,6 +165,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         made: &Made<'_>,
         tree: &ProvenTree,
         patches: &Patches,
+        known: &Known,
         ledger: &mut Ledger,
     ) -> Result<(), E> {
         let (Some(usable), Some(made)) = (self.delta, made.of(tree.payload())) else {
@@ -192,7 +193,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
             }
         }
         for number in tree.unknown().iter() {
-            self.count_group(made, tree, number, ledger)?;
+            self.count_group(made, tree, number, known, ledger)?;
         }
         Ok(())
     }
@@ -203,6 +204,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         made: &MadeTree<'_>,
         tree: &ProvenTree,
         number: u32,
+        known: &Known,
         ledger: &mut Ledger,
     ) -> Result<(), E> {
         let Some(group) = made.group(number.into()) else {
@@ -211,7 +213,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         let (first, end) = made.blocks_of(group);
         let there = match tree.payload() {
             PayloadName::Root => self.other_leaves(u64::from(first))?,
-            PayloadName::Boot => Vec::new(),
+            PayloadName::Boot => boot_group(known, first, end),
         };
         for span in made.delta.spans.within(first, end) {
             let SpanSource::Old(old) = span.source else {
