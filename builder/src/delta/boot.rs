@@ -14,7 +14,7 @@ use super::{
     frames::{self, Encoded, Run},
     matching::OldText,
     ops::Ops,
-    text::Text,
+    text::{Likeness, Text},
 };
 use crate::{error::Error, progress::Phase};
 
@@ -31,6 +31,7 @@ pub(super) fn texts(old: Option<&[u8]>, new: &[u8]) -> Vec<Text> {
         return vec![Text {
             new: Vec::from_iter(once(all)),
             old: Vec::new(),
+            likeness: Likeness::Similar,
         }];
     };
     let kernel = compressed(new).map_or(0..0, |frame| {
@@ -46,10 +47,12 @@ pub(super) fn texts(old: Option<&[u8]>, new: &[u8]) -> Vec<Text> {
         Text {
             new: vec![kernel.clone()],
             old: vec![before.clone()],
+            likeness: Likeness::Packed,
         },
         Text {
             new: [all.start..kernel.start, kernel.end..all.end].into(),
             old: halves(before, old.len() as u64).collect(),
+            likeness: Likeness::Similar,
         },
     ]
 }

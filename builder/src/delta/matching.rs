@@ -10,6 +10,10 @@ use super::ops::{Op, Ops};
 const MAX_OLD_BYTES: usize = 96 << 20;
 /// New bytes for which one window of a long old text is looked at.
 const WINDOW_BYTES: usize = 48 << 20;
+/// New bytes that one thread looks for; a match ends where they end, whichever threads there are.
+const PART_BYTES: usize = 4 << 20;
+/// Fewer bytes that are the same aren't worth a step.
+const LEAST_SAME_BYTES: usize = 24;
 /// How far beside its own place new content is looked for in a long old text.
 const BESIDE_BYTES: usize = 16 << 20;
 
@@ -43,6 +47,26 @@ impl OldText {
         ops
     }
 
+    /// The ops that make `new` of old bytes that are exactly the same: all that packed content has in common, found in a fraction of
+    /// the time.
+    pub(super) fn same(&self, new: &[u8]) -> Ops {
+        let anchors = Anchors::of(&self.bytes);
+        let mut ops = Ops::default();
+        let (mut done, mut at) = (0, 0);
+        while let Some(found) = anchors.next(&self.bytes, new, done, at) {
+            at = found.new + found.len;
+            if found.len < LEAST_SAME_BYTES {
+                at = at.max(found.looked_at + 1);
+                continue;
+            }
+            ops.push(Op::Extra((found.new - done) as u64));
+            self.add(found.old, found.len, &mut ops);
+            done = at;
+        }
+        ops.push(Op::Extra((new.len() - done) as u64));
+        ops
+    }
+
     /// What is looked at for a part of the new bytes.
     fn window(&self, number: usize) -> Range<usize> {
         let at = number.saturating_mul(WINDOW_BYTES).min(self.bytes.len());
@@ -59,7 +83,7 @@ impl OldText {
     fn search(&self, window: Range<usize>, new: &[u8], ops: &mut Ops) {
         let start = window.start;
         let old = self.bytes.get(window).unwrap_or_default();
-        let Some(params) = DiffParams::new(1, None).ok() else {
+        let Some(params) = DiffParams::new(1, Some(PART_BYTES)).ok() else {
             ops.push(Op::Extra(new.len() as u64));
             return;
         };
@@ -91,6 +115,82 @@ impl OldText {
     }
 }
 
+/// Eight bytes, as a number.
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
+}
+
+/// Where in a text each of its aligned eight bytes are first: any 15 bytes that two texts share have some of them.
+struct Anchors {
+    /// By the word's hash: one and the number of the word, 0 for none.
+    places: Vec<u32>,
+    shift: u32,
+}
+
+/// Bytes that two texts share.
+struct Shared {
+    old: usize,
+    new: usize,
+    len: usize,
+    /// Where in the new text it was noticed.
+    looked_at: usize,
+}
+
+impl Anchors {
+    const BYTES: usize = size_of::<u64>();
+
+    fn of(old: &[u8]) -> Self {
+        let words = old.len() / Self::BYTES;
+        let bits = (words * 2).next_power_of_two().ilog2().max(1);
+        let mut anchors = Self {
+            places: vec![0; 1 << bits],
+            shift: u64::BITS - bits,
+        };
+        for (number, word) in (1..).zip(old.as_chunks().0) {
+            let place = anchors.place(u64::from_le_bytes(*word));
+            if let Some(place) = anchors.places.get_mut(place).filter(|place| **place == 0) {
+                *place = number;
+            }
+        }
+        anchors
+    }
+
+    /// Fibonacci hashing: the upper bits of a product.
+    fn place(&self, word: u64) -> usize {
+        usize::try_from(word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift).unwrap_or(0)
+    }
+
+    /// The next bytes that are shared, noticed at `at` or later, none of them before `done`.
+    fn next(&self, old: &[u8], new: &[u8], done: usize, at: usize) -> Option<Shared> {
+        for looked_at in at..new.len() {
+            let word = word(new, looked_at)?;
+            let number = self.places.get(self.place(word)).copied().unwrap_or(0);
+            let Some(place) = number.checked_sub(1) else {
+                continue;
+            };
+            let place = place as usize * Self::BYTES;
+            if self::word(old, place) != Some(word) {
+                continue;
+            }
+            let before = old
+                .iter()
+                .take(place)
+                .rev()
+                .zip(new.iter().take(looked_at).skip(done).rev());
+            let before = before.take_while(|(a, b)| a == b).count();
+            let behind = old.iter().skip(place).zip(new.iter().skip(looked_at));
+            let behind = behind.take_while(|(a, b)| a == b).count();
+            return Some(Shared {
+                old: place - before,
+                new: looked_at - before,
+                len: before + behind,
+                looked_at,
+            });
+        }
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -116,6 +216,12 @@ mod tests {
         }
         assert_eq!(at, new.len());
         shared
+    }
+
+    /// Bytes that the ops take from the old.
+    fn added(ops: &Ops) -> u64 {
+        let is_add = |op: &Op| matches!(op, Op::Add { .. });
+        ops.iter().filter(is_add).map(Op::len).sum()
     }
 
     fn text(old: &[(u64, Vec<u8>)]) -> OldText {
@@ -149,6 +255,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_the_same_is_found_wherever_it_lies() {
+        let (first, second) = (noise(1, 9000), noise(2, 7000));
+        let new = [
+            noise(3, 501),
+            second[1003..].to_vec(),
+            noise(4, 77),
+            first[..8003].to_vec(),
+        ]
+        .concat();
+        let old = [(4096, first), (1 << 20, second)];
+        let ops = text(&old).same(&new);
+        let shared = added(&ops);
+        assert!((5997 + 8003..5997 + 8003 + 8).contains(&shared), "{shared}");
+        assert_eq!(check(&old, &new, &ops) as u64, shared);
+    }
+
+    #[test]
     fn from_nothing_everything_is_extra() {
         let ops: Vec<Op> = OldText::default().ops(&[7; 100]).iter().collect();
         assert_eq!(ops, [Op::Extra(100)]);
@@ -176,6 +299,9 @@ mod tests {
         ) {
             let old: Vec<(u64, Vec<u8>)> = (0..).zip(old).map(|(number, bytes)| (number * 1000_u64, bytes)).collect();
             check(&old, &new, &text(&old).ops(&new));
+            let ops = text(&old).same(&new);
+            let same = added(&ops);
+            prop_assert_eq!(check(&old, &new, &ops) as u64, same);
         }
     }
 }

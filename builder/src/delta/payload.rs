@@ -13,7 +13,7 @@ use super::{
     matching::OldText,
     ops::Ops,
     spans,
-    text::Text,
+    text::{Likeness, Text},
 };
 use crate::{error::Error, progress::Phase, read_at::ReadAt};
 
@@ -149,7 +149,10 @@ fn match_text(
     let mut ops = if text.old.is_empty() {
         super::ops::all_extra(total)
     } else {
-        before.ops(&wanted)
+        match text.likeness {
+            Likeness::Similar => before.ops(&wanted),
+            Likeness::Packed => before.same(&wanted),
+        }
     };
     Ok(runs
         .iter()

@@ -20,6 +20,17 @@ pub(super) struct Text {
     pub(super) new: Vec<Range<u32>>,
     /// Bytes of the old payload.
     pub(super) old: Vec<Range<u64>>,
+    /// How they are alike.
+    pub(super) likeness: Likeness,
+}
+
+/// How two versions of a text are alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// As files and programs are: much of it is the same but for some bytes here and there.
+    Similar,
+    /// As packed content is: some of it is the same, and the rest noise.
+    Packed,
 }
 
 /// A file's blocks.
@@ -40,6 +51,7 @@ pub(super) fn of_root<O: ReadAt, N: ReadAt>(
         return Ok(vec![Text {
             new: Vec::from_iter(once(0..new_blocks)),
             old: Vec::new(),
+            likeness: Likeness::Similar,
         }]);
     };
     let old_blocks = u32::try_from(old.size_bytes() / BLOCK).unwrap_or(u32::MAX);
@@ -57,12 +69,14 @@ pub(super) fn of_root<O: ReadAt, N: ReadAt>(
             Text {
                 new: vec![file.blocks.clone()],
                 old: found.map(|file| bytes(&file.blocks)).into_iter().collect(),
+                likeness: Likeness::Similar,
             }
         })
         .collect();
     texts.push(Text {
         new: outside(&after, new_blocks),
         old: outside(&before, old_blocks).iter().map(bytes).collect(),
+        likeness: Likeness::Similar,
     });
     Ok(texts)
 }
