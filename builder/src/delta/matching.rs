@@ -258,9 +258,9 @@ mod tests {
     fn what_is_the_same_is_found_wherever_it_lies() {
         let (first, second) = (noise(1, 9000), noise(2, 7000));
         let new = [
-            noise(3, 501),
+            noise(5, 501),
             second[1003..].to_vec(),
-            noise(4, 77),
+            noise(7, 77),
             first[..8003].to_vec(),
         ]
         .concat();
