@@ -6,7 +6,7 @@ use super::{Figures, ours::Ways, pairs::Pair, peers::Peer};
 const TIMES_XDELTA3: f64 = 0.65;
 /// The same where the device can repack the kernel, and on aarch64, whose kernel isn't packed.
 const TIMES_XDELTA3_REPACKED: f64 = 0.45;
-/// The same, as a multiple of the least that RAUC's adaptive mode could fetch.
+/// The same, as a multiple of what RAUC's adaptive mode fetches.
 const TIMES_RAUC: f64 = 0.35;
 /// Nothing known of what the device has, as a multiple of the same.
 const TIMES_RAUC_UNKNOWN: f64 = 1.0;
@@ -69,7 +69,7 @@ fn bytes(figures: &Figures, ours: &Ways) -> Vec<Row> {
     let patched = ours.patched.fetched;
     let repacked = ours.repacked.unwrap_or(ours.patched).fetched;
     let times = |bytes, of: Option<u64>| ratio(bytes, of);
-    let (xdelta3, rauc) = (figures.fetched(Peer::Xdelta3), figures.fetched(Peer::Rauc));
+    let (xdelta3, rauc) = (figures.fetched(Peer::Xdelta3), figures.really_fetched(Peer::Rauc));
     let unknown = times(ours.unknown.fetched, rauc);
     let unknown = (
         "unknown predecessor, of RAUC's bytes",
@@ -137,14 +137,30 @@ fn costs(figures: &Figures, ours: &Ways) -> Vec<Row> {
             ratio(ours.patched.written, Some(figures.changed_bytes)),
             TIMES_CHANGED,
         ),
-        (
-            "installing, times dd",
-            ours.patched.device_seconds / ours.dd_seconds,
-            TIMES_DD,
-        ),
         ("builder's seconds", builder.build_seconds, BUILD_SECONDS),
         ("builder's peak MiB", builder.build_peak_mib, BUILD_MIB),
     ]
+    .into_iter()
+    .chain(installing(ours))
+    .collect()
+}
+
+/// On disks that are as fast as flash, where there are such: on a faster one it is the processor that is measured.
+fn installing(ours: &Ways) -> Vec<Row> {
+    let name = |rate| match rate {
+        20_000_000 => "installing at 20 MB/s, times dd",
+        _ => "installing at 100 MB/s, times dd",
+    };
+    let slow: Vec<Row> = ours
+        .slow
+        .iter()
+        .map(|slow| (name(slow.rate), slow.device_seconds / slow.dd_seconds, TIMES_DD))
+        .collect();
+    if slow.is_empty() {
+        let times = ours.patched.device_seconds / ours.dd_seconds;
+        return vec![("installing, times dd", times, TIMES_DD)];
+    }
+    slow
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]

@@ -146,6 +146,12 @@ impl Figures {
         found.map(Measured::least)
     }
 
+    /// The bytes that a peer fetches.
+    fn really_fetched(&self, peer: Peer) -> Option<u64> {
+        let found = self.peers.iter().find(|measured| measured.peer == peer);
+        found.map(|measured| measured.costs.fetched)
+    }
+
     /// The whole image at its smallest.
     fn whole(&self) -> Option<u64> {
         let whole = self.peers.iter().filter(|measured| measured.peer.is_whole());

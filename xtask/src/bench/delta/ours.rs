@@ -9,10 +9,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{failed, fixtures::Fixture};
+use super::{failed, fixtures::Fixture, payload::root_start};
 use crate::{
-    bench::measure::{self, Cost},
+    bench::{
+        limited_disk::LimitedDisk,
+        measure::{self, Cost},
+    },
     error::Error,
+    host::as_root,
     project, shell,
 };
 
@@ -34,7 +38,7 @@ pub(super) struct Ours {
 }
 
 /// The ways that a device may have to go.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Ways {
     /// Patches, on a device that has no memory to pack a kernel again: it fetches that whole.
     pub(super) patched: Ours,
@@ -42,7 +46,18 @@ pub(super) struct Ways {
     pub(super) repacked: Option<Ours>,
     /// Nothing known of what the device has: its own blocks, and the rest from the whole bundle.
     pub(super) unknown: Ours,
-    /// Seconds that `dd` takes to write the bytes that `patched` writes, and to read the root once, as an installation reads it back.
+    /// Seconds that `dd` takes to write the bytes that `patched` writes, and to read the root once.
+    pub(super) dd_seconds: f64,
+    /// `patched` and the same of `dd` on disks as slow as flash; none where this machine can't hold one back.
+    pub(super) slow: Vec<Slow>,
+}
+
+/// Seconds on a disk of limited speed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Slow {
+    /// Bytes a second that it reads, and that it writes.
+    pub(super) rate: u64,
+    pub(super) device_seconds: f64,
     pub(super) dd_seconds: f64,
 }
 
@@ -69,6 +84,8 @@ struct Installed {
     root: u64,
 }
 
+/// An SD card's and eMMC's, in bytes a second.
+const RATES: [u64; 2] = [20_000_000, 100_000_000];
 /// Memory that a device has where it packs kernels: more than any takes.
 const MEMORY: u64 = 4 << 30;
 
@@ -76,7 +93,7 @@ const MEMORY: u64 = 4 << 30;
 ///
 /// `outcrop` is the release build. The fixture has the images, their folders and the key that signs their bundles.
 pub(super) fn measure(outcrop: &Path, fixture: &Fixture) -> Result<Ways, Error> {
-    let bench = Bench::new(fixture)?;
+    let bench = Bench::new(outcrop, fixture)?;
     let (old, new) = (
         fixture.old.with_extension("outcrop"),
         fixture.new.with_extension("outcrop"),
@@ -113,11 +130,24 @@ pub(super) fn measure(outcrop: &Path, fixture: &Fixture) -> Result<Ways, Error> 
         None => None,
     };
     let unknown = ours(&["no-delta"], made.bytes.file_blocks)?;
+    let dd_seconds = bench.dd(patched.written)?;
+    let mut slow = Vec::new();
+    if LimitedDisk::possible() {
+        for rate in RATES {
+            slow.push(bench.slow(&new, patched.written, rate)?);
+        }
+    } else {
+        eprintln!(
+            "not measured: disks of limited speed need the blkio controller of control groups, version 1"
+        );
+    }
+    bench.clear()?;
     Ok(Ways {
         patched,
         repacked,
         unknown,
-        dd_seconds: bench.dd(patched.written)?,
+        dd_seconds,
+        slow,
     })
 }
 
@@ -143,10 +173,12 @@ struct Bench<'a> {
     program: PathBuf,
     both: PathBuf,
     disk: PathBuf,
+    /// First byte of slot A's root.
+    root: u64,
 }
 
 impl<'a> Bench<'a> {
-    fn new(fixture: &'a Fixture) -> Result<Self, Error> {
+    fn new(outcrop: &Path, fixture: &'a Fixture) -> Result<Self, Error> {
         let mut cargo = project::cargo();
         cargo.args([
             "build",
@@ -163,6 +195,7 @@ impl<'a> Bench<'a> {
             program: project::target().join("release/examples/install-to-image"),
             both: fixture.folder.join("both.img"),
             disk: fixture.folder.join("disk.img"),
+            root: root_start(outcrop, &fixture.old)?,
         })
     }
 
@@ -191,26 +224,75 @@ impl<'a> Bench<'a> {
         Ok((read_json(&told)?, cost))
     }
 
-    /// Seconds that `dd` takes to write so many bytes to the medium, and to read back all that an installation reads back.
+    /// Seconds that `dd` takes to write so many bytes to the medium, and to read a root from it.
     fn dd(&self, written: u64) -> Result<f64, Error> {
-        let installed: Installed = read_json(&self.fixture.folder.join("installed.json"))?;
         let copy = self.fixture.folder.join("dd.img");
+        Self::copy(&self.disk, &copy)?;
+        let seconds = self.dd_to(&copy, written, || Ok(Command::new("dd")));
+        fs::remove_file(&copy).map_err(failed("remove", &copy))?;
+        seconds
+    }
+
+    /// Writes into the root of slot B, and reads slot A's: neither is in the kernel's memory, and the kernel's writes are waited for.
+    fn dd_to(
+        &self,
+        disk: &Path,
+        written: u64,
+        dd: impl Fn() -> Result<Command, Error>,
+    ) -> Result<f64, Error> {
+        let installed: Installed = read_json(&self.fixture.folder.join("installed.json"))?;
         let begin = Instant::now();
-        let mut write = Command::new("dd");
-        write
-            .arg(format!("if={}", self.disk.display()))
-            .arg(format!("of={}", copy.display()));
-        write.arg(format!("count={}", written.div_ceil(1 << 20)));
+        let mut write = dd()?;
+        write.arg(format!("if={}", self.fixture.folder.join("new/whole").display()));
+        write.arg(format!("of={}", disk.display()));
+        write.args([
+            format!("seek={}", self.root >> 20),
+            format!("count={}", written.div_ceil(1 << 20)),
+        ]);
         shell::run(write.args(["bs=1M", "conv=fsync,notrunc", "status=none"]))?;
-        let mut read = Command::new("dd");
-        read.arg(format!("if={}", self.disk.display()))
-            .arg("of=/dev/null");
-        read.arg(format!("count={}", installed.root.div_ceil(1 << 20)));
+        let mut read = dd()?;
+        read.arg(format!("if={}", disk.display())).arg("of=/dev/null");
+        read.args([
+            format!("skip={}", self.root >> 20),
+            format!("count={}", installed.root.div_ceil(1 << 20)),
+        ]);
         shell::run(read.args(["bs=1M", "iflag=direct", "status=none"]))?;
-        let seconds = begin.elapsed().as_secs_f64();
-        for path in [&copy, &self.both, &self.disk] {
+        Ok(begin.elapsed().as_secs_f64())
+    }
+
+    /// The same as a disk that is held back. A hole would be read for nothing: all blocks are there.
+    fn slow(&self, bundle: &Path, written: u64, rate: u64) -> Result<Slow, Error> {
+        shell::run(
+            Command::new("cp")
+                .arg("--sparse=never")
+                .arg(&self.both)
+                .arg(&self.disk),
+        )?;
+        shell::run(Command::new("sync").arg("--file-system").arg(&self.disk))?;
+        let disk = LimitedDisk::new(&self.disk, rate)?;
+        let told = self.fixture.folder.join("installed.json");
+        let mut install = as_root("sh")?;
+        install
+            .args(["-c", "out=$1; shift; exec \"$@\" > \"$out\"", "sh"])
+            .arg(&told);
+        install
+            .arg(&self.program)
+            .arg(disk.device())
+            .arg(bundle)
+            .arg(&self.trust);
+        shell::run(&mut install)?;
+        let installed: Installed = read_json(&told)?;
+        Ok(Slow {
+            rate,
+            device_seconds: installed.seconds,
+            dd_seconds: self.dd_to(disk.device(), written, || as_root("dd"))?,
+        })
+    }
+
+    fn clear(&self) -> Result<(), Error> {
+        for path in [&self.both, &self.disk] {
             fs::remove_file(path).map_err(failed("remove", path))?;
         }
-        Ok(seconds)
+        Ok(())
     }
 }

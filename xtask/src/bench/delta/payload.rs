@@ -77,6 +77,11 @@ impl Inspected {
     }
 }
 
+/// First byte of slot A's root in an image.
+pub(super) fn root_start(outcrop: &Path, image: &Path) -> Result<u64, Error> {
+    Inspected::of(outcrop, image)?.start(ROOT_A)
+}
+
 impl Payload {
     /// Takes the payloads out of slot A of `image`, into `folder`.
     pub(super) fn take(outcrop: &Path, image: &Path, folder: &Path) -> Result<Self, Error> {

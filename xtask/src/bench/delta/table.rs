@@ -20,6 +20,14 @@ pub(super) fn print(figures: &Figures, bars: &[Bar]) {
     );
     print_ours(figures);
     print_peers(figures);
+    for slow in figures.ours.iter().flat_map(|ways| &ways.slow) {
+        eprintln!(
+            "on a disk of {} MB/s: installed in {:.1} s, dd in {:.1} s",
+            slow.rate / 1_000_000,
+            slow.device_seconds,
+            slow.dd_seconds
+        );
+    }
     for bar in bars {
         let mark = if bar.is_missed() { "MISSED" } else { "ok" };
         eprintln!("  {mark}: {}: {:.3} (bar {})", bar.what, bar.found, bar.bar);
