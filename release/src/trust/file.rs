@@ -1,4 +1,4 @@
-//! The trust file: which keys a device trusts, and how many of them a release needs.
+//! The trust file: which keys a device trusts, and how many of them a release, and a channel, needs.
 
 use std::num::NonZeroUsize;
 
@@ -8,9 +8,17 @@ use super::key::PublicKey;
 
 const FORMAT: u32 = 1;
 
-/// The keys of a device, and how many must have signed. At least one; never more than there are keys.
+/// Whom a device trusts: for releases, and for the channels that offer them. No key does both: those of releases stay offline, those of
+/// channels sign whenever a wave opens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trust {
+    release: Role,
+    channel: Option<Role>,
+}
+
+/// Keys that sign one kind of thing, and how many of them must. At least one; never more than there are keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Role {
     threshold: NonZeroUsize,
     keys: Vec<(String, PublicKey)>,
 }
@@ -35,6 +43,11 @@ pub enum TrustError {
     /// One key under two names would count as two.
     #[error("{0} is in the trust file twice")]
     Twice(PublicKey),
+    /// Who has a channel's key could make releases.
+    #[error(
+        "{0} is there for releases and for channels: each has keys of its own, and those of releases stay offline"
+    )]
+    BothRoles(PublicKey),
     /// Nothing could ever be trusted, or anything would be.
     #[error("the threshold is {threshold}, with {keys} keys: it must be from 1 to the number of keys")]
     Threshold {
@@ -57,6 +70,16 @@ struct Toml {
     threshold: usize,
     #[serde(default, rename = "key")]
     keys: Vec<TomlKey>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channel: Option<TomlRole>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TomlRole {
+    threshold: usize,
+    #[serde(default, rename = "key")]
+    keys: Vec<TomlKey>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,7 +89,7 @@ struct TomlKey {
     public: String,
 }
 
-impl Trust {
+impl Role {
     /// Trusts `keys` (each with the name that people know it by) when `threshold` of them agree.
     ///
     /// # Errors
@@ -99,17 +122,76 @@ impl Trust {
         entry.map(|(name, _)| name.as_str())
     }
 
-    /// The file as TOML.
-    #[must_use]
-    pub fn to_toml(&self) -> String {
+    fn to_keys(&self) -> Vec<TomlKey> {
         let key = |(name, key): &(String, PublicKey)| TomlKey {
             name: name.clone(),
             public: key.to_string(),
         };
+        self.keys.iter().map(key).collect()
+    }
+
+    fn of(threshold: usize, keys: Vec<TomlKey>) -> Result<Self, TrustError> {
+        let key = |TomlKey { name, public }: TomlKey| match public.parse() {
+            Ok(key) => Ok((name, key)),
+            Err(source) => Err(TrustError::Key { name, source }),
+        };
+        Self::new(threshold, keys.into_iter().map(key).collect::<Result<_, _>>()?)
+    }
+}
+
+impl Trust {
+    /// Trusts releases that `threshold` of `keys` (each with the name that people know it by) have signed, and no channels.
+    ///
+    /// # Errors
+    /// As [`Role::new`].
+    pub fn new(threshold: usize, keys: Vec<(String, PublicKey)>) -> Result<Self, TrustError> {
+        Ok(Self {
+            release: Role::new(threshold, keys)?,
+            channel: None,
+        })
+    }
+
+    /// Trusts channels, too.
+    ///
+    /// # Errors
+    /// [`TrustError::BothRoles`].
+    pub fn with_channel(self, channel: Role) -> Result<Self, TrustError> {
+        let both = channel
+            .keys
+            .iter()
+            .find(|(_, key)| self.release.name_of(key).is_some());
+        match both {
+            Some((_, key)) => Err(TrustError::BothRoles(*key)),
+            None => Ok(Self {
+                channel: Some(channel),
+                ..self
+            }),
+        }
+    }
+
+    /// Who signs releases.
+    #[must_use]
+    pub const fn release(&self) -> &Role {
+        &self.release
+    }
+
+    /// Who signs channels; none when the device follows none.
+    #[must_use]
+    pub const fn channel(&self) -> Option<&Role> {
+        self.channel.as_ref()
+    }
+
+    /// The file as TOML.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
         let file = Toml {
             format: FORMAT,
-            threshold: self.threshold.get(),
-            keys: self.keys.iter().map(key).collect(),
+            threshold: self.release.threshold(),
+            keys: self.release.to_keys(),
+            channel: self.channel.as_ref().map(|role| TomlRole {
+                threshold: role.threshold(),
+                keys: role.to_keys(),
+            }),
         };
         // Texts and numbers: nothing here can fail to be TOML.
         toml::to_string(&file).unwrap_or_default()
@@ -125,11 +207,13 @@ impl Trust {
             return Err(TrustError::Format(format));
         }
         let file: Toml = toml::from_str(text).map_err(TrustError::Toml)?;
-        let key = |TomlKey { name, public }: TomlKey| match public.parse() {
-            Ok(key) => Ok((name, key)),
-            Err(source) => Err(TrustError::Key { name, source }),
+        let trust = Self {
+            release: Role::of(file.threshold, file.keys)?,
+            channel: None,
         };
-        let keys = file.keys.into_iter().map(key).collect::<Result<_, _>>()?;
-        Self::new(file.threshold, keys)
+        match file.channel {
+            Some(role) => trust.with_channel(Role::of(role.threshold, role.keys)?),
+            None => Ok(trust),
+        }
     }
 }

@@ -9,10 +9,10 @@ mod key;
 mod signature;
 mod verify;
 
-pub use file::{Trust, TrustError};
+pub use file::{Role, Trust, TrustError};
 pub use key::{KeyError, PublicKey};
 pub use signature::{MAX_SIGNATURES_BYTES, Signature, SignatureError, Signatures};
 pub use verify::{
-    Purpose, Untrusted, VerifiedDelta, VerifiedImage, VerifiedRelease, signed_message, verify, verify_delta,
-    verify_image,
+    Purpose, Untrusted, VerifiedDelta, VerifiedImage, VerifiedRelease, signed_message, verify,
+    verify_channel, verify_delta, verify_image,
 };

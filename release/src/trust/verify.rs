@@ -1,7 +1,7 @@
 //! From signed bytes to a release that may be installed.
 
 use super::{
-    file::Trust,
+    file::{Role, Trust},
     key::PublicKey,
     signature::{SignatureError, Signatures},
 };
@@ -9,6 +9,7 @@ use crate::{
     delta::DeltaManifest,
     digest::FileDigest,
     manifest::{ImageManifest, Manifest, ManifestError},
+    signed::SignedDocument,
 };
 
 /// What precedes the manifest in the signed message, so that a signature made for anything else, by a program that shares the
@@ -18,6 +19,9 @@ const RELEASE_DOMAIN: &[u8] = b"outcrop release manifest 1\0";
 const IMAGE_DOMAIN: &[u8] = b"outcrop image manifest 1\0";
 /// The same for the manifest of a delta.
 const DELTA_DOMAIN: &[u8] = b"outcrop delta manifest 1\0";
+
+/// The same for a channel.
+const CHANNEL_DOMAIN: &[u8] = b"outcrop channel 1\0";
 
 /// A release that enough trusted keys have signed. Nothing but [`verify`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +87,8 @@ pub enum Purpose {
     Image,
     /// A delta from one release to another.
     Delta,
+    /// A channel's list of releases.
+    Channel,
 }
 
 /// The bytes that a key signs for a manifest.
@@ -92,6 +98,7 @@ pub fn signed_message(purpose: Purpose, manifest: &[u8]) -> Vec<u8> {
         Purpose::Release => RELEASE_DOMAIN,
         Purpose::Image => IMAGE_DOMAIN,
         Purpose::Delta => DELTA_DOMAIN,
+        Purpose::Channel => CHANNEL_DOMAIN,
     };
     [domain, manifest].concat()
 }
@@ -102,7 +109,7 @@ pub fn signed_message(purpose: Purpose, manifest: &[u8]) -> Vec<u8> {
 /// See [`Untrusted`]. Signatures of keys that the device doesn't know count for nothing and against nothing; one of a key
 /// that it knows must hold.
 pub fn verify(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<VerifiedRelease, Untrusted> {
-    let signers = signers(Purpose::Release, manifest, signatures, trust)?;
+    let signers = signers(Purpose::Release, manifest, signatures, trust.release())?;
     Ok(VerifiedRelease {
         manifest: Manifest::parse(manifest)?,
         digest: FileDigest::of(manifest),
@@ -137,7 +144,7 @@ impl VerifiedImage {
 /// # Errors
 /// As [`verify`].
 pub fn verify_image(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<VerifiedImage, Untrusted> {
-    let signers = signers(Purpose::Image, manifest, signatures, trust)?;
+    let signers = signers(Purpose::Image, manifest, signatures, trust.release())?;
     Ok(VerifiedImage {
         manifest: ImageManifest::parse(manifest)?,
         signers,
@@ -163,10 +170,18 @@ impl VerifiedDelta {
 /// # Errors
 /// As [`verify`].
 pub fn verify_delta(manifest: &[u8], signatures: &[u8], trust: &Trust) -> Result<VerifiedDelta, Untrusted> {
-    signers(Purpose::Delta, manifest, signatures, trust)?;
+    signers(Purpose::Delta, manifest, signatures, trust.release())?;
     Ok(VerifiedDelta {
         manifest: DeltaManifest::parse(manifest)?,
     })
+}
+
+/// Checks who signed a channel: names of the keys that have, enough of those that sign channels.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_channel(channel: &SignedDocument<'_>, role: &Role) -> Result<Vec<String>, Untrusted> {
+    signers(Purpose::Channel, channel.document, channel.signatures, role)
 }
 
 /// Names of the trusted keys that have signed `manifest`: enough of them.
@@ -174,7 +189,7 @@ fn signers(
     purpose: Purpose,
     manifest: &[u8],
     signatures: &[u8],
-    trust: &Trust,
+    trust: &Role,
 ) -> Result<Vec<String>, Untrusted> {
     let signatures = Signatures::parse(signatures)?;
     let message = signed_message(purpose, manifest);
@@ -198,7 +213,7 @@ fn signers(
     Ok(signers)
 }
 
-fn trusted_name(trust: &Trust, key: &PublicKey) -> Option<String> {
+fn trusted_name(trust: &Role, key: &PublicKey) -> Option<String> {
     trust.name_of(key).map(str::to_owned)
 }
 
