@@ -21,6 +21,7 @@ use crate::{
     pipeline::PipelineError,
     previous::PreviousError,
     progress::Cancelled,
+    publish::PublishError,
     recipe::RecipeError,
     signed_image::SignedImageError,
     store::StoreError,
@@ -133,6 +134,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Previous(#[from] PreviousError),
+    /// `outcrop publish` and `outcrop channel`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Publish(#[from] PublishError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -183,6 +188,7 @@ impl Error {
             Self::SignedImage(error) => error.class(),
             Self::Keys(error) => error.class(),
             Self::Previous(error) => error.class(),
+            Self::Publish(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,
             Self::NoCache => FailureClass::Environment,
             Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),

@@ -28,6 +28,7 @@ mod partners;
 pub mod pipeline;
 pub mod previous;
 pub mod progress;
+pub mod publish;
 pub mod read_at;
 pub mod recipe;
 pub mod run;

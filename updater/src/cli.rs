@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{HealthOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions};
+use crate::commands::{CheckOptions, HealthOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions};
 
 /// Looks after the releases on this device.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Looks at the channel that this device follows, and says what it is offered. Nothing is installed.
+    Check(CheckOptions),
     /// Writes a release to the slot that doesn't run, and has it tried at the next restart.
     Install(InstallOptions),
     /// Makes another disk of this machine a device of its own with the release that runs: a booted stick installs itself.

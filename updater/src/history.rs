@@ -201,6 +201,11 @@ impl History {
         RollbackIndex(self.rollback_index)
     }
 
+    /// Digests of the releases that failed here.
+    pub fn failed_digests(&self) -> impl Iterator<Item = FileDigest> {
+        self.failed.iter().filter_map(|failure| failure.release.digest.parse().ok())
+    }
+
     /// How the release with `digest` failed here, if it did.
     #[must_use]
     pub fn failure(&self, digest: &FileDigest) -> Option<&Failure> {

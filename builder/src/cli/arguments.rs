@@ -6,7 +6,10 @@ use clap::{Args, Subcommand, value_parser};
 use clap_complete::Shell;
 use outcrop_release::{arch::Architecture, name::ImageName};
 
-use super::bundle::BundleCommand;
+use super::{
+    bundle::BundleCommand,
+    publish::{ChannelCommand, PublishArgs},
+};
 use crate::{
     bundle::Compression,
     commands::{self, keys::Protection},
@@ -58,6 +61,16 @@ pub(super) enum Command {
     /// Tell what a bundle holds, check it, sign it
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Put bundles where devices fetch them, and offer them in a channel
+    ///
+    /// DIR becomes a folder of static files for any web server, object store or USB stick. A channel is a signed list of what is offered,
+    /// each release to a share of the devices first.
+    Publish(PublishArgs),
+    /// Change what a channel offers, and tell it
+    ///
+    /// RELEASE is a version, or NAME-VERSION-ARCH-BOARD where several releases have that version. Each change makes a new signed list.
+    #[command(subcommand)]
+    Channel(ChannelCommand),
     /// Make keys that sign releases, and the trust file that names them
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -92,6 +105,8 @@ impl Command {
             Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
             Self::Bundle(BundleCommand::Delta(arguments)) => arguments.json,
             Self::Bundle(BundleCommand::Cost(arguments)) => arguments.json,
+            Self::Publish(arguments) => arguments.json,
+            Self::Channel(command) => command.json(),
             Self::New { .. }
             | Self::Lock(_)
             | Self::Run(_)
@@ -172,6 +187,12 @@ pub(super) struct TrustArgs {
     /// How many of the keys must have signed a release
     #[arg(long, value_name = "N")]
     threshold: usize,
+    /// Public key that signs channels, not releases; may repeat. Without any, devices follow no channel
+    #[arg(long, value_name = "KEY.pub")]
+    channel_key: Vec<PathBuf>,
+    /// How many of the channel keys must have signed a channel
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "channel_key")]
+    channel_threshold: usize,
 }
 
 impl From<TrustArgs> for commands::keys::TrustOptions {
@@ -179,6 +200,8 @@ impl From<TrustArgs> for commands::keys::TrustOptions {
         Self {
             keys: arguments.keys,
             threshold: arguments.threshold,
+            channel_keys: arguments.channel_key,
+            channel_threshold: arguments.channel_threshold,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bundle;
+mod publish;
 
 use std::{
     path::PathBuf,
@@ -133,6 +134,11 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
         Command::Bundle(BundleCommand::Delta(arguments)) => {
             commands::bundle_delta::run(&arguments.into(), context)
         }
+        Command::Publish(arguments) => commands::publish::run(&arguments.into(), context),
+        Command::Channel(command) => match command.into_change() {
+            Ok(change) => commands::channel::change(&change, context),
+            Err(show) => commands::channel::show(&show, context),
+        },
         Command::Keys(KeysCommand::Generate(arguments)) => {
             commands::keys::generate(&arguments.into(), context)
         }

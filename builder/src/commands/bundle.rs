@@ -111,7 +111,7 @@ pub fn verify(options: &Verify, context: &Context) -> Result<(), Error> {
         checked.frames,
         verified.signers().join(", "),
         verified.signers().len(),
-        trust.threshold(),
+        trust.release().threshold(),
     ))
 }
 

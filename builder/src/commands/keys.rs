@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use outcrop_release::trust::Trust;
+use outcrop_release::trust::{Role, Trust};
 use zeroize::Zeroizing;
 
 use super::Context;
@@ -136,6 +136,10 @@ pub struct TrustOptions {
     pub keys: Vec<PathBuf>,
     /// How many of them must sign a release.
     pub threshold: usize,
+    /// Public keys' files of those that sign channels.
+    pub channel_keys: Vec<PathBuf>,
+    /// How many of those must sign a channel.
+    pub channel_threshold: usize,
 }
 
 /// Prints the trust file of some public keys.
@@ -145,7 +149,12 @@ pub struct TrustOptions {
 pub fn trust(options: &TrustOptions, context: &Context) -> Result<(), Error> {
     let read = |path: &PathBuf| NamedKey::read(path).map(|named| (named.name.to_string(), named.key));
     let keys = options.keys.iter().map(read).collect::<Result<_, _>>()?;
-    let trust = Trust::new(options.threshold, keys).map_err(KeysError::Trust)?;
+    let mut trust = Trust::new(options.threshold, keys).map_err(KeysError::Trust)?;
+    if !options.channel_keys.is_empty() {
+        let keys = options.channel_keys.iter().map(read).collect::<Result<_, _>>()?;
+        let role = Role::new(options.channel_threshold, keys).map_err(KeysError::Trust)?;
+        trust = trust.with_channel(role).map_err(KeysError::Trust)?;
+    }
     context.print(trust.to_toml())
 }
 
@@ -236,13 +245,19 @@ mod tests {
         let of = |names: &[&str], threshold| {
             let (context, written) = testing::context();
             let keys = names.iter().map(|name| folder.path().join(name)).collect();
-            trust(&TrustOptions { keys, threshold }, &context).map(|()| written.text())
+            let options = TrustOptions {
+                keys,
+                threshold,
+                channel_keys: Vec::new(),
+                channel_threshold: 1,
+            };
+            trust(&options, &context).map(|()| written.text())
         };
         let text = of(&["clear-a.pub", "clear-b.pub"], 2).unwrap();
         let parsed = Trust::parse(&text).unwrap();
-        assert_eq!(parsed.threshold(), 2);
+        assert_eq!(parsed.release().threshold(), 2);
         let key = NamedKey::read(&folder.path().join("clear-b.pub")).unwrap().key;
-        assert_eq!(parsed.name_of(&key), Some("clear-b"));
+        assert_eq!(parsed.release().name_of(&key), Some("clear-b"));
         for (names, threshold) in [
             (&["clear-a.pub", "clear-a.pub"][..], 1),
             (&["clear-a.pub"], 2),

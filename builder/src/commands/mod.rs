@@ -4,6 +4,7 @@ pub mod build;
 pub mod bundle;
 pub mod bundle_delta;
 pub mod cache;
+pub mod channel;
 pub mod completions;
 pub mod device;
 pub mod diff;
@@ -13,6 +14,7 @@ pub mod keys;
 pub mod lock;
 pub mod man;
 pub mod new;
+pub mod publish;
 pub mod run;
 
 use std::{

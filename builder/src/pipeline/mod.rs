@@ -380,6 +380,7 @@ impl<'a> Session<'a> {
             recipe: &self.loaded.recipe,
             architecture,
             packages: &packages,
+            built: i64::try_from(self.time()).unwrap_or(i64::MAX),
             programs: &job.programs,
             shelf: &shelf,
             store: &store,

@@ -3,8 +3,9 @@
 use std::{path::PathBuf, sync::Arc};
 
 use include_dir::{Dir, include_dir};
+use jiff::Timestamp;
 use outcrop_release::{
-    arch::Architecture, board::Board, device_config::DeviceDefinition, manifest::RunningManifest,
+    arch::Architecture, board::Board, channel::ChannelDefinition, device_config::DeviceDefinition, manifest::RunningManifest,
     name::ReleaseName, state::StateDefinition,
 };
 
@@ -56,6 +57,8 @@ pub(super) struct RootInputs<'a> {
     pub(super) architecture: Architecture,
     /// The lock's packages of the architecture, with their files in the cache.
     pub(super) packages: &'a [(LockedPackage, PathBuf)],
+    /// When the newest of the lock's suites was made, in seconds since 1970.
+    pub(super) built: i64,
     /// The device's programs.
     pub(super) programs: &'a DevicePrograms,
     /// Where fetched files lie.
@@ -162,6 +165,24 @@ impl RootInputs<'_> {
         }
     }
 
+    /// Which channel the device follows by itself.
+    fn channel_layer(&self) -> Result<Option<Layer>, FinishError> {
+        let update = &self.recipe.update;
+        let Some(channel) = update.channel.clone() else {
+            return Ok(None);
+        };
+        let definition = ChannelDefinition {
+            url: update.url.clone(),
+            channel,
+            built: Timestamp::from_second(self.built).unwrap_or_default(),
+        };
+        let path = ChannelDefinition::PATH.parse().map_err(FinishError::Path)?;
+        Ok(Some(Layer {
+            origin: "the recipe's [update]".to_owned(),
+            entries: vec![(path, Entry::file(0o644, definition.to_bytes()))],
+        }))
+    }
+
     /// What lies over the packages, and which of it comes from elsewhere.
     fn layers(&self) -> Result<(Vec<Layer>, Vec<Part>), Error> {
         let mut layers = vec![Layer::embedded("images/base", &BASE)?];
@@ -191,6 +212,7 @@ impl RootInputs<'_> {
                 entries: vec![(path(TRUST)?, Entry::file(0o644, text))],
             });
         }
+        layers.extend(self.channel_layer()?);
         layers.push(Layer {
             origin: "the recipe's [device]".to_owned(),
             entries: vec![(

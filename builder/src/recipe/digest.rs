@@ -79,9 +79,17 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("health", [deadline.as_secs().to_string()]);
     let Update {
         trust,
+        channel,
+        url,
         rollback_index,
     } = update;
     fields.add("trust", trust.iter().map(Trust::to_toml).collect::<Vec<_>>());
+    // What says nothing about channels has the digest that it always had.
+    for (name, text) in [("channel", channel.as_ref().map(ToString::to_string)), ("url", url.clone())] {
+        if let Some(text) = text {
+            fields.add(name, [text]);
+        }
+    }
     fields.add("rollback-index", [rollback_index.0.to_string()]);
     let Access { serial_root_shell } = access;
     fields.add("access", [serial_root_shell.to_string()]);

@@ -412,6 +412,20 @@ const UPDATE: &[Key] = &[
          prints one.",
     ),
     optional(
+        "channel",
+        Shape::Text("channel"),
+        "none: a device follows the channel of its device.toml, or none",
+        "The channel that devices follow: a signed list of releases, made with `outcrop publish`. Needs a trust file with channel \
+         keys.",
+    ),
+    optional(
+        "url",
+        Shape::Text("address"),
+        "none: bundles and channels come from sticks, or where device.toml says",
+        "Where releases are published: the address of the folder that `outcrop publish` makes, beginning with `https://` or \
+         `http://`.",
+    ),
+    optional(
         "rollback-index",
         Shape::Integer,
         "`0`",

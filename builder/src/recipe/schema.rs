@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use outcrop_release::{
-    arch::Architecture, board::Board, device_config::DeviceDefinition, digest::FileDigest,
+    arch::Architecture, board::Board, channel::ChannelName, device_config::DeviceDefinition, digest::FileDigest,
     kubernetes::KubernetesDefinition, manifest::RollbackIndex, name::ImageName, state::StateDefinition,
     trust::Trust,
 };
@@ -304,6 +304,10 @@ impl Default for Health {
 pub struct Update {
     /// `trust`: whose releases the device installs. None installs nothing.
     pub trust: Option<Trust>,
+    /// `channel`: which list of releases the device follows.
+    pub channel: Option<ChannelName>,
+    /// `url`: where releases are published.
+    pub url: Option<String>,
     /// `rollback-index`: a device that has committed a release refuses those with a lower one.
     pub rollback_index: RollbackIndex,
 }

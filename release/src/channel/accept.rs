@@ -125,7 +125,7 @@ impl ChannelRefusal {
                 "look at the address with a browser: a login page of the network, or a server's error, may be in its place"
             }
             Self::NoKeys => {
-                "build a release whose trust file has channel keys (`outcrop key trust --channel-key`), and install it by its bundle"
+                "build a release whose trust file has channel keys (`outcrop keys trust --channel-key`), and install it by its bundle"
             }
             Self::Untrusted(_) => {
                 "sign the channel with a key that this device's trust file has for channels"

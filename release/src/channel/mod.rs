@@ -11,6 +11,7 @@
 
 mod accept;
 mod decide;
+mod definition;
 mod edit;
 mod json;
 mod name;
@@ -21,6 +22,7 @@ use semver::Version;
 
 pub use accept::{Accepted, Admission, ChannelRefusal, MAX_CHANNEL_BYTES, Seen, accept};
 pub use decide::{Decision, Subscriber, decide, withdrawn};
+pub use definition::{ChannelDefinition, tree_url};
 pub use edit::{EditError, Lifetime, Publication};
 pub use json::ChannelError;
 pub use name::{BadChannelName, ChannelName};

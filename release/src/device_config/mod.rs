@@ -42,6 +42,8 @@ pub struct DeviceConfig {
     pub hostname: Option<String>,
     /// `channel`: which releases it follows.
     pub channel: Option<String>,
+    /// `update-url`: where its releases are published, if elsewhere than the release says.
+    pub update_url: Option<String>,
     /// `time-servers`: names and addresses.
     pub time_servers: Vec<String>,
     /// `blank-secrets`: whether secrets are to vanish from partition 1 once they are kept.

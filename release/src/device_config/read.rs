@@ -99,6 +99,7 @@ fn config<'t>(reader: &mut Reader<'t>, top: &Section<'t>) -> DeviceConfig {
         &[
             "hostname",
             "channel",
+            "update-url",
             "time-servers",
             "blank-secrets",
             "labels",
@@ -110,6 +111,7 @@ fn config<'t>(reader: &mut Reader<'t>, top: &Section<'t>) -> DeviceConfig {
     DeviceConfig {
         hostname: reader.text(top, "hostname", value::host_name),
         channel: reader.text(top, "channel", value::channel),
+        update_url: reader.text(top, "update-url", crate::channel::tree_url),
         time_servers: list(reader, top, "time-servers", value::host),
         blank_secrets: reader.flag(top, "blank-secrets").unwrap_or_default(),
         labels: labels(reader, top),

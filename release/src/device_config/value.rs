@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::reader::quoted;
+use crate::channel::ChannelName;
 
 /// Longest token, in bytes: those of k0s hold two certificates.
 pub const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -58,10 +59,8 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
 
 /// A channel's name.
 pub(super) fn channel(text: &str) -> Result<String, String> {
-    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-    let good =
-        text.len() <= 64 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(legal);
-    good.then(|| text.to_owned()).ok_or_else(|| {
+    let name: Result<ChannelName, _> = text.parse();
+    name.map(|name| name.to_string()).map_err(|_| {
         format!(
             "{} is no channel: it takes at most 64 lower-case letters, digits, `-`, `_` and `.`",
             quoted(text)

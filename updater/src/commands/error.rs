@@ -4,11 +4,14 @@ use std::io;
 
 use outcrop_release::{manifest::ManifestError, slot::Slot, trust::Untrusted};
 
+use super::NoChannel;
 use crate::{
     attest::AttestError,
     block_disk::OpenError,
     boot_control::ControlError,
+    channel::FollowError,
     device::DeviceError,
+    device_key::DeviceKeyError,
     durable::DurableError,
     health::HealthError,
     install::{HeadError, InstallError, Refusal, SourceError},
@@ -17,6 +20,7 @@ use crate::{
     kubernetes::{DrainError, OursError},
     lifecycle::LifecycleError,
     record::StoreError,
+    release_file::ReleaseFileError,
     state::{SnapshotError, StateError},
     status::StatusError,
 };
@@ -30,6 +34,21 @@ const fn remedy(untrusted: &Untrusted) -> &'static str {
         Untrusted::Manifest(ManifestError::Format(_)) => "install a release in between, with a newer updater",
         Untrusted::Signatures(_) | Untrusted::Mismatch { .. } | Untrusted::Manifest(_) => {
             "take it again from where it was made"
+        }
+    }
+}
+
+/// What to do about a list that doesn't count.
+fn follow_remedy(error: &FollowError) -> String {
+    match error {
+        FollowError::Fetch { channel, .. } => {
+            format!("the channel {channel} can't be had; nothing was changed, and it is asked for again")
+        }
+        FollowError::Refused { channel, source } => {
+            format!("the channel {channel} was refused, and nothing was changed; {}", source.help())
+        }
+        FollowError::State(_) => {
+            "what was remembered of the channel can't be used; removing it lets older lists count again".to_owned()
         }
     }
 }
@@ -139,6 +158,18 @@ pub enum CommandError {
     /// Somebody else changes the releases.
     #[error("another installation, commit or rollback is at work on this device: wait until it has ended")]
     Busy,
+    /// There is no channel to look at.
+    #[error(transparent)]
+    NoChannel(#[from] NoChannel),
+    /// A channel's list doesn't count.
+    #[error("{}", follow_remedy(.0))]
+    Follow(#[from] FollowError),
+    /// What the release says of itself.
+    #[error(transparent)]
+    Release(#[from] ReleaseFileError),
+    /// The device's key.
+    #[error(transparent)]
+    DeviceKey(#[from] DeviceKeyError),
     /// The system can't be restarted.
     #[error("restart the device")]
     Reboot(#[source] io::Error),
@@ -192,6 +223,10 @@ impl CommandError {
             Self::Install(InstallError::Space { .. }) => 27,
             Self::Install(InstallError::TrialArmed) => 41,
             Self::Install(InstallError::Scratch { .. }) | Self::Durable(_) => 42,
+            Self::Follow(FollowError::Fetch { .. }) => 38,
+            Self::Follow(FollowError::Refused { .. }) => 56,
+            Self::Follow(FollowError::State(_)) => 42,
+            Self::NoChannel(_) => 57,
             Self::NothingBack(_) => 43,
             Self::NoRoomForState(_) => 49,
             Self::State(error) => state_code(error),

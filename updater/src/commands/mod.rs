@@ -1,6 +1,7 @@
 //! What each command does. Here the decisions of the other modules meet the real device.
 
 mod attest;
+mod check;
 mod commit;
 mod drain;
 mod error;
@@ -29,6 +30,7 @@ use rustix::{
 };
 
 pub use attest::attest;
+pub use check::{CheckOptions, NoChannel, check};
 pub use commit::{catch_up, commit, trial_deadline, trial_vetoed};
 pub use drain::{drain, uncordon};
 pub use error::CommandError;

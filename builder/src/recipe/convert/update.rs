@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 
 use outcrop_release::{
+    channel::{BadChannelName, tree_url},
     device_config::{DeviceDefinition, Import},
     manifest::RollbackIndex,
     trust::Trust,
@@ -30,6 +31,10 @@ pub(super) fn update(reader: &mut Reader<'_>, top: Section<'_>) -> Update {
     let section = reader.section(top, "update");
     Update {
         trust: trust(reader, section),
+        channel: reader.optional(section, "channel", |text| {
+            text.parse().map_err(|error: BadChannelName| error.to_string())
+        }),
+        url: reader.optional(section, "url", tree_url),
         rollback_index: rollback_index(reader, section),
     }
 }

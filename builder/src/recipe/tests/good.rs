@@ -268,7 +268,7 @@ fn the_trust_file_rollback_index_and_deadline_are_read_and_what_can_t_be_is_refu
         "[update]\ntrust = \"src/recipe/tests/trust.toml\"\nrollback-index = 4294967295\n[health]\ndeadline = \"2h\"",
     );
     let recipe = recipe.unwrap().recipe;
-    assert_eq!(recipe.update.trust.unwrap().threshold(), 1);
+    assert_eq!(recipe.update.trust.unwrap().release().threshold(), 1);
     assert_eq!(recipe.update.rollback_index.0, u32::MAX);
     assert_eq!(recipe.health.deadline.as_secs(), 7200);
     for (after, told) in [
