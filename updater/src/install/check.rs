@@ -1,12 +1,12 @@
 //! Reading a written slot back from the medium, and proving all of it.
 
-use std::iter;
+use std::{iter, ops::Range};
 
 use outcrop_release::{
     bootrec::{Payload, PayloadPart},
     plan::survey::Leaves,
     slot::Slot,
-    verity::{BLOCK_BYTES, TreeVerifier},
+    verity::{BLOCK_BYTES, TreeVerifier, hash_block},
 };
 
 use super::{
@@ -50,17 +50,31 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             })
     }
 
-    /// What the medium holds of a boot payload of that many blocks, which has been checked.
-    pub(super) fn boot_payload(&self, slot: Slot, blocks: u64) -> Result<Payload, InstallError> {
-        let area = Area::Boot(slot);
-        if let Some(payload) = self.disk.boot_parts(slot)? {
-            return Ok(payload);
+    /// The same for the boot payload, and what the boot record says of it. Its sum takes all blocks, so that all are read.
+    pub(super) fn check_boot(&self, part: &Part<'_>, slot: Slot) -> Result<Payload, InstallError> {
+        match self.disk.boot_parts(slot) {
+            Ok(None) => self.check_and_sum(part),
+            found => {
+                self.check_part(part)?;
+                Ok(found?.unwrap_or_default())
+            }
         }
+    }
+
+    fn check_and_sum(&self, part: &Part<'_>) -> Result<Payload, InstallError> {
+        let kept = Kept::new(&*self.scratch, part.manifest)?;
+        let mut leaves = Leaves::new(&part.tree, &kept);
+        let (area, salt, blocks) = (part.to, &part.manifest.verity.salt, leaves.count());
         let mut sum = crc32fast::Hasher::new();
         self.reader()
-            .each_block(area, iter::once(0..blocks), Reading::Medium, |_, block| {
+            .each_block(area, iter::once(0..blocks), Reading::Medium, |number, block| {
+                self.watch.advance(Stage::Check, BLOCK_BYTES as u64);
                 sum.update(block);
-                Ok(())
+                if leaves.get(number)? == Some(hash_block(salt, block)) {
+                    Ok(())
+                } else {
+                    Err(InstallError::Medium { area, block: number })
+                }
             })?;
         let kernel = PayloadPart {
             // Its slot is far smaller.
@@ -92,11 +106,10 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         )
     }
 
-    /// What is behind the boot payload is zero.
-    pub(super) fn check_rest(&self, area: Area, blocks: u64) -> Result<(), InstallError> {
-        let rest = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
+    /// What was cleared behind the boot payload is zero.
+    pub(super) fn check_rest(&self, area: Area, cleared: &[Range<u64>]) -> Result<(), InstallError> {
         self.reader()
-            .each_block(area, iter::once(rest), Reading::Medium, |number, block| {
+            .each_block(area, cleared.iter().cloned(), Reading::Medium, |number, block| {
                 if *block == [0; BLOCK_BYTES] {
                     Ok(())
                 } else {

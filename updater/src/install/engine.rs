@@ -242,16 +242,14 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         }
         let boot_blocks = boot.tree.geometry().data_blocks();
         self.write_tree(&root, Area::Verity(target))?;
-        self.clear_rest(Area::Boot(target), boot_blocks)?;
+        let cleared = self.clear_rest(Area::Boot(target), boot_blocks)?;
         for area in [Area::Boot(target), Area::Root(target), Area::Verity(target)] {
             self.disk.flush(area)?;
         }
-        for part in [&boot, &root] {
-            self.check_part(part)?;
-        }
-        self.check_rest(Area::Boot(target), boot_blocks)?;
+        let payload = self.check_boot(&boot, target)?;
+        self.check_part(&root)?;
+        self.check_rest(Area::Boot(target), &cleared)?;
         self.check_tree(&root, Area::Verity(target))?;
-        let payload = self.boot_payload(target, boot_blocks)?;
         // The superblock makes the slot's root whole.
         self.write_proven(Area::Verity(target), &root.superblock())?;
         // Others may have written to the record meanwhile: only this slot's part is ours.

@@ -1,6 +1,6 @@
 //! Patching: groups of blocks made from what runs and from the frames of a delta, each proven before it is written.
 
-use std::io::Read;
+use std::{io::Read, ops::Range};
 
 use outcrop_release::{
     bundle::PayloadName,
@@ -235,13 +235,15 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             return Ok(());
         }
         let first = u64::from(group) * u64::from(GROUP_BLOCKS);
-        let there = self.there(part.to, first, blocks.len())?;
+        let there = self.there(part, first, blocks)?;
         let mut out = Writer::new(part.to);
-        for ((number, block), there) in (first..).zip(blocks).zip(there) {
-            if there.as_ref() != Some(block) {
-                out.put(self.disk, number, block)?;
-            } else if let Ok(number) = u32::try_from(number) {
-                part.on_medium.insert(number);
+        for (number, block) in (first..).zip(blocks) {
+            match u32::try_from(number)
+                .ok()
+                .filter(|number| there.contains(*number))
+            {
+                Some(number) => part.on_medium.insert(number),
+                None => out.put(self.disk, number, block)?,
             }
         }
         self.watch.advance(Stage::Write, out.finish(self.disk)?);
@@ -250,22 +252,39 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         Ok(())
     }
 
-    /// What the medium holds of some blocks; none for one that can't be read: writing heals it.
-    fn there(&self, area: Area, first: u64, count: usize) -> Result<Vec<Option<Block>>, InstallError> {
-        let mut there = vec![None; count];
-        let runs = std::iter::once(first..first + count as u64);
+    /// Which of a group's blocks the medium has: only those are read of which the slot says so itself. One that can't be read is written:
+    /// that heals it.
+    fn there(&self, part: &Part<'_>, first: u64, blocks: &[Block]) -> Result<BlockSet, InstallError> {
+        let kept =
+            |number: &u64| u32::try_from(*number).is_ok_and(|number| part.planned.kept.contains(number));
+        let numbers = (first..first + blocks.len() as u64).filter(kept);
+        let mut there = BlockSet::new();
+        let runs = joined_numbers(numbers);
         self.reader()
-            .each_block(area, runs, Reading::Lenient, |number, block| {
+            .each_block(part.to, runs, Reading::Lenient, |number, block| {
                 let place = number
                     .checked_sub(first)
                     .and_then(|place| usize::try_from(place).ok());
-                if let Some(place) = place.and_then(|place| there.get_mut(place)) {
-                    *place = Some(*block);
+                let is_same = place.and_then(|place| blocks.get(place)) == Some(block);
+                if let Some(number) = u32::try_from(number).ok().filter(|_| is_same) {
+                    there.insert(number);
                 }
                 Ok(())
             })?;
         Ok(there)
     }
+}
+
+/// Numbers that follow each other as runs.
+pub(super) fn joined_numbers(numbers: impl Iterator<Item = u64>) -> Vec<Range<u64>> {
+    let mut runs: Vec<Range<u64>> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some(last) if last.end == number => last.end += 1,
+            _ => runs.push(number..number + 1),
+        }
+    }
+    runs
 }
 
 /// The hash that a block of leaves must have.

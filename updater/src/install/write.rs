@@ -15,6 +15,7 @@ use super::{
     engine::{Installation, Part, Prepared, Stage},
     error::InstallError,
     frames::{Cutter, Unpacker},
+    patch::joined_numbers,
     reading::Reading,
     scratch::Scratch,
     sides::Kept,
@@ -129,16 +130,17 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         Ok(())
     }
 
-    /// Writes zeros behind the boot payload where there are none: what a longer one left.
-    pub(super) fn clear_rest(&mut self, area: Area, blocks: u64) -> Result<(), InstallError> {
+    /// Writes zeros behind the boot payload where there are none: what a longer one left. Where that was.
+    pub(super) fn clear_rest(&mut self, area: Area, blocks: u64) -> Result<Vec<Range<u64>>, InstallError> {
         let all = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
         let same = self.same(area, all.clone(), |_| Ok([0; BLOCK_BYTES]))?;
-        for number in all.filter(|number| !same.contains(number)) {
+        let cleared = joined_numbers(all.filter(|number| !same.contains(number)));
+        for number in cleared.iter().cloned().flatten() {
             self.watch.checkpoint()?;
             self.disk
                 .write(area, number * BLOCK_BYTES as u64, &[0; BLOCK_BYTES])?;
         }
-        Ok(())
+        Ok(cleared)
     }
 
     /// Which blocks of an area are on the medium as they shall be.

@@ -100,6 +100,8 @@ pub struct PlannedPayload {
     pub plan: PayloadPlan,
     /// What is patched of those that are planned elsewhere.
     pub patches: Patches,
+    /// Blocks of patched groups that are in place by what the slot says of itself: who writes the group looks.
+    pub kept: BlockSet,
 }
 
 /// The shape of a payload's tree.
@@ -137,8 +139,8 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         let (mut boot_tree, mut root_tree) = self.descend(&known, &made, &mut ledger)?;
         let boot_patches = self.patches(&made, &mut boot_tree, &known, &mut top, &mut ledger)?;
         let root_patches = self.patches(&made, &mut root_tree, &known, &mut top, &mut ledger)?;
-        self.count_patches(&made, &boot_tree, &boot_patches, &known, &mut ledger)?;
-        self.count_patches(&made, &root_tree, &root_patches, &known, &mut ledger)?;
+        let boot_kept = self.count_patches(&made, &boot_tree, &boot_patches, &known, &mut ledger)?;
+        let root_kept = self.count_patches(&made, &root_tree, &root_patches, &known, &mut ledger)?;
         let boot_in_place = self.boot_in_place(&boot_tree, &known)?;
         let root_in_place = self.root_in_place(&root_tree, &mut ledger)?;
         let boot_needs = self.needs(&boot_tree, &boot_in_place, &known.boot_blocks())?;
@@ -154,12 +156,14 @@ impl<E: From<SurveyError>> Survey<'_, E> {
             plan: PayloadPlan::new(boot_needs, boot_frames).map_err(SurveyError::from)?,
             in_place: boot_in_place,
             patches: boot_patches,
+            kept: boot_kept,
         };
         let root = PlannedPayload {
             tree: root_tree,
             plan: PayloadPlan::new(root_needs, root_frames).map_err(SurveyError::from)?,
             in_place: root_in_place,
             patches: root_patches,
+            kept: root_kept,
         };
         self.count(&boot, &mut ledger)?;
         self.count(&root, &mut ledger)?;

@@ -159,7 +159,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         Ok(hashes)
     }
 
-    /// Counts what patching a payload fetches, reads and writes.
+    /// Counts what patching a payload fetches, reads and writes. Returns the blocks of patched groups that seem to be in place.
     pub(super) fn count_patches(
         &self,
         made: &Made<'_>,
@@ -167,12 +167,13 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         patches: &Patches,
         known: &Known,
         ledger: &mut Ledger,
-    ) -> Result<(), E> {
+    ) -> Result<BlockSet, E> {
+        let mut kept = BlockSet::new();
         let (Some(usable), Some(made)) = (self.delta, made.of(tree.payload())) else {
-            return Ok(());
+            return Ok(kept);
         };
         match patches {
-            Patches::None => return Ok(()),
+            Patches::None => return Ok(kept),
             Patches::Packed => {
                 let bytes = usable
                     .index
@@ -193,9 +194,9 @@ impl<E: From<SurveyError>> Survey<'_, E> {
             }
         }
         for number in tree.unknown().iter() {
-            self.count_group(made, tree, number, known, ledger)?;
+            self.count_group(made, tree, number, known, ledger, &mut kept)?;
         }
-        Ok(())
+        Ok(kept)
     }
 
     /// Counts the blocks of a group: those that are patched or come from elsewhere are written, the others are where they were.
@@ -206,6 +207,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
         number: u32,
         known: &Known,
         ledger: &mut Ledger,
+        kept: &mut BlockSet,
     ) -> Result<(), E> {
         let Some(group) = made.group(number.into()) else {
             return Ok(());
@@ -225,6 +227,7 @@ impl<E: From<SurveyError>> Survey<'_, E> {
                 let place = (block - first) as usize;
                 if leaf.is_some() && there.get(place) == leaf.as_ref() {
                     ledger.kept(1);
+                    kept.insert(block);
                 } else {
                     ledger.copied(1);
                 }
