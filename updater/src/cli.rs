@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{CheckOptions, HealthOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions};
+use crate::commands::{
+    CheckOptions, HealthOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions,
+};
 
 /// Looks after the releases on this device.
 #[derive(Debug, Parser)]

@@ -111,10 +111,16 @@ mod tests {
     fn a_device_gets_one_key_that_only_its_owner_reads_and_keeps_it() {
         let folder = tempfile::tempdir().unwrap();
         let first = DeviceKey::of(folder.path()).unwrap();
-        let mode = fs::metadata(folder.path().join(FILE_NAME)).unwrap().permissions().mode();
+        let mode = fs::metadata(folder.path().join(FILE_NAME))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let again = DeviceKey::of(folder.path()).unwrap();
-        assert_eq!((again.device(), again.sign(b"x")), (first.device(), first.sign(b"x")));
+        assert_eq!(
+            (again.device(), again.sign(b"x")),
+            (first.device(), first.sign(b"x"))
+        );
         let other = tempfile::tempdir().unwrap();
         assert_ne!(DeviceKey::of(other.path()).unwrap().device(), first.device());
     }
@@ -125,7 +131,10 @@ mod tests {
         let path = folder.path().join(FILE_NAME);
         for bad in ["", "ed25519-private:00", "ed25519-private:zz", "x"] {
             fs::write(&path, bad).unwrap();
-            assert!(matches!(DeviceKey::of(folder.path()), Err(DeviceKeyError::Damaged { .. })), "{bad}");
+            assert!(
+                matches!(DeviceKey::of(folder.path()), Err(DeviceKeyError::Damaged { .. })),
+                "{bad}"
+            );
             assert_eq!(fs::read_to_string(&path).unwrap(), bad);
         }
     }

@@ -203,7 +203,9 @@ impl History {
 
     /// Digests of the releases that failed here.
     pub fn failed_digests(&self) -> impl Iterator<Item = FileDigest> {
-        self.failed.iter().filter_map(|failure| failure.release.digest.parse().ok())
+        self.failed
+            .iter()
+            .filter_map(|failure| failure.release.digest.parse().ok())
     }
 
     /// How the release with `digest` failed here, if it did.

@@ -180,7 +180,9 @@ impl ChannelCommand {
     pub(super) const fn json(&self) -> bool {
         match self {
             Self::Show(arguments) => arguments.json,
-            Self::Promote(arguments) | Self::Pause(arguments) | Self::Resume(arguments) => arguments.common.json,
+            Self::Promote(arguments) | Self::Pause(arguments) | Self::Resume(arguments) => {
+                arguments.common.json
+            }
             Self::Withdraw(arguments) => arguments.common.json,
             Self::Refresh(arguments) => arguments.common.json,
         }

@@ -127,9 +127,7 @@ fn facts(channel: &Channel) -> serde_json::Value {
             "hold-back": offer.hold_back.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     };
-    let withdrawn = |withdrawn: &outcrop_release::channel::Withdrawn| {
-        json!({ "release": withdrawn.release.to_string(), "reason": withdrawn.reason })
-    };
+    let withdrawn = |withdrawn: &outcrop_release::channel::Withdrawn| json!({ "release": withdrawn.release.to_string(), "reason": withdrawn.reason });
     json!({
         "channel": channel.name.to_string(),
         "serial": channel.serial,
@@ -141,9 +139,16 @@ fn facts(channel: &Channel) -> serde_json::Value {
 }
 
 fn describe(channel: &Channel) -> String {
-    let mut text = format!("{}: list {}, until {}\n", channel.name, channel.serial, channel.expires);
+    let mut text = format!(
+        "{}: list {}, until {}\n",
+        channel.name, channel.serial, channel.expires
+    );
     for offer in &channel.offers {
-        let mut notes = vec![format!("for {} of the devices, waves {}", offer.share(), offer.waves)];
+        let mut notes = vec![format!(
+            "for {} of the devices, waves {}",
+            offer.share(),
+            offer.waves
+        )];
         notes.extend(offer.paused.then(|| "paused".to_owned()));
         notes.extend(offer.hold_back.iter().map(|label| format!("not for {label}")));
         let _infallible = writeln!(text, "  {}: {}", offer.release, notes.join(", "));

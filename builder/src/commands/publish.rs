@@ -88,7 +88,8 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     }
     tree.write(&after, &signers)?;
     if options.json {
-        return context.print(serde_json::to_string_pretty(&facts(&after, &selected)).unwrap_or_default() + "\n");
+        return context
+            .print(serde_json::to_string_pretty(&facts(&after, &selected)).unwrap_or_default() + "\n");
     }
     context.summarize(describe(&after, &selected))
 }
@@ -110,14 +111,19 @@ fn facts(channel: &Channel, selected: &[Selected]) -> serde_json::Value {
 }
 
 fn describe(channel: &Channel, selected: &[Selected]) -> String {
-    let mut text = format!("{}: list {}, until {}\n", channel.name, channel.serial, channel.expires);
+    let mut text = format!(
+        "{}: list {}, until {}\n",
+        channel.name, channel.serial, channel.expires
+    );
     for selected in selected {
         let release = &selected.bundle.manifest().release;
         let share = channel
             .offers
             .iter()
             .find(|offer| offer.release == *release)
-            .map_or_else(String::new, |offer| format!(", for {} of the devices", offer.share()));
+            .map_or_else(String::new, |offer| {
+                format!(", for {} of the devices", offer.share())
+            });
         let deltas = match selected.deltas.len() {
             0 => String::new(),
             1 => ", one delta".to_owned(),

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use include_dir::{Dir, include_dir};
 use jiff::Timestamp;
 use outcrop_release::{
-    arch::Architecture, board::Board, channel::ChannelDefinition, device_config::DeviceDefinition, manifest::RunningManifest,
-    name::ReleaseName, state::StateDefinition,
+    arch::Architecture, board::Board, channel::ChannelDefinition, device_config::DeviceDefinition,
+    manifest::RunningManifest, name::ReleaseName, state::StateDefinition,
 };
 
 use super::{

@@ -16,7 +16,9 @@ use crate::failure::FailureClass;
 pub enum PublishError {
     /// A file of the tree, or of what is published.
     #[error("{doing} {}", path.display())]
-    #[diagnostic(help("check that it is there, that you may read and write it, and that there is space left"))]
+    #[diagnostic(help(
+        "check that it is there, that you may read and write it, and that there is space left"
+    ))]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -31,7 +33,9 @@ pub enum PublishError {
     Empty(PathBuf),
     /// Everything is there.
     #[error("the channel {0} has all bundles that are there already")]
-    #[diagnostic(help("build a release with a higher version, or open its next wave with `outcrop channel promote`"))]
+    #[diagnostic(help(
+        "build a release with a higher version, or open its next wave with `outcrop channel promote`"
+    ))]
     Nothing(ChannelName),
     /// Another release of the same name is in the tree.
     #[error("{} is there already, and is another release", .0.display())]

@@ -113,7 +113,8 @@ impl Tree {
         let releases = folder.join(RELEASES_FOLDER);
         fs::create_dir_all(&releases).map_err(failed("make folder", &releases))?;
         let lock = File::open(folder).map_err(failed("open folder", folder))?;
-        file_lock::wait(&lock, Sharing::Alone, "the publish tree", progress).map_err(failed("lock", folder))?;
+        file_lock::wait(&lock, Sharing::Alone, "the publish tree", progress)
+            .map_err(failed("lock", folder))?;
         Ok(Self {
             folder: folder.to_owned(),
             _lock: lock,
@@ -160,7 +161,8 @@ impl Tree {
             path: path.clone(),
             source,
         })?;
-        let channel = Channel::parse(list.document).map_err(|source| PublishError::Channel { path, source })?;
+        let channel =
+            Channel::parse(list.document).map_err(|source| PublishError::Channel { path, source })?;
         Ok(Some(channel).filter(|channel| channel.name == *name))
     }
 
@@ -225,7 +227,9 @@ fn read_list(path: &Path) -> Result<Option<Vec<u8>>, PublishError> {
     };
     let mut bytes = Vec::new();
     let most = MAX_CHANNEL_BYTES as u64 + 1;
-    file.take(most).read_to_end(&mut bytes).map_err(failed("read", path))?;
+    file.take(most)
+        .read_to_end(&mut bytes)
+        .map_err(failed("read", path))?;
     Ok(Some(bytes))
 }
 
@@ -273,7 +277,8 @@ pub fn read_unchecked(folder: &Path, named: Option<&ChannelName>) -> Result<Vec<
             folder: folder.to_owned(),
         })?;
         let list = SignedDocument::split(&bytes).map_err(|_| PublishError::NoList(path.clone()))?;
-        channels.push(Channel::parse(list.document).map_err(|source| PublishError::Channel { path, source })?);
+        channels
+            .push(Channel::parse(list.document).map_err(|source| PublishError::Channel { path, source })?);
     }
     if channels.is_empty() {
         return Err(PublishError::WhichChannel {

@@ -129,10 +129,16 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// The deltas that lie beside a bundle and lead to it.
 fn deltas(bundle: &Bundle, files: &[PathBuf], from: &[Version]) -> Result<Vec<PathBuf>, Error> {
-    let stem = bundle.path().file_stem().and_then(OsStr::to_str).unwrap_or_default();
+    let stem = bundle
+        .path()
+        .file_stem()
+        .and_then(OsStr::to_str)
+        .unwrap_or_default();
     let is_beside = |path: &&PathBuf| {
         let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        let rest = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(".delta"));
+        let rest = name
+            .strip_prefix(stem)
+            .and_then(|rest| rest.strip_suffix(".delta"));
         rest.is_some_and(|rest| rest.starts_with('.'))
     };
     let (mut found, mut versions) = (Vec::new(), Vec::new());

@@ -19,6 +19,7 @@ use crate::{
         publish::{Options, Signing, run},
         testing,
     },
+    erofs,
     keys::{KeySource, PrivateKey},
     progress::Silent,
 };
@@ -34,6 +35,25 @@ fn tree_of(bytes: &[u8]) -> HashTree {
     let mut builder = TreeBuilder::new(uuid::Uuid::from_u128(7), Salt::from_bytes([5; 32]));
     builder.push(bytes);
     builder.finish().unwrap()
+}
+
+/// A root file system with one file.
+fn file_system(content: u8) -> Vec<u8> {
+    let mut tree = crate::tree::Tree::new();
+    let entry = crate::tree::Entry::file(0o644, vec![content; 3 * BLOCK_BYTES]);
+    tree.insert_all("usr/bin/program".parse().unwrap(), entry)
+        .unwrap();
+    let options = erofs::Options {
+        uuid: uuid::Uuid::from_u128(9),
+        time: 1,
+        label: None,
+    };
+    let mut image = Vec::new();
+    erofs::Plan::new(&tree, &options)
+        .unwrap()
+        .write(&mut image, &Silent)
+        .unwrap();
+    image
 }
 
 /// A folder with everything that an operator has.
@@ -72,7 +92,7 @@ impl Site {
             architecture: Architecture::X86_64,
             board: Board::Efi,
         };
-        let (boot, root) = (vec![content; 3 * BLOCK_BYTES], vec![content ^ 1; 9 * BLOCK_BYTES]);
+        let (boot, root) = (vec![content; 3 * BLOCK_BYTES], file_system(content));
         let (boot_tree, root_tree) = (tree_of(&boot), tree_of(&root));
         let contents = Contents {
             release: &release,
@@ -91,7 +111,10 @@ impl Site {
             },
         };
         let path = self.path("out").join(format!("{release}.outcrop"));
-        write(&path, &contents, signers, &Silent).unwrap().publish().unwrap();
+        write(&path, &contents, signers, &Silent)
+            .unwrap()
+            .publish()
+            .unwrap();
         path
     }
 
@@ -179,12 +202,18 @@ fn what_is_published_is_a_folder_of_files_that_a_device_follows_from_list_to_lis
     let site = Site::new();
     let bundle = site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
     let told = site.publish().unwrap();
-    assert!(told.contains("edge-1.1.0-x86_64-efi") && told.contains("for 1% of the devices"), "{told}");
+    assert!(
+        told.contains("edge-1.1.0-x86_64-efi") && told.contains("for 1% of the devices"),
+        "{told}"
+    );
     let copy = site.path("www/releases/edge-1.1.0-x86_64-efi.outcrop");
     assert_eq!(fs::read(copy).unwrap(), fs::read(&bundle).unwrap());
     let first = site.seen_by_a_device(None);
     assert_eq!(first.channel().offers.len(), 1);
-    assert_eq!(first.channel().offers[0].bytes, fs::metadata(&bundle).unwrap().len());
+    assert_eq!(
+        first.channel().offers[0].bytes,
+        fs::metadata(&bundle).unwrap().len()
+    );
 
     site.change(Change::Promote(version("1.1.0"))).unwrap();
     let second = site.seen_by_a_device(Some(first.seen()));
@@ -209,7 +238,11 @@ fn what_is_published_is_a_folder_of_files_that_a_device_follows_from_list_to_lis
         json: true,
     };
     show(&options, &context).unwrap();
-    assert!(written.text().contains("\"reason\": \"it eats batteries\""), "{}", written.text());
+    assert!(
+        written.text().contains("\"reason\": \"it eats batteries\""),
+        "{}",
+        written.text()
+    );
 }
 
 #[test]
@@ -228,14 +261,20 @@ fn another_release_under_a_published_name_is_refused_and_nothing_changes() {
     let site = Site::new();
     site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
     site.publish().unwrap();
-    let (list, copy) = (site.list(), site.path("www/releases/edge-1.1.0-x86_64-efi.outcrop"));
+    let (list, copy) = (
+        site.list(),
+        site.path("www/releases/edge-1.1.0-x86_64-efi.outcrop"),
+    );
     let before = fs::read(&copy).unwrap();
     site.bundle("1.1.0", 9, &[key(RELEASE_KEY)]);
     assert!(matches!(refused(site.publish()), PublishError::Edit { .. }));
     // In another channel of the tree, too.
     let mut beta = site.options();
     beta.channel = "beta".parse().unwrap();
-    assert!(matches!(refused(site.publish_with(&beta)), PublishError::Other(_)));
+    assert!(matches!(
+        refused(site.publish_with(&beta)),
+        PublishError::Other(_)
+    ));
     assert!(site.list() == list && fs::read(&copy).unwrap() == before);
     assert!(!site.path("www/beta.channel").exists());
 }
@@ -247,10 +286,16 @@ fn a_list_that_somebody_changed_is_never_signed_on() {
     site.publish().unwrap();
     let changed = String::from_utf8(site.list()).unwrap().replace("1%,100%", "100%");
     fs::write(site.path("www/stable.channel"), changed).unwrap();
-    assert!(matches!(refused(site.change(Change::Refresh)), PublishError::Untrusted { .. }));
+    assert!(matches!(
+        refused(site.change(Change::Refresh)),
+        PublishError::Untrusted { .. }
+    ));
     for nothing in ["", "<html></html>"] {
         fs::write(site.path("www/stable.channel"), nothing).unwrap();
-        assert!(matches!(refused(site.change(Change::Refresh)), PublishError::NoList(_)));
+        assert!(matches!(
+            refused(site.change(Change::Refresh)),
+            PublishError::NoList(_)
+        ));
     }
 }
 
@@ -269,7 +314,10 @@ fn keys_of_releases_and_keys_that_devices_do_not_trust_sign_no_channel() {
     assert!(!site.path("www/stable.channel").exists());
     let mut keyless = site.options();
     keyless.signing.keys.clear();
-    assert!(matches!(refused(site.publish_with(&keyless)), PublishError::NoKey));
+    assert!(matches!(
+        refused(site.publish_with(&keyless)),
+        PublishError::NoKey
+    ));
 }
 
 #[test]
@@ -277,7 +325,10 @@ fn unsigned_foreign_damaged_and_renamed_bundles_are_not_published() {
     let site = Site::new();
     assert!(matches!(refused(site.publish()), PublishError::Empty(_)));
     site.bundle("1.1.0", 7, &[key(9)]);
-    assert!(matches!(site.publish().unwrap_err(), Error::Bundle(_)), "the devices don't trust it");
+    assert!(
+        matches!(site.publish().unwrap_err(), Error::Bundle(_)),
+        "the devices don't trust it"
+    );
     let path = site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
     let good = fs::read(&path).unwrap();
     let mut damaged = good.clone();
@@ -311,7 +362,10 @@ fn a_delta_that_was_asked_for_and_is_not_there_is_missed() {
     site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
     let mut options = site.options();
     options.from = vec!["1.0.0".parse().unwrap()];
-    assert!(matches!(refused(site.publish_with(&options)), PublishError::NoDelta { .. }));
+    assert!(matches!(
+        refused(site.publish_with(&options)),
+        PublishError::NoDelta { .. }
+    ));
 }
 
 #[test]
@@ -322,7 +376,8 @@ fn deltas_go_along_and_with_from_only_those_that_were_named() {
     let path = site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
     let new = Bundle::open(&path).unwrap();
     for old in [&old, &older] {
-        let made = crate::delta::make(Some(old), &new, &[key(RELEASE_KEY)], site.folder.path(), &Silent).unwrap();
+        let made =
+            crate::delta::make(Some(old), &new, &[key(RELEASE_KEY)], site.folder.path(), &Silent).unwrap();
         crate::delta::write_beside(&made, &path).unwrap();
     }
     for old in [&old, &older] {

@@ -77,20 +77,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("import", [&format!("{import:?}")]);
     let Health { deadline } = health;
     fields.add("health", [deadline.as_secs().to_string()]);
-    let Update {
-        trust,
-        channel,
-        url,
-        rollback_index,
-    } = update;
-    fields.add("trust", trust.iter().map(Trust::to_toml).collect::<Vec<_>>());
-    // What says nothing about channels has the digest that it always had.
-    for (name, text) in [("channel", channel.as_ref().map(ToString::to_string)), ("url", url.clone())] {
-        if let Some(text) = text {
-            fields.add(name, [text]);
-        }
-    }
-    fields.add("rollback-index", [rollback_index.0.to_string()]);
+    fields.update(update);
     let Access { serial_root_shell } = access;
     fields.add("access", [serial_root_shell.to_string()]);
     Ok(fields.finish())
@@ -126,6 +113,26 @@ impl Fields {
     fn text(&mut self, text: &str) {
         self.0.update((text.len() as u64).to_le_bytes());
         self.0.update(text);
+    }
+
+    fn update(&mut self, update: &Update) {
+        let Update {
+            trust,
+            channel,
+            url,
+            rollback_index,
+        } = update;
+        self.add("trust", trust.iter().map(Trust::to_toml).collect::<Vec<_>>());
+        // What says nothing about channels has the digest that it always had.
+        for (name, text) in [
+            ("channel", channel.as_ref().map(ToString::to_string)),
+            ("url", url.clone()),
+        ] {
+            if let Some(text) = text {
+                self.add(name, [text]);
+            }
+        }
+        self.add("rollback-index", [rollback_index.0.to_string()]);
     }
 
     fn layout(&mut self, boot: Boot, disk: Disk) {

@@ -5,9 +5,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use outcrop_release::{
-    arch::Architecture, board::Board, channel::ChannelName, device_config::DeviceDefinition, digest::FileDigest,
-    kubernetes::KubernetesDefinition, manifest::RollbackIndex, name::ImageName, state::StateDefinition,
-    trust::Trust,
+    arch::Architecture, board::Board, channel::ChannelName, device_config::DeviceDefinition,
+    digest::FileDigest, kubernetes::KubernetesDefinition, manifest::RollbackIndex, name::ImageName,
+    state::StateDefinition, trust::Trust,
 };
 use semver::Version;
 

@@ -63,7 +63,9 @@ impl ChannelDefinition {
 /// # Errors
 /// When it is none, in words for people.
 pub fn tree_url(text: &str) -> Result<String, String> {
-    let rest = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| text.strip_prefix(scheme));
     let is_legal = |c: char| c.is_ascii_graphic() && !"\"'`<>\\^{}|?#".contains(c);
     let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
     if host.is_empty() || host.contains('@') || text.len() > 1024 || !text.chars().all(is_legal) {
@@ -86,9 +88,17 @@ mod tests {
                 channel: "stable".parse().unwrap(),
                 built: Timestamp::from_second(1_795_313_345).unwrap(),
             };
-            assert_eq!(ChannelDefinition::parse(&definition.to_bytes()).unwrap(), definition);
+            assert_eq!(
+                ChannelDefinition::parse(&definition.to_bytes()).unwrap(),
+                definition
+            );
         }
-        assert!(ChannelDefinition::parse(b"{\"format\":1,\"channel\":\"A B\",\"built\":\"2026-11-30T00:00:00Z\"}").is_err());
+        assert!(
+            ChannelDefinition::parse(
+                b"{\"format\":1,\"channel\":\"A B\",\"built\":\"2026-11-30T00:00:00Z\"}"
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -99,7 +109,17 @@ mod tests {
         ] {
             assert_eq!(tree_url(text).unwrap(), wanted);
         }
-        for text in ["", "a.example", "ftp://a", "https://", "https:///x", "https://u:p@a", "https://a b", "https://a/?x", "https://a/\n"] {
+        for text in [
+            "",
+            "a.example",
+            "ftp://a",
+            "https://",
+            "https:///x",
+            "https://u:p@a",
+            "https://a b",
+            "https://a/?x",
+            "https://a/\n",
+        ] {
             assert!(tree_url(text).is_err(), "{text:?}");
         }
     }

@@ -103,7 +103,9 @@ impl ListSource for FolderSource {
             Ok(bytes)
         };
         match read(&path) {
-            Ok(bytes) if bytes.len() > MAX_CHANNEL_BYTES => Err(FetchError::TooLong(path.display().to_string())),
+            Ok(bytes) if bytes.len() > MAX_CHANNEL_BYTES => {
+                Err(FetchError::TooLong(path.display().to_string()))
+            }
             Ok(bytes) => Ok(Fetched::List { bytes, tag: None }),
             Err(source) => Err(FetchError::File { path, source }),
         }

@@ -69,10 +69,12 @@ impl Follower<'_> {
     pub fn look(&self, source: &mut impl ListSource) -> Result<Followed, FollowError> {
         let known = Remembered::load(self.folder, self.channel)?;
         let tag = known.as_ref().and_then(|known| known.tag.as_deref());
-        let fetched = source.fetch(self.channel, tag).map_err(|source| FollowError::Fetch {
-            channel: self.channel.clone(),
-            source,
-        })?;
+        let fetched = source
+            .fetch(self.channel, tag)
+            .map_err(|source| FollowError::Fetch {
+                channel: self.channel.clone(),
+                source,
+            })?;
         let (bytes, tag) = match (fetched, &known) {
             // Whether the list still counts is asked each time: a server that says "the same" for ever freezes nobody.
             (Fetched::Same, Some(known)) => (known.list.clone(), known.tag.clone()),
@@ -165,7 +167,14 @@ mod tests {
     impl Given {
         fn list(serial: u64) -> Self {
             let tag = Some(format!("\"{serial}\""));
-            Self([Ok(Fetched::List { bytes: list(serial), tag })].into(), Vec::new())
+            Self(
+                [Ok(Fetched::List {
+                    bytes: list(serial),
+                    tag,
+                })]
+                .into(),
+                Vec::new(),
+            )
         }
 
         fn same() -> Self {
@@ -218,8 +227,17 @@ mod tests {
         let fixture = Fixture::new();
         fixture.look(&mut Given::list(4), NOON).unwrap();
         let refused = fixture.look(&mut Given::list(3), NOON);
-        assert!(matches!(refused, Err(FollowError::Refused { source: ChannelRefusal::Replayed { .. }, .. })));
-        assert_eq!(fixture.look(&mut Given::same(), NOON).unwrap().list.seen().serial, 4);
+        assert!(matches!(
+            refused,
+            Err(FollowError::Refused {
+                source: ChannelRefusal::Replayed { .. },
+                ..
+            })
+        ));
+        assert_eq!(
+            fixture.look(&mut Given::same(), NOON).unwrap().list.seen().serial,
+            4
+        );
     }
 
     #[test]
@@ -227,7 +245,13 @@ mod tests {
         let fixture = Fixture::new();
         fixture.look(&mut Given::list(3), NOON).unwrap();
         let refused = fixture.look(&mut Given::same(), "2026-12-01T00:00:00Z");
-        assert!(matches!(refused, Err(FollowError::Refused { source: ChannelRefusal::Expired { .. }, .. })));
+        assert!(matches!(
+            refused,
+            Err(FollowError::Refused {
+                source: ChannelRefusal::Expired { .. },
+                ..
+            })
+        ));
     }
 
     #[test]
@@ -236,11 +260,20 @@ mod tests {
         fixture.look(&mut Given::list(3), NOON).unwrap();
         let page = FetchError::WebPage("x".to_owned());
         let mut source = Given([Err(page)].into(), Vec::new());
-        assert!(matches!(fixture.look(&mut source, NOON), Err(FollowError::Fetch { .. })));
+        assert!(matches!(
+            fixture.look(&mut source, NOON),
+            Err(FollowError::Fetch { .. })
+        ));
         let bytes = b"<html>".to_vec();
         let mut source = Given([Ok(Fetched::List { bytes, tag: None })].into(), Vec::new());
-        assert!(matches!(fixture.look(&mut source, NOON), Err(FollowError::Refused { .. })));
-        assert_eq!(fixture.look(&mut Given::same(), NOON).unwrap().list.seen().serial, 3);
+        assert!(matches!(
+            fixture.look(&mut source, NOON),
+            Err(FollowError::Refused { .. })
+        ));
+        assert_eq!(
+            fixture.look(&mut Given::same(), NOON).unwrap().list.seen().serial,
+            3
+        );
     }
 
     #[test]
@@ -248,7 +281,10 @@ mod tests {
         let fixture = Fixture::new();
         fixture.look(&mut Given::list(3), NOON).unwrap();
         let later = "2026-12-30T12:00:00Z";
-        assert!(fixture.look(&mut Given::list(3), later).is_err(), "the old one has expired");
+        assert!(
+            fixture.look(&mut Given::list(3), later).is_err(),
+            "the old one has expired"
+        );
         let bytes = list_of(90, "2026-12-30T00:00:00Z");
         let mut source = Given([Ok(Fetched::List { bytes, tag: None })].into(), Vec::new());
         assert_eq!(fixture.look(&mut source, later).unwrap().list.seen().serial, 90);

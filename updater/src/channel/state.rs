@@ -86,7 +86,10 @@ impl Remembered {
         if json.format != FORMAT {
             return Err(damaged(format!("it has format {}, not {FORMAT}", json.format)));
         }
-        let digest: FileDigest = json.digest.parse().map_err(|_| damaged("its digest is none".to_owned()))?;
+        let digest: FileDigest = json
+            .digest
+            .parse()
+            .map_err(|_| damaged("its digest is none".to_owned()))?;
         let list = durable::read(&folder.join(channel.file_name())).map_err(failed)?;
         Ok(Some(Self {
             seen: Seen {
@@ -147,10 +150,23 @@ mod tests {
             list: b"list".to_vec(),
         };
         remembered.save(folder.path(), &channel).unwrap();
-        assert_eq!(Remembered::load(folder.path(), &channel).unwrap(), Some(remembered));
-        for bad in ["", "{}", "{\"format\":2,\"serial\":1,\"digest\":\"\",\"checked\":\"2026-11-30T00:00:00Z\"}"] {
+        assert_eq!(
+            Remembered::load(folder.path(), &channel).unwrap(),
+            Some(remembered)
+        );
+        for bad in [
+            "",
+            "{}",
+            "{\"format\":2,\"serial\":1,\"digest\":\"\",\"checked\":\"2026-11-30T00:00:00Z\"}",
+        ] {
             fs::write(folder.path().join("stable.json"), bad).unwrap();
-            assert!(matches!(Remembered::load(folder.path(), &channel), Err(StateError::Damaged { .. })), "{bad}");
+            assert!(
+                matches!(
+                    Remembered::load(folder.path(), &channel),
+                    Err(StateError::Damaged { .. })
+                ),
+                "{bad}"
+            );
         }
     }
 }

@@ -77,13 +77,19 @@ fn list(url: &str, answer: Response<Body>) -> Result<Fetched, FetchError> {
     if header(&answer, "content-type").is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
         return Err(FetchError::WebPage(url.to_owned()));
     }
-    let tag = header(&answer, "etag").filter(|tag| tag.len() <= MOST_TAG_BYTES).map(str::to_owned);
+    let tag = header(&answer, "etag")
+        .filter(|tag| tag.len() <= MOST_TAG_BYTES)
+        .map(str::to_owned);
     let mut bytes = Vec::new();
-    let mut body = answer.into_body().into_reader().take(MAX_CHANNEL_BYTES as u64 + 1);
-    body.read_to_end(&mut bytes).map_err(|source| FetchError::Unreachable {
-        url: url.to_owned(),
-        source,
-    })?;
+    let mut body = answer
+        .into_body()
+        .into_reader()
+        .take(MAX_CHANNEL_BYTES as u64 + 1);
+    body.read_to_end(&mut bytes)
+        .map_err(|source| FetchError::Unreachable {
+            url: url.to_owned(),
+            source,
+        })?;
     if bytes.len() > MAX_CHANNEL_BYTES {
         return Err(FetchError::TooLong(url.to_owned()));
     }
@@ -106,7 +112,12 @@ fn redirected(url: &str, answer: &Response<Body>) -> Result<String, FetchError> 
     let target: Uri = to.parse().map_err(|_| refused())?;
     let is_same_host = target.host().is_some() && target.host() == from.host();
     let is_as_safe = target.scheme_str() == Some("https") || target.scheme_str() == Some(scheme);
-    if is_same_host && is_as_safe && target.authority().is_some_and(|there| !there.as_str().contains('@')) {
+    if is_same_host
+        && is_as_safe
+        && target
+            .authority()
+            .is_some_and(|there| !there.as_str().contains('@'))
+    {
         Ok(to.to_owned())
     } else {
         Err(refused())
@@ -127,19 +138,28 @@ mod tests {
     fn serve(answers: &[&str]) -> (WebList, thread::JoinHandle<Vec<String>>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let answers: Vec<String> = answers.iter().map(|text| text.replace("PORT", &port.to_string())).collect();
+        let answers: Vec<String> = answers
+            .iter()
+            .map(|text| text.replace("PORT", &port.to_string()))
+            .collect();
         let thread = thread::spawn(move || {
             let mut requests = Vec::new();
             for answer in answers {
                 let (mut stream, _) = listener.accept().unwrap();
                 let lines = BufReader::new(stream.try_clone().unwrap()).lines();
-                let request: Vec<String> = lines.map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+                let request: Vec<String> = lines
+                    .map(Result::unwrap)
+                    .take_while(|line| !line.is_empty())
+                    .collect();
                 requests.push(request.join("\n").to_lowercase());
                 stream.write_all(answer.as_bytes()).unwrap();
             }
             requests
         });
-        (WebList::new(&format!("http://127.0.0.1:{port}/edge")).unwrap(), thread)
+        (
+            WebList::new(&format!("http://127.0.0.1:{port}/edge")).unwrap(),
+            thread,
+        )
     }
 
     fn answer(status: &str, headers: &str, body: &str) -> String {
@@ -163,7 +183,10 @@ mod tests {
             tag: Some("W/\"7\"".to_owned()),
         };
         assert_eq!(fetched.unwrap(), wanted);
-        assert!(requests[0].starts_with("get /edge/stable.channel "), "{requests:?}");
+        assert!(
+            requests[0].starts_with("get /edge/stable.channel "),
+            "{requests:?}"
+        );
         let (fetched, requests) = fetch(&[&answer("304 Not Modified", "", "")], Some("W/\"7\""));
         assert_eq!(fetched.unwrap(), Fetched::Same);
         assert!(requests[0].contains("if-none-match: w/\"7\""), "{requests:?}");
@@ -194,7 +217,10 @@ mod tests {
             "",
         ] {
             let (fetched, _) = fetch(&[&answer("302 Found", &format!("Location: {to}\r\n"), "")], None);
-            assert!(matches!(fetched, Err(FetchError::Redirected { .. })), "{to}: {fetched:?}");
+            assert!(
+                matches!(fetched, Err(FetchError::Redirected { .. })),
+                "{to}: {fetched:?}"
+            );
         }
         let again = answer("302 Found", "Location: /edge/stable.channel\r\n", "");
         let (fetched, _) = fetch(&[again.as_str(); MOST_REDIRECTS + 1], None);
@@ -203,15 +229,24 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_told_for_what_it_is() {
-        let page = answer("200 OK", "Content-Type: text/html; charset=utf-8\r\n", "<html>Please log in");
+        let page = answer(
+            "200 OK",
+            "Content-Type: text/html; charset=utf-8\r\n",
+            "<html>Please log in",
+        );
         assert!(matches!(fetch(&[&page], None).0, Err(FetchError::WebPage(_))));
         let (fetched, _) = fetch(&[&answer("404 Not Found", "", "")], None);
         assert!(matches!(fetched, Err(FetchError::Status { status: 404, .. })));
         let long = answer("200 OK", "", &"x".repeat(MAX_CHANNEL_BYTES + 1));
         assert!(matches!(fetch(&[&long], None).0, Err(FetchError::TooLong(_))));
         let cut = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 9\r\n\r\nabc";
-        assert!(matches!(fetch(&[cut], None).0, Err(FetchError::Unreachable { .. })));
-        let nobody = WebList::new("http://127.0.0.1:1").unwrap().fetch(&"stable".parse().unwrap(), None);
+        assert!(matches!(
+            fetch(&[cut], None).0,
+            Err(FetchError::Unreachable { .. })
+        ));
+        let nobody = WebList::new("http://127.0.0.1:1")
+            .unwrap()
+            .fetch(&"stable".parse().unwrap(), None);
         assert!(matches!(nobody, Err(FetchError::Unreachable { .. })));
     }
 

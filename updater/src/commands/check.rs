@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use outcrop_release::{
-    channel::{ChannelDefinition, ChannelName, Decision, Offer, RELEASES_FOLDER, Subscriber, decide, tree_url, withdrawn},
+    channel::{
+        ChannelDefinition, ChannelName, Decision, Offer, RELEASES_FOLDER, Subscriber, decide, tree_url,
+        withdrawn,
+    },
     device_config::DeviceConfig,
     digest::FileDigest,
 };
@@ -13,7 +16,7 @@ use serde_json::{Value, json};
 use super::{CommandError, Opened, say};
 use crate::{
     block_disk::Access,
-    channel::{FolderSource, Followed, Follower, ListSource as _, WebList},
+    channel::{FolderSource, Followed, Follower, WebList},
     device::Device,
     device_config,
     device_key::DeviceKey,
@@ -54,7 +57,9 @@ pub enum NoChannel {
     )]
     Tree,
     /// Nobody named a channel.
-    #[error("this device follows no channel: give the recipe [update] channel, or device.toml channel, or say --channel")]
+    #[error(
+        "this device follows no channel: give the recipe [update] channel, or device.toml channel, or say --channel"
+    )]
     Channel,
     /// An address that is none.
     #[error("{0}")]
@@ -94,7 +99,11 @@ pub fn check(root: &Path, options: &CheckOptions) -> Result<(), CommandError> {
 /// What the release says about channels; nothing when it is an older one, or follows none.
 pub(super) fn definition(device: &Device) -> Result<Option<ChannelDefinition>, CommandError> {
     let root = device.path("/");
-    Ok(release_file::read(&root, ChannelDefinition::PATH, ChannelDefinition::parse)?)
+    Ok(release_file::read(
+        &root,
+        ChannelDefinition::PATH,
+        ChannelDefinition::parse,
+    )?)
 }
 
 /// Which tree and channel: what was typed counts before what the device is told, and that before what the release says.
@@ -123,7 +132,11 @@ impl TreePlace {
     pub(super) fn bundle(&self, offer: &Offer) -> String {
         match self {
             Self::Web(url) => format!("{url}/{RELEASES_FOLDER}/{}", offer.file_name()),
-            Self::Folder(folder) => folder.join(RELEASES_FOLDER).join(offer.file_name()).display().to_string(),
+            Self::Folder(folder) => folder
+                .join(RELEASES_FOLDER)
+                .join(offer.file_name())
+                .display()
+                .to_string(),
         }
     }
 }
@@ -158,7 +171,11 @@ fn told(
         list.name, list.serial, list.expires, detail
     );
     if let Some(withdrawn) = taken_back {
-        text += &format!("what runs, {}, was withdrawn: {}\n", withdrawn.version(), withdrawn.reason);
+        text += &format!(
+            "what runs, {}, was withdrawn: {}\n",
+            withdrawn.version(),
+            withdrawn.reason
+        );
     }
     let offer = decide(&followed.list, &subscriber).offer();
     let json = json!({
@@ -183,7 +200,11 @@ fn describe(decision: &Decision<'_>, tree: &TreePlace) -> (&'static str, String)
         Decision::UpToDate => ("up-to-date", "nothing newer is offered".to_owned()),
         Decision::Install(offer) => (
             "install",
-            format!("{} is offered: outcrop-updater install {}", version(offer), tree.bundle(offer)),
+            format!(
+                "{} is offered: outcrop-updater install {}",
+                version(offer),
+                tree.bundle(offer)
+            ),
         ),
         Decision::Later { offer, position } => (
             "later",
@@ -200,7 +221,10 @@ fn describe(decision: &Decision<'_>, tree: &TreePlace) -> (&'static str, String)
         ),
         Decision::Failed(offer) => (
             "failed",
-            format!("{} failed on this device and isn't tried again by itself", version(offer)),
+            format!(
+                "{} failed on this device and isn't tried again by itself",
+                version(offer)
+            ),
         ),
     }
 }
@@ -241,12 +265,26 @@ mod tests {
             update_url: Some("http://mirror.local".to_owned()),
             ..DeviceConfig::default()
         };
-        assert_eq!(found(&options(None, None), Some(&release), &nothing), "stable at https://a.example/x");
-        assert_eq!(found(&options(None, None), Some(&release), &own), "beta at http://mirror.local");
-        assert_eq!(found(&options(Some("/mnt"), Some("x")), Some(&release), &own), "x in /mnt");
-        assert_eq!(found(&options(Some("https://b/"), None), Some(&release), &nothing), "stable at https://b");
+        assert_eq!(
+            found(&options(None, None), Some(&release), &nothing),
+            "stable at https://a.example/x"
+        );
+        assert_eq!(
+            found(&options(None, None), Some(&release), &own),
+            "beta at http://mirror.local"
+        );
+        assert_eq!(
+            found(&options(Some("/mnt"), Some("x")), Some(&release), &own),
+            "x in /mnt"
+        );
+        assert_eq!(
+            found(&options(Some("https://b/"), None), Some(&release), &nothing),
+            "stable at https://b"
+        );
         assert!(found(&options(None, None), None, &nothing).contains("[update] url"));
         assert!(found(&options(Some("/mnt"), None), None, &nothing).contains("--channel"));
-        assert!(found(&options(Some("https://u:p@b"), None), Some(&release), &nothing).contains("without a name"));
+        assert!(
+            found(&options(Some("https://u:p@b"), None), Some(&release), &nothing).contains("without a name")
+        );
     }
 }

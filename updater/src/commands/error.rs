@@ -45,10 +45,14 @@ fn follow_remedy(error: &FollowError) -> String {
             format!("the channel {channel} can't be had; nothing was changed, and it is asked for again")
         }
         FollowError::Refused { channel, source } => {
-            format!("the channel {channel} was refused, and nothing was changed; {}", source.help())
+            format!(
+                "the channel {channel} was refused, and nothing was changed; {}",
+                source.help()
+            )
         }
         FollowError::State(_) => {
-            "what was remembered of the channel can't be used; removing it lets older lists count again".to_owned()
+            "what was remembered of the channel can't be used; removing it lets older lists count again"
+                .to_owned()
         }
     }
 }

@@ -29,11 +29,23 @@ pub(super) fn health(reader: &mut Reader<'_>, top: Section<'_>) -> Health {
 
 pub(super) fn update(reader: &mut Reader<'_>, top: Section<'_>) -> Update {
     let section = reader.section(top, "update");
+    let trust = trust(reader, section);
+    let channel = reader.optional(section, "channel", |text| {
+        text.parse().map_err(|error: BadChannelName| error.to_string())
+    });
+    let has_keys = trust.as_ref().is_some_and(|trust| trust.channel().is_some());
+    if let Some((_, place)) = section.text("channel").filter(|_| channel.is_some() && !has_keys) {
+        reader.report(
+            Problem::new(
+                "devices couldn't follow the channel: the trust file has no channel keys".to_owned(),
+            )
+            .at(place.clone())
+            .help("`outcrop keys trust KEY.pub... --threshold N --channel-key KEY.pub` prints one that has"),
+        );
+    }
     Update {
-        trust: trust(reader, section),
-        channel: reader.optional(section, "channel", |text| {
-            text.parse().map_err(|error: BadChannelName| error.to_string())
-        }),
+        trust,
+        channel,
         url: reader.optional(section, "url", tree_url),
         rollback_index: rollback_index(reader, section),
     }

@@ -208,6 +208,11 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
             "update.trust",
             "[update]\ntrust = \"src/recipe/tests/trust.toml\"",
         ),
+        after(
+            "update.channel",
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nchannel = \"stable\"",
+        ),
+        after("update.url", "[update]\nurl = \"https://updates.example/edge\""),
         after("update.rollback-index", "[update]\nrollback-index = 7"),
         after("device.import", "[device]\nimport = \"once\""),
         after("access.serial-root-shell", "[access]\nserial-root-shell = true"),
@@ -272,6 +277,16 @@ fn the_trust_file_rollback_index_and_deadline_are_read_and_what_can_t_be_is_refu
     assert_eq!(recipe.update.rollback_index.0, u32::MAX);
     assert_eq!(recipe.health.deadline.as_secs(), 7200);
     for (after, told) in [
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust.toml\"\nchannel = \"stable\"",
+            "the trust file has no channel keys",
+        ),
+        (
+            "[update]\nchannel = \"stable\"",
+            "the trust file has no channel keys",
+        ),
+        ("[update]\nchannel = \"../x\"", "is no channel"),
+        ("[update]\nurl = \"ftp://x\"", "is no address"),
         ("[update]\ntrust = \"nothing.toml\"", "nothing.toml can't be read"),
         (
             "[update]\ntrust = \"Cargo.toml\"",
