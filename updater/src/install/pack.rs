@@ -3,7 +3,7 @@
 use outcrop_release::{
     delta::{PackedBoot, Patcher},
     packed::{self, PackedKernel, Packer},
-    plan::ByteRange,
+    plan::{BlockSet, ByteRange},
     verity::BLOCK_BYTES,
 };
 
@@ -12,7 +12,7 @@ use std::io::Write as _;
 use super::{
     engine::{Installation, Part},
     error::InstallError,
-    patch::blocks_of,
+    patch::{Block, MadeGroup, blocks_of},
     scratch::Scratch,
     source::Source,
 };
@@ -29,10 +29,26 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         for group in 0..count.div_ceil(outcrop_release::delta::GROUP_BLOCKS) {
             self.watch.checkpoint()?;
             let (first, end) = blocks_of(group, count);
-            let here = blocks.get(first as usize..end as usize).unwrap_or_default();
-            self.write_group(part, group, here)?;
+            let blocks = blocks
+                .get(first as usize..end as usize)
+                .unwrap_or_default()
+                .to_vec();
+            let there = self.same_there(part, first, &blocks)?;
+            self.write_group(part, group, &MadeGroup { blocks, there })?;
         }
         Ok(())
+    }
+
+    /// Which of these blocks the medium has already.
+    fn same_there(&self, part: &Part<'_>, first: u32, blocks: &[Block]) -> Result<BlockSet, InstallError> {
+        let mut found = blocks.to_vec();
+        let mut there = self.take_there(part, first, &mut found)?;
+        for ((number, found), block) in (first..).zip(&found).zip(blocks) {
+            if found != block {
+                there.remove(number);
+            }
+        }
+        Ok(there)
     }
 
     /// The new boot payload; none when it can't be made: nothing of it is proven yet.

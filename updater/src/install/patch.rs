@@ -25,7 +25,7 @@ use super::{
 };
 use crate::disk::{Area, Disk, DiskError};
 
-type Block = [u8; BLOCK_BYTES];
+pub(super) type Block = [u8; BLOCK_BYTES];
 
 /// An area of the running slot.
 struct OldArea<'a, D> {
@@ -167,22 +167,27 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut unpacking = Unpacking { patcher };
         for group in frame.first_group..frame.end_group() {
             self.watch.checkpoint()?;
-            let Some(blocks) = self.make_group(part, group, &mut unpacking) else {
+            let Some(mut made) = self.make_group(part, group, &mut unpacking) else {
                 if unpacking.patcher.is_none() {
                     return Ok(()); // nothing more comes out of it
                 }
                 continue;
             };
-            self.write_group(part, group, &blocks)?;
+            let is_written = self.write_group(part, group, &made)?;
+            if !is_written && self.take_from_running(part, group, &mut made) == Some(true) {
+                self.write_group(part, group, &made)?;
+            }
         }
         Ok(())
     }
 
-    /// The blocks of a group; none when some can't be made. What the frame holds of it is used up either way.
-    fn make_group(&self, part: &Part<'_>, group: u32, unpacking: &mut Unpacking<'_>) -> Option<Vec<Block>> {
+    /// The blocks of a group; none when some can't be made. What the frame holds of it is used up either way. Blocks that are in place by
+    /// what the slot says of itself are taken from there: reading them from the running slot as well would double what is read.
+    fn make_group(&self, part: &Part<'_>, group: u32, unpacking: &mut Unpacking<'_>) -> Option<MadeGroup> {
         let delta = self.delta_of(part.payload)?;
         let (first, end) = blocks_of(group, delta.spans.blocks());
         let mut blocks = vec![[0; BLOCK_BYTES]; (end - first) as usize];
+        let there = self.take_there(part, first, &mut blocks).ok()?;
         let mut old = OldArea {
             disk: &*self.disk,
             area: part.from,
@@ -190,31 +195,67 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut is_whole = true;
         for span in delta.spans.within(first, end) {
             let start = (span.first - first) as usize;
-            let room = blocks
-                .get_mut(start..start + span.blocks as usize)?
-                .as_flattened_mut();
+            let room = blocks.get_mut(start..start + span.blocks as usize)?;
             match span.source {
-                SpanSource::Old(block) => {
-                    is_whole &= old.read(u64::from(block) * BLOCK_BYTES as u64, room).is_ok();
+                SpanSource::Old(from) => {
+                    let missing = (0..span.blocks).filter(|place| !there.contains(span.first + place));
+                    for run in joined_numbers(missing.map(u64::from)) {
+                        let at = (u64::from(from) + run.start) * BLOCK_BYTES as u64;
+                        let range = usize::try_from(run.start).ok()?..usize::try_from(run.end).ok()?;
+                        is_whole &= old.read(at, room.get_mut(range)?.as_flattened_mut()).is_ok();
+                    }
                 }
                 SpanSource::Patch => {
-                    if unpacking.patcher.as_mut()?.fill(&mut old, room).is_err() {
+                    if unpacking
+                        .patcher
+                        .as_mut()?
+                        .fill(&mut old, room.as_flattened_mut())
+                        .is_err()
+                    {
                         unpacking.patcher = None;
                         return None;
                     }
                 }
             }
         }
-        is_whole.then_some(blocks)
+        is_whole.then_some(MadeGroup { blocks, there })
     }
 
-    /// Writes the blocks of a group that differ from what is there, if all of them are what the tree demands.
+    /// Puts the running slot's blocks in the place of those that were taken from the slot that is written, where they differ: that one
+    /// doesn't hold what it says. Whether any did.
+    fn take_from_running(&self, part: &Part<'_>, group: u32, made: &mut MadeGroup) -> Option<bool> {
+        let delta = self.delta_of(part.payload)?;
+        let (first, end) = blocks_of(group, delta.spans.blocks());
+        let mut differs = false;
+        for span in delta.spans.within(first, end) {
+            let SpanSource::Old(from) = span.source else {
+                continue;
+            };
+            for (number, from) in (span.first..span.end()).zip(from..) {
+                let mut block = [0; BLOCK_BYTES];
+                let at = u64::from(from) * BLOCK_BYTES as u64;
+                let room = made.blocks.get_mut((number - first) as usize)?;
+                if !made.there.contains(number)
+                    || self.disk.read(part.from, at, &mut block).is_err()
+                    || block == *room
+                {
+                    continue;
+                }
+                *room = block;
+                made.there.remove(number);
+                differs = true;
+            }
+        }
+        Some(differs)
+    }
+
+    /// Writes the blocks of a group that aren't there, if all of them are what the tree demands. Whether they are.
     pub(super) fn write_group(
         &mut self,
         part: &mut Part<'_>,
         group: u32,
-        blocks: &[Block],
-    ) -> Result<(), InstallError> {
+        made: &MadeGroup,
+    ) -> Result<bool, InstallError> {
         let number = part
             .tree
             .leaf_block_of(u64::from(group) * u64::from(GROUP_BLOCKS));
@@ -222,25 +263,24 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             .ok()
             .filter(|number| part.tree.unknown().contains(*number))
         else {
-            return Ok(()); // it is planned otherwise
+            return Ok(true); // it is planned otherwise
         };
         let salt = &part.manifest.verity.salt;
         let mut leaves = [0; BLOCK_BYTES];
-        let hashes = hash_blocks(salt, blocks);
+        let hashes = hash_blocks(salt, &made.blocks);
         for (place, hash) in leaves.as_chunks_mut::<HASH_BYTES>().0.iter_mut().zip(hashes) {
             *place = hash;
         }
         let mut kept = Kept::new(&*self.scratch, part.manifest)?;
         if hash_block(salt, &leaves) != wanted_hash(part, &kept, number)? {
-            return Ok(());
+            return Ok(false);
         }
         let first = u64::from(group) * u64::from(GROUP_BLOCKS);
-        let there = self.there(part, first, blocks)?;
         let mut out = Writer::new(part.to);
-        for (number, block) in (first..).zip(blocks) {
+        for (number, block) in (first..).zip(&made.blocks) {
             match u32::try_from(number)
                 .ok()
-                .filter(|number| there.contains(*number))
+                .filter(|number| made.there.contains(*number))
             {
                 Some(number) => part.on_medium.insert(number),
                 None => out.put(self.disk, number, block)?,
@@ -249,30 +289,44 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         self.watch.advance(Stage::Write, out.finish(self.disk)?);
         kept.keep(part.payload, number.into(), &leaves)?;
         part.tree.learned(number);
-        Ok(())
+        Ok(true)
     }
 
-    /// Which of a group's blocks the medium has: only those are read of which the slot says so itself. One that can't be read is written:
-    /// that heals it.
-    fn there(&self, part: &Part<'_>, first: u64, blocks: &[Block]) -> Result<BlockSet, InstallError> {
-        let kept =
+    /// Takes those of a group's blocks from the medium of which the slot says that they are in place: which ones. One that can't be read
+    /// is written: that heals it.
+    pub(super) fn take_there(
+        &self,
+        part: &Part<'_>,
+        first: u32,
+        blocks: &mut [Block],
+    ) -> Result<BlockSet, InstallError> {
+        let kept = (0..blocks.len() as u64).map(|place| u64::from(first) + place);
+        let is_kept =
             |number: &u64| u32::try_from(*number).is_ok_and(|number| part.planned.kept.contains(number));
-        let numbers = (first..first + blocks.len() as u64).filter(kept);
+        let runs = joined_numbers(kept.filter(is_kept));
         let mut there = BlockSet::new();
-        let runs = joined_numbers(numbers);
         self.reader()
             .each_block(part.to, runs, Reading::Lenient, |number, block| {
                 let place = number
-                    .checked_sub(first)
+                    .checked_sub(first.into())
                     .and_then(|place| usize::try_from(place).ok());
-                let is_same = place.and_then(|place| blocks.get(place)) == Some(block);
-                if let Some(number) = u32::try_from(number).ok().filter(|_| is_same) {
-                    there.insert(number);
+                if let Some(room) = place.and_then(|place| blocks.get_mut(place)) {
+                    *room = *block;
+                    u32::try_from(number)
+                        .into_iter()
+                        .for_each(|number| there.insert(number));
                 }
                 Ok(())
             })?;
         Ok(there)
     }
+}
+
+/// A group's blocks.
+pub(super) struct MadeGroup {
+    pub(super) blocks: Vec<Block>,
+    /// Which of them the medium has.
+    pub(super) there: BlockSet,
 }
 
 /// Numbers that follow each other as runs.

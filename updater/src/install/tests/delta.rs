@@ -118,6 +118,44 @@ fn what_the_inactive_slot_has_of_patched_groups_is_not_written_again() {
     assert!(again.cost.fetch.tree == 0);
 }
 
+#[test]
+fn what_both_slots_have_of_patched_groups_is_read_once_and_where_the_other_one_rots_the_running_one_heals_it()
+{
+    let old = Release::new(1);
+    let mut new = Release {
+        number: 2,
+        ..old.clone()
+    };
+    new.root[3 * 4096 + 1] ^= 1;
+    new.boot[1] ^= 1;
+    let bundle = Bundle::of(&new);
+    let delta = Delta::of(Some(&old), &new, &bundle);
+    let verified = verified(&bundle);
+    let kept = 7;
+    for rots in [false, true] {
+        let mut disk = SimDisk::flashed(&old);
+        super::install(&mut disk, &Bundle::of(&old)).unwrap();
+        if rots {
+            disk.flip(Area::Root(Slot::B), kept * 4096 + 5);
+        }
+        disk.forget_log();
+        let before = disk.read_of_payloads();
+        let installed = install_with(&mut disk, &bundle.bytes, beside(&delta), &verified, None).unwrap();
+        disk.assert_holds(Slot::B, &new);
+        assert_eq!(installed.spent, installed.cost, "the bundle wasn't needed");
+        let changed = new
+            .root
+            .chunks(4096)
+            .zip(old.root.chunks(4096))
+            .filter(|(new, old)| new != old);
+        let changed = changed.count() as u64 + u64::from(rots);
+        assert_eq!(disk.written(|area| matches!(area, Area::Root(_))), changed * 4096);
+        let read = disk.read_of_payloads() - before;
+        let most = 2 * new.bytes() + 3 * disk.content(Area::Boot(Slot::B)).len() as u64;
+        assert!(rots || read < most, "{read} of {most}");
+    }
+}
+
 /// What is wrong with streams, and how they get so.
 type Change<'a> = (&'a str, &'a dyn Fn(&mut Plain));
 
