@@ -16,6 +16,7 @@ pub mod device_id;
 pub mod digest;
 pub mod fat;
 mod field;
+pub mod journal;
 pub mod kubernetes;
 pub mod loader;
 pub mod manifest;

@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    CheckOptions, HealthOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions,
+    CheckOptions, HealthOptions, HistoryOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions,
 };
 
 /// Looks after the releases on this device.
@@ -47,6 +47,8 @@ pub enum Command {
         #[arg(long)]
         reboot: bool,
     },
+    /// Tells what became of releases on this device: a chain of events that nobody changes without being found out.
+    History(HistoryOptions),
     /// Looks after the data that is bound to the running release: Kubernetes' datastore and what else the recipe names.
     #[command(subcommand)]
     State(StateCommand),

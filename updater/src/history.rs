@@ -4,10 +4,12 @@
 //! again after its slot was written over. A damaged file is set aside.
 
 use std::{
-    fmt, fs, io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
+use outcrop_release::journal::Event;
+pub use outcrop_release::journal::Fate;
 use outcrop_release::{bootrec::BadReason, digest::FileDigest, manifest::RollbackIndex, slot::Slot};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,8 @@ const FILE_NAME: &str = "releases.json";
 const FORMAT: u32 = 1;
 /// Failed releases that are remembered; the oldest are forgotten.
 const MOST_FAILED: usize = 64;
+/// Things that have happened that are kept for the journal, should it have missed some.
+const MOST_RECENT: usize = 16;
 
 /// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,31 +31,6 @@ pub struct KnownRelease {
     pub version: String,
     /// SHA-256 of its manifest, in hexadecimal digits.
     pub digest: String,
-}
-
-/// What became of a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fate {
-    /// It was written to a slot.
-    Installed,
-    /// Its checks held; it is the default.
-    Committed,
-    /// Its trial failed.
-    Failed,
-    /// The operator went back from it.
-    RolledBack,
-}
-
-impl fmt::Display for Fate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Installed => "installed",
-            Self::Committed => "committed",
-            Self::Failed => "failed",
-            Self::RolledBack => "rolled back",
-        })
-    }
 }
 
 /// The last thing that happened.
@@ -66,6 +45,19 @@ pub struct Outcome {
     /// Why, for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+}
+
+impl Outcome {
+    /// The event that the journal has of it.
+    #[must_use]
+    pub fn event(&self) -> Event {
+        Event::Release {
+            fate: self.fate,
+            version: self.version.clone(),
+            slot: self.slot.clone(),
+            reason: self.reason.clone(),
+        }
+    }
 }
 
 /// A release that failed here.
@@ -89,6 +81,12 @@ pub struct History {
     rollback_index: u32,
     /// The last thing that happened.
     pub last: Option<Outcome>,
+    /// How many things have happened.
+    #[serde(default)]
+    fates: u64,
+    /// The last of them, until they are in the journal.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    recent: Vec<Outcome>,
 }
 
 /// What was found, and what was wrong with it.
@@ -227,13 +225,45 @@ impl History {
         self.failure(digest).is_some() && !installed_since
     }
 
+    /// How many things have happened.
+    #[must_use]
+    pub const fn fates(&self) -> u64 {
+        self.fates
+    }
+
+    /// How many things have happened of which nothing is known any more.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.fates.saturating_sub(self.recent.len() as u64)
+    }
+
+    /// At least so many have happened: the journal knows more than a file that was lost.
+    pub fn at_least(&mut self, fates: u64) {
+        if self.fates < fates {
+            self.fates = fates;
+            self.recent.clear();
+        }
+    }
+
+    /// What has happened since there were `fates`, oldest first, as far as it is still known.
+    pub fn since(&self, fates: u64) -> impl Iterator<Item = &Outcome> {
+        let missing = usize::try_from(self.fates.saturating_sub(fates)).unwrap_or(usize::MAX);
+        let known = self.recent.len().saturating_sub(missing);
+        self.recent.iter().skip(known)
+    }
+
     fn note(&mut self, slot: Slot, fate: Fate, version: &str, reason: Option<&str>) {
-        self.last = Some(Outcome {
+        let outcome = Outcome {
             fate,
             version: version.to_owned(),
             slot: slot.to_string(),
             reason: reason.map(str::to_owned),
-        });
+        };
+        self.fates = self.fates.saturating_add(1);
+        self.recent.push(outcome.clone());
+        let surplus = self.recent.len().saturating_sub(MOST_RECENT);
+        self.recent.drain(..surplus);
+        self.last = Some(outcome);
     }
 }
 

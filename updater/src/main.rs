@@ -45,6 +45,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
     };
     match command {
         Command::Check(options) => commands::check(root, options)?,
+        Command::History(options) => commands::history(root, options)?,
         Command::Install(options) => commands::install(root, options)?,
         Command::InstallToDisk(options) => commands::install_to_disk(root, options)?,
         Command::Health(options) => return judged(commands::health(root, options)?),

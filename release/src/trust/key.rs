@@ -35,7 +35,7 @@ impl PublicKey {
     }
 
     /// Whether `signature` is this key's over `message`, checked strictly.
-    pub(super) fn has_signed(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+    pub(crate) fn has_signed(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         let signature = ed25519_dalek::Signature::from_bytes(signature);
         self.0.verify_strict(message, &signature).is_ok()
     }

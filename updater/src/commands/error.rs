@@ -2,7 +2,7 @@
 
 use std::io;
 
-use outcrop_release::{manifest::ManifestError, slot::Slot, trust::Untrusted};
+use outcrop_release::{journal::JournalError, manifest::ManifestError, slot::Slot, trust::Untrusted};
 
 use super::NoChannel;
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
     install::{HeadError, InstallError, Refusal, SourceError},
     install_to_disk::ToDiskError,
     join::JoinError,
+    journal::KeepError,
     kubernetes::{DrainError, OursError},
     lifecycle::LifecycleError,
     record::StoreError,
@@ -171,6 +172,12 @@ pub enum CommandError {
     /// What the release says of itself.
     #[error(transparent)]
     Release(#[from] ReleaseFileError),
+    /// The history can't be read, or isn't what this device wrote.
+    #[error(transparent)]
+    History(#[from] KeepError),
+    /// The history lacks an event that it once had.
+    #[error("the history isn't what it was")]
+    Journal(#[source] JournalError),
     /// The device's key.
     #[error(transparent)]
     DeviceKey(#[from] DeviceKeyError),
@@ -231,6 +238,8 @@ impl CommandError {
             Self::Follow(FollowError::Refused { .. }) => 56,
             Self::Follow(FollowError::State(_)) => 42,
             Self::NoChannel(_) => 57,
+            Self::History(KeepError::Damaged { .. }) | Self::Journal(_) => 58,
+            Self::History(KeepError::Io { .. }) => 42,
             Self::NothingBack(_) => 43,
             Self::NoRoomForState(_) => 49,
             Self::State(error) => state_code(error),

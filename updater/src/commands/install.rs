@@ -11,13 +11,17 @@ use outcrop_release::{
     bootrec::{BootRecord, SlotState},
     bundle::Head,
     delta,
+    journal::Event,
     plan::{Cost, Link, survey::Looked},
     slot::Slot,
     trust::{VerifiedRelease, verify},
 };
 use serde_json::json;
 
-use super::{CommandError, OnlyOne, Opened, announce, progress::Listener, reboot, remember, warn};
+use super::{
+    CommandError, OnlyOne, Opened, announce, progress::Listener, reboot, record as record_event, remember,
+    warn,
+};
 use super::{drain::before_restart, progress::Progress, signals::Stop, state::with_keeper};
 use crate::{
     block_disk::Access,
@@ -97,7 +101,7 @@ pub fn install(root: &Path, options: &InstallOptions) -> Result<(), CommandError
         options,
         progress: &progress,
     };
-    if options.bundle.starts_with("http://") || options.bundle.starts_with("https://") {
+    let done = if options.bundle.starts_with("http://") || options.bundle.starts_with("https://") {
         let open = |address: &str| {
             let server = WebServer::new(address).map_err(CommandError::Web)?;
             Ok::<_, CommandError>(HttpSource::new(server, stop.clone()))
@@ -107,7 +111,17 @@ pub fn install(root: &Path, options: &InstallOptions) -> Result<(), CommandError
         let mut bundle = FileSource::open(Path::new(&options.bundle))?;
         // Where there is none, there is no file.
         work.install(&mut bundle, &|path| FileSource::open(Path::new(path)).ok())
+    };
+    if let Err(error @ (CommandError::Refused(_) | CommandError::Untrusted(_) | CommandError::PreCheck(_))) =
+        &done
+    {
+        let event = Event::Refused {
+            what_was: options.bundle.clone(),
+            reason: crate::chain::describe(error),
+        };
+        record_event(&device, event);
     }
+    done
 }
 
 /// Opens a file beside the bundle, or an address; none when it can't.

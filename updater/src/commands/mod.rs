@@ -6,6 +6,7 @@ mod commit;
 mod drain;
 mod error;
 mod health;
+mod history;
 mod install;
 mod install_to_disk;
 mod join;
@@ -23,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use outcrop_release::cmdline::CommandLine;
+use outcrop_release::{cmdline::CommandLine, journal::Event};
 use rustix::{
     fs::{FlockOperation, flock},
     time::{ClockId, clock_gettime},
@@ -35,6 +36,7 @@ pub use commit::{catch_up, commit, trial_deadline, trial_vetoed};
 pub use drain::{drain, uncordon};
 pub use error::CommandError;
 pub use health::{HealthOptions, health};
+pub use history::{HistoryOptions, history};
 pub use install::{InstallOptions, install};
 pub use install_to_disk::{ToDiskOptions, install_to_disk};
 pub use join::{JoinOptions, join};
@@ -50,6 +52,7 @@ use crate::{
     history::History,
     init::efi::EfiVariables,
     lifecycle::Lifecycle,
+    recorder,
 };
 
 /// The kernel's log takes no longer record than about 1000 bytes; a character has up to four.
@@ -121,24 +124,16 @@ impl OnlyOne {
 
 /// What is remembered, changed and kept. That it can't be kept is told and stops nothing: the boot record decides.
 fn remember(device: &Device, change: impl FnOnce(&mut History)) {
-    let folder = device.state_folder();
-    let kept = History::load(&folder).and_then(|loaded| {
-        if let Some(aside) = loaded.set_aside {
-            warn(&format!(
-                "what was remembered is damaged, now in {}",
-                aside.display()
-            ));
-        }
-        let mut history = loaded.history;
-        change(&mut history);
-        history.save(&folder)
-    });
-    if let Err(error) = kept {
-        warn(&format!(
-            "what happened can't be remembered: {}",
-            crate::chain::describe(&error)
-        ));
-    }
+    recorder::remember(&device.state_folder(), change)
+        .iter()
+        .for_each(|problem| warn(problem));
+}
+
+/// Appends an event that is no release's fate to the history. That it can't is told and stops nothing.
+fn record(device: &Device, event: Event) {
+    recorder::record(&device.state_folder(), event)
+        .iter()
+        .for_each(|problem| warn(problem));
 }
 
 /// Says a line on the console and in the journal: what becomes of releases is for whoever stands before the device, too.

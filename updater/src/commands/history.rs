@@ -1,0 +1,129 @@
+//! `outcrop-updater history`: what became of releases on this device, and whether anybody changed that afterwards.
+
+use std::path::Path;
+
+use outcrop_release::journal::{Entry, Event, Head, Verified};
+use serde_json::json;
+
+use super::{CommandError, say};
+use crate::{device::Device, device_key::DeviceKey, journal};
+
+/// What was typed.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct HistoryOptions {
+    /// Says whether the history is whole: no event edited, removed or put elsewhere.
+    #[arg(long)]
+    pub verify: bool,
+    /// With `--verify`: also whether it still has this event, as a report or an earlier `history` told it, so that its end wasn't cut off.
+    #[arg(long, value_name = "NUMBER:DIGEST", value_parser = parse_head, requires = "verify")]
+    pub head: Option<Head>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn parse_head(text: &str) -> Result<Head, String> {
+    let bad = || format!("{text:?} is no head: it is like 7:SHA-256");
+    let (number, digest) = text.split_once(':').ok_or_else(bad)?;
+    Ok(Head {
+        number: number.parse().map_err(|_| bad())?,
+        digest: digest.parse().map_err(|_| bad())?,
+    })
+}
+
+/// Tells the history. It is checked in any case.
+///
+/// # Errors
+/// When it can't be read, or isn't what this device wrote.
+pub fn history(root: &Path, options: &HistoryOptions) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    let state = device.state_folder();
+    let key = DeviceKey::of(&state)?;
+    let verified = journal::verified(&state, &key)?;
+    if let Some(head) = &options.head {
+        verified.has(head).map_err(CommandError::Journal)?;
+    }
+    if options.json {
+        say(&to_json(&verified, &key));
+        return Ok(());
+    }
+    if !options.verify {
+        let lines: Vec<String> = verified.entries.iter().map(describe).collect();
+        say(lines.join("\n").trim_end());
+    }
+    say(&summary(&verified, &key));
+    Ok(())
+}
+
+fn summary(verified: &Verified, key: &DeviceKey) -> String {
+    let device = key.device();
+    match verified.last {
+        None => format!("nothing has happened on the device {device} yet"),
+        Some(last) => format!(
+            "whole: {} events of the device {device}, the last one {}:{}",
+            verified.entries.len(),
+            last.head.number,
+            last.head.digest
+        ),
+    }
+}
+
+fn to_json(verified: &Verified, key: &DeviceKey) -> String {
+    let event =
+        |entry: &Entry| json!({ "number": entry.number, "at": entry.at.to_string(), "event": entry.event });
+    let head = verified
+        .last
+        .map(|last| format!("{}:{}", last.head.number, last.head.digest));
+    let all = json!({
+        "device": key.device().to_string(),
+        "public-key": key.public().to_string(),
+        "head": head,
+        "events": verified.entries.iter().map(event).collect::<Vec<_>>(),
+    });
+    serde_json::to_string_pretty(&all).unwrap_or_default()
+}
+
+fn describe(entry: &Entry) -> String {
+    let what = match &entry.event {
+        Event::Began { damaged: false, .. } => "the history begins".to_owned(),
+        Event::Began { damaged: true, .. } => {
+            "the history begins anew: the one before was damaged".to_owned()
+        }
+        Event::Checkpoint => "checkpoint".to_owned(),
+        Event::Release {
+            fate,
+            version,
+            slot,
+            reason,
+        } => {
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |reason| format!(": {reason}"));
+            format!("{version} {fate} in slot {slot}{reason}")
+        }
+        Event::Offered {
+            channel,
+            serial,
+            version,
+        } => format!("{version} offered by list {serial} of {channel}"),
+        Event::Refused { what_was, reason } => format!("{what_was} refused: {reason}"),
+    };
+    format!("{:>6}  {}  {what}", entry.number, entry.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use outcrop_release::digest::FileDigest;
+
+    use super::*;
+
+    #[test]
+    fn a_head_is_what_history_tells() {
+        let digest = FileDigest::of(b"x");
+        let head = parse_head(&format!("7:{digest}")).unwrap();
+        assert_eq!(head, Head { number: 7, digest });
+        for text in ["", "7", "7:", ":00", "x:00", "7:00"] {
+            assert!(parse_head(text).is_err(), "{text}");
+        }
+    }
+}

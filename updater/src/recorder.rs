@@ -1,0 +1,238 @@
+//! Two memories in step: what is remembered of releases (`history`), and the journal's chain of events.
+//!
+//! What is remembered goes first, and counts its fates; the journal counts them, too. So whatever a power cut keeps from the journal is told
+//! to it the next time, once: none is lost, none is there twice.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use outcrop_release::journal::Event;
+
+use crate::{
+    chain,
+    device_key::DeviceKey,
+    durable::DurableError,
+    history::History,
+    journal::{Journal, KeepError},
+};
+
+/// Changes and keeps what is remembered in Outcrop's folder `state`, and tells the journal. What couldn't be done, for people: nothing of
+/// it stops an update or a way back.
+pub fn remember(state: &Path, change: impl FnOnce(&mut History)) -> Vec<String> {
+    let mut problems = Vec::new();
+    if let Err(error) = try_remember(state, change, &mut problems) {
+        problems.push(format!(
+            "what happened can't be remembered: {}",
+            chain::describe(&error)
+        ));
+    }
+    problems
+}
+
+fn try_remember(
+    state: &Path,
+    change: impl FnOnce(&mut History),
+    problems: &mut Vec<String>,
+) -> Result<(), DurableError> {
+    let mut history = before(state, problems)?;
+    change(&mut history);
+    history.save(state)?;
+    catch_up(state, &history, problems);
+    Ok(())
+}
+
+/// What is remembered, with the journal told what it missed; where the journal knows more, that counts.
+fn before(state: &Path, problems: &mut Vec<String>) -> Result<History, DurableError> {
+    let loaded = History::load(state)?;
+    problems.extend(
+        loaded
+            .set_aside
+            .map(|aside| format!("what was remembered is damaged, now in {}", aside.display())),
+    );
+    let mut history = loaded.history;
+    let known = with_journal(state, problems, |journal| Ok(journal.fates(history.forgotten())));
+    history.at_least(known.unwrap_or_default());
+    catch_up(state, &history, problems);
+    Ok(history)
+}
+
+fn catch_up(state: &Path, history: &History, problems: &mut Vec<String>) {
+    with_journal(state, problems, |journal| {
+        let known = journal.fates(history.forgotten());
+        for outcome in history.since(known) {
+            journal.append(Timestamp::now(), outcome.event())?;
+        }
+        Ok(())
+    });
+}
+
+/// Appends an event that is no release's fate.
+pub fn record(state: &Path, event: Event) -> Vec<String> {
+    let mut problems = Vec::new();
+    match before(state, &mut problems) {
+        Ok(history) => {
+            with_journal(state, &mut problems, |journal| {
+                journal.fates(history.forgotten());
+                journal.append(Timestamp::now(), event)
+            });
+        }
+        Err(error) => problems.push(format!(
+            "what happened can't be remembered: {}",
+            chain::describe(&error)
+        )),
+    }
+    problems
+}
+
+fn with_journal<T>(
+    state: &Path,
+    problems: &mut Vec<String>,
+    work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>,
+) -> Option<T> {
+    let key = match DeviceKey::of(state) {
+        Ok(key) => key,
+        Err(error) => {
+            problems.push(format!("the history can't be kept: {}", chain::describe(&error)));
+            return None;
+        }
+    };
+    let done = Journal::open(state, &key).and_then(|mut journal| work(&mut journal));
+    match done {
+        Ok(value) => Some(value),
+        Err(error) => {
+            problems.push(format!("the history can't be kept: {}", chain::describe(&error)));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use outcrop_release::slot::Slot;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{history::KnownRelease, journal::verified};
+
+    fn release(number: u64) -> KnownRelease {
+        KnownRelease {
+            version: number.to_string(),
+            digest: format!("{number:064x}"),
+        }
+    }
+
+    fn installed(number: u64) -> impl FnOnce(&mut History) {
+        move |history| history.installed(Slot::B, release(number))
+    }
+
+    /// The releases whose fates the journal has, in its order.
+    fn told(state: &Path) -> Vec<u64> {
+        let key = DeviceKey::of(state).unwrap();
+        let entries = verified(state, &key).unwrap().entries.into_iter();
+        entries
+            .filter_map(|entry| match entry.event {
+                Event::Release { version, .. } => Some(version.parse().unwrap()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Where the power is cut while something is remembered.
+    #[derive(Debug, Clone, Copy)]
+    enum Cut {
+        Never,
+        /// What is remembered is kept, the journal hasn't heard of it.
+        BeforeTheJournal,
+        /// The journal's last line has so many bytes too few.
+        InTheJournal(usize),
+        /// The journal's folder can't be written this time: a full disk.
+        NoRoom,
+    }
+
+    fn run(state: &Path, number: u64, cut: Cut) {
+        let log = state.join("history/000001.log");
+        let before = fs::read(&log).unwrap_or_default();
+        match cut {
+            Cut::Never => assert_eq!(remember(state, installed(number)), [""; 0]),
+            Cut::BeforeTheJournal => {
+                let mut history = super::before(state, &mut Vec::new()).unwrap();
+                installed(number)(&mut history);
+                history.save(state).unwrap();
+            }
+            Cut::InTheJournal(missing) => {
+                assert_eq!(remember(state, installed(number)), [""; 0]);
+                let after = fs::read(&log).unwrap();
+                let len = after.len().saturating_sub(missing).max(before.len());
+                fs::write(&log, &after[..len]).unwrap();
+            }
+            Cut::NoRoom => {
+                let (folder, aside) = (state.join("history"), state.join("aside"));
+                let was_there = fs::rename(&folder, &aside).is_ok();
+                fs::write(&folder, "no folder").unwrap();
+                assert!(!remember(state, installed(number)).is_empty(), "it is told");
+                fs::remove_file(&folder).unwrap();
+                if was_there {
+                    fs::rename(&aside, &folder).unwrap();
+                }
+            }
+        }
+    }
+
+    fn any_cut() -> impl Strategy<Value = Cut> {
+        prop_oneof![
+            Just(Cut::Never),
+            Just(Cut::BeforeTheJournal),
+            (1..900_usize).prop_map(Cut::InTheJournal),
+            Just(Cut::NoRoom),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// The campaign of power cuts and full disks: what happened is in the journal once, in order.
+        #[test]
+        fn no_event_is_lost_and_none_is_there_twice(cuts in proptest::collection::vec(any_cut(), 1..14)) {
+            let state = tempfile::tempdir().unwrap();
+            let count = cuts.len() as u64;
+            for (number, cut) in (1..).zip(cuts) {
+                run(state.path(), number, cut);
+            }
+            run(state.path(), count + 1, Cut::Never);
+            prop_assert_eq!(told(state.path()), (1..=count + 1).collect::<Vec<u64>>());
+        }
+    }
+
+    #[test]
+    fn a_lost_memory_or_a_lost_journal_costs_what_was_in_it_and_doubles_nothing() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path();
+        (1..=3).for_each(|number| run(path, number, Cut::Never));
+        fs::write(path.join("releases.json"), "damaged").unwrap();
+        assert_eq!(remember(path, installed(4)).len(), 1, "it is told");
+        run(path, 5, Cut::Never);
+        assert_eq!(told(path), [1, 2, 3, 4, 5]);
+        fs::remove_dir_all(path.join("history")).unwrap();
+        run(path, 6, Cut::Never);
+        // A new chain begins with what is still remembered.
+        assert_eq!(told(path), [4, 5, 6]);
+    }
+
+    #[test]
+    fn what_is_no_fate_is_recorded_too() {
+        let state = tempfile::tempdir().unwrap();
+        let event = Event::Refused {
+            what_was: "edge 1.0.0".to_owned(),
+            reason: "it is older".to_owned(),
+        };
+        run(state.path(), 1, Cut::BeforeTheJournal);
+        assert_eq!(record(state.path(), event.clone()), [""; 0]);
+        run(state.path(), 2, Cut::Never);
+        assert_eq!(told(state.path()), [1, 2]);
+        let key = DeviceKey::of(state.path()).unwrap();
+        let entries = verified(state.path(), &key).unwrap().entries;
+        assert!(entries.iter().any(|entry| entry.event == event));
+    }
+}
