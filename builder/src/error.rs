@@ -15,6 +15,7 @@ use crate::{
     failure::FailureClass,
     fetch::{FetchError, MirrorError},
     finish::FinishError,
+    fleet::FleetError,
     inspect::ImageError,
     keys::KeysError,
     lock::{LockError, LockFileError},
@@ -138,6 +139,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Publish(#[from] PublishError),
+    /// `outcrop fleet`.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fleet(#[from] FleetError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
@@ -189,6 +194,7 @@ impl Error {
             Self::Keys(error) => error.class(),
             Self::Previous(error) => error.class(),
             Self::Publish(error) => error.class(),
+            Self::Fleet(error) => error.class(),
             Self::Cancelled(_) => FailureClass::Interrupted,
             Self::NoCache => FailureClass::Environment,
             Self::Signals(error) | Self::Print(error) => FailureClass::of_io(error),

@@ -18,6 +18,7 @@ pub mod fetch;
 mod file_lock;
 pub mod finish;
 pub mod flash;
+pub mod fleet;
 #[cfg(test)]
 mod generated_docs;
 pub mod inspect;

@@ -26,6 +26,7 @@ pub mod partition;
 pub mod pe;
 pub mod plan;
 pub mod read_at;
+pub mod report;
 pub mod signed;
 pub mod slot;
 pub mod state;

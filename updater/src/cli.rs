@@ -3,7 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    CheckOptions, HealthOptions, HistoryOptions, InstallOptions, JoinOptions, StateCommand, ToDiskOptions,
+    CheckOptions, HealthOptions, HistoryOptions, InstallOptions, JoinOptions, ReportOptions, StateCommand,
+    ToDiskOptions,
 };
 
 /// Looks after the releases on this device.
@@ -49,6 +50,8 @@ pub enum Command {
     },
     /// Tells what became of releases on this device: a chain of events that nobody changes without being found out.
     History(HistoryOptions),
+    /// Says in a signed document what this device is and how its last update went, and sends it to who looks after it.
+    Report(ReportOptions),
     /// Looks after the data that is bound to the running release: Kubernetes' datastore and what else the recipe names.
     #[command(subcommand)]
     State(StateCommand),

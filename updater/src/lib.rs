@@ -31,6 +31,7 @@ pub mod process;
 pub mod record;
 pub mod recorder;
 pub mod release_file;
+pub mod reports;
 pub mod state;
 pub mod status;
 #[cfg(test)]

@@ -50,6 +50,7 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         Command::InstallToDisk(options) => commands::install_to_disk(root, options)?,
         Command::Health(options) => return judged(commands::health(root, options)?),
         Command::Commit => commands::commit(root)?,
+        Command::Report(options) => commands::report(root, options)?,
         Command::Rollback { reboot } => commands::rollback(root, *reboot)?,
         Command::State(command) => commands::state(root, command)?,
         Command::Join(options) => commands::join(root, options)?,

@@ -8,6 +8,7 @@ use outcrop_release::{arch::Architecture, name::ImageName};
 
 use super::{
     bundle::BundleCommand,
+    fleet::FleetCommand,
     publish::{ChannelCommand, PublishArgs},
 };
 use crate::{
@@ -71,6 +72,9 @@ pub(super) enum Command {
     /// RELEASE is a version, or NAME-VERSION-ARCH-BOARD where several releases have that version. Each change makes a new signed list.
     #[command(subcommand)]
     Channel(ChannelCommand),
+    /// Tell what the reports of many devices say together
+    #[command(subcommand)]
+    Fleet(FleetCommand),
     /// Make keys that sign releases, and the trust file that names them
     #[command(subcommand)]
     Keys(KeysCommand),
@@ -105,6 +109,7 @@ impl Command {
             Self::Bundle(BundleCommand::Inspect(arguments)) => arguments.json,
             Self::Bundle(BundleCommand::Delta(arguments)) => arguments.json,
             Self::Bundle(BundleCommand::Cost(arguments)) => arguments.json,
+            Self::Fleet(FleetCommand::Report(arguments)) => arguments.json,
             Self::Publish(arguments) => arguments.json,
             Self::Channel(command) => command.json(),
             Self::New { .. }

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod bundle;
+mod fleet;
 mod publish;
 
 use std::{
@@ -16,6 +17,7 @@ use miette::Diagnostic;
 use self::{
     arguments::{Command, DeviceCommand, KeysCommand},
     bundle::BundleCommand,
+    fleet::FleetCommand,
 };
 use crate::{
     cache::Cache,
@@ -139,6 +141,9 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
             Ok(change) => commands::channel::change(&change, context),
             Err(show) => commands::channel::show(&show, context),
         },
+        Command::Fleet(FleetCommand::Report(arguments)) => {
+            commands::fleet::report(&arguments.into(), context)
+        }
         Command::Keys(KeysCommand::Generate(arguments)) => {
             commands::keys::generate(&arguments.into(), context)
         }

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod device;
 pub mod diff;
 pub mod flash;
+pub mod fleet;
 pub mod inspect;
 pub mod keys;
 pub mod lock;

@@ -22,6 +22,8 @@ const DELTA_DOMAIN: &[u8] = b"outcrop delta manifest 1\0";
 
 /// The same for a channel.
 const CHANNEL_DOMAIN: &[u8] = b"outcrop channel 1\0";
+/// The same for a device's report.
+const REPORT_DOMAIN: &[u8] = b"outcrop report 1\0";
 
 /// A release that enough trusted keys have signed. Nothing but [`verify`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +91,8 @@ pub enum Purpose {
     Delta,
     /// A channel's list of releases.
     Channel,
+    /// A device's report.
+    Report,
 }
 
 /// The bytes that a key signs for a manifest.
@@ -99,6 +103,7 @@ pub fn signed_message(purpose: Purpose, manifest: &[u8]) -> Vec<u8> {
         Purpose::Image => IMAGE_DOMAIN,
         Purpose::Delta => DELTA_DOMAIN,
         Purpose::Channel => CHANNEL_DOMAIN,
+        Purpose::Report => REPORT_DOMAIN,
     };
     [domain, manifest].concat()
 }

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Where lists are remembered, in Outcrop's folder.
-const CHANNELS: &str = "channels";
+pub(super) const CHANNELS: &str = "channels";
 
 /// What was typed.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]

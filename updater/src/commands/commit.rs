@@ -2,7 +2,10 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use outcrop_release::bootrec::{BadReason, SlotState};
+use outcrop_release::{
+    bootrec::{BadReason, SlotState},
+    journal::Fate,
+};
 
 use super::{
     CommandError, Opened, announce,
@@ -180,7 +183,11 @@ pub fn catch_up(root: &Path) -> Result<(), CommandError> {
     // A power cut may have come between the commit and its being remembered.
     let index = device.release.rollback_index;
     let is_committed = record.default == device.slot() && record.slot(device.slot()).state == SlotState::Good;
-    if is_committed && history.rollback_index() < index {
+    let lacks_commit = history
+        .last
+        .as_ref()
+        .is_some_and(|last| last.fate == Fate::Installed && last.slot == device.slot().to_string());
+    if is_committed && (lacks_commit || history.rollback_index() < index) {
         let release = device.running_release(&record);
         remember(&device, |history| {
             history.committed(device.slot(), &release, index);

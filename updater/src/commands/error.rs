@@ -22,6 +22,7 @@ use crate::{
     lifecycle::LifecycleError,
     record::StoreError,
     release_file::ReleaseFileError,
+    reports::ReportsError,
     state::{SnapshotError, StateError},
     status::StatusError,
 };
@@ -178,6 +179,9 @@ pub enum CommandError {
     /// The history lacks an event that it once had.
     #[error("the history isn't what it was")]
     Journal(#[source] JournalError),
+    /// A report can't be made, kept or sent.
+    #[error(transparent)]
+    Reports(#[from] ReportsError),
     /// The device's key.
     #[error(transparent)]
     DeviceKey(#[from] DeviceKeyError),
@@ -238,6 +242,8 @@ impl CommandError {
             Self::Follow(FollowError::Refused { .. }) => 56,
             Self::Follow(FollowError::State(_)) => 42,
             Self::NoChannel(_) => 57,
+            Self::Reports(ReportsError::Send { .. }) => 38,
+            Self::Reports(_) => 42,
             Self::History(KeepError::Damaged { .. }) | Self::Journal(_) => 58,
             Self::History(KeepError::Io { .. }) => 42,
             Self::NothingBack(_) => 43,

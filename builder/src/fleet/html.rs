@@ -1,0 +1,98 @@
+//! The same as one static page: no script, nothing from elsewhere.
+
+use std::fmt::Write as _;
+
+use super::{
+    Summary,
+    summary::{Named, RejectedFile, ReleaseCount},
+};
+
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}\
+table{border-collapse:collapse;width:100%;margin:0 0 2rem}\
+th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8884;vertical-align:top}\
+td.n{text-align:right;font-variant-numeric:tabular-nums;width:6rem}\
+code{font-size:.85em}\
+:root{color-scheme:light dark}";
+
+/// The page.
+#[must_use]
+pub fn html(summary: &Summary) -> String {
+    let mut page = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>Fleet</title><style>{STYLE}</style></head><body>\n<h1>{} devices</h1>\n<p>{}</p>\n",
+        summary.devices,
+        escaped(&summary.at)
+    );
+    page += "<table><thead><tr><th>devices</th><th>release</th></tr></thead><tbody>\n";
+    for ReleaseCount { release, devices } in &summary.releases {
+        let _infallible = writeln!(
+            page,
+            "<tr><td class=\"n\">{devices}</td><td>{}</td></tr>",
+            escaped(release)
+        );
+    }
+    page += "</tbody></table>\n";
+    for group in &summary.lagging {
+        section(&mut page, &format!("Lagging: {}", group.reason), &group.devices);
+    }
+    section(&mut page, "Snowflakes", &summary.snowflakes);
+    section(&mut page, "Degraded", &summary.degraded);
+    section(&mut page, "Silent", &summary.silent);
+    rejected(&mut page, &summary.rejected);
+    page += "</body></html>\n";
+    page
+}
+
+fn section(page: &mut String, title: &str, named: &[Named]) {
+    if named.is_empty() {
+        return;
+    }
+    let _infallible = writeln!(
+        page,
+        "<h2>{} ({})</h2>\n<table><tbody>",
+        escaped(title),
+        named.len()
+    );
+    for Named { name, device, detail } in named {
+        let _infallible = writeln!(
+            page,
+            "<tr><td>{}<br><code>{}</code></td><td>{}</td></tr>",
+            escaped(name),
+            escaped(device),
+            escaped(detail)
+        );
+    }
+    *page += "</tbody></table>\n";
+}
+
+fn rejected(page: &mut String, files: &[RejectedFile]) {
+    if files.is_empty() {
+        return;
+    }
+    let _infallible = writeln!(page, "<h2>Not believed ({})</h2>\n<table><tbody>", files.len());
+    for RejectedFile { file, why } in files {
+        let _infallible = writeln!(
+            page,
+            "<tr><td><code>{}</code></td><td>{}</td></tr>",
+            escaped(file),
+            escaped(why)
+        );
+    }
+    *page += "</tbody></table>\n";
+}
+
+/// Nothing that a device says is markup.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

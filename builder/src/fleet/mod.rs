@@ -1,0 +1,16 @@
+//! What a fleet's reports say together: who runs what, who lags behind and why, who has become a snowflake, who is silent, and which
+//! reports nobody should believe.
+
+mod devices;
+mod error;
+mod html;
+mod read;
+mod summary;
+#[cfg(test)]
+mod tests;
+
+pub use devices::Devices;
+pub use error::FleetError;
+pub use html::html;
+pub use read::{Read, Rejected, Why, read};
+pub use summary::{Lagging, Summary, summarize};

@@ -1,0 +1,254 @@
+//! The fleet in figures. Its JSON form is what `outcrop fleet report --json` prints.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use outcrop_release::{
+    name::ReleaseName,
+    report::{Health, Reason, Report},
+};
+use serde::Serialize;
+
+use super::{Devices, Read};
+
+/// A fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Summary {
+    /// When it was made.
+    pub at: String,
+    /// Devices whose newest report counts.
+    pub devices: usize,
+    /// How many run each release, the newest of each product first.
+    pub releases: Vec<ReleaseCount>,
+    /// Devices that don't run the newest release of their product that others run, by reason.
+    pub lagging: Vec<Lagging>,
+    /// Devices on which something isn't as release and configuration have it.
+    pub snowflakes: Vec<Named>,
+    /// Devices that are degraded.
+    pub degraded: Vec<Named>,
+    /// Devices of which nothing was heard for too long; of those in the list of devices also who never reported.
+    pub silent: Vec<Named>,
+    /// Files that nobody should believe.
+    pub rejected: Vec<RejectedFile>,
+}
+
+/// How many devices run a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReleaseCount {
+    /// Which one.
+    pub release: String,
+    /// How many.
+    pub devices: usize,
+}
+
+/// Devices that lag behind for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Lagging {
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub devices: Vec<Named>,
+}
+
+/// A device, for people.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Named {
+    /// What it is called: by the list of devices, by itself, or by its key.
+    pub name: String,
+    /// Its name.
+    pub device: String,
+    /// What is to be said of it.
+    pub detail: String,
+}
+
+/// A file that nobody should believe.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RejectedFile {
+    /// The file.
+    pub file: String,
+    /// Why.
+    pub why: String,
+}
+
+/// Puts together what reports say. `silent` is after how long nothing heard is too long.
+#[must_use]
+pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedDuration) -> Summary {
+    let newest = newest_of_each(&read.reports);
+    let of = |report: &Report, detail: String| named(report, devices, detail);
+    let mut lagging: BTreeMap<String, Vec<Named>> = BTreeMap::new();
+    for report in &read.reports {
+        if let Some((reason, detail)) = lags(report, &newest) {
+            lagging.entry(reason).or_default().push(of(report, detail));
+        }
+    }
+    let snowflakes = read.reports.iter().filter_map(|report| match report.differences {
+        Some(count) if count > 0 => Some(of(report, format!("{count} paths differ, {}", report.running))),
+        _ => None,
+    });
+    let degraded = read
+        .reports
+        .iter()
+        .filter(|report| report.health == Health::Degraded);
+    let mut quiet: Vec<Named> = read
+        .reports
+        .iter()
+        .filter(|report| now.duration_since(report.at) > silent)
+        .map(|report| of(report, format!("last heard of at {}", report.at)))
+        .collect();
+    quiet.extend(never_heard_of(read, devices));
+    let mut lagging: Vec<Lagging> = lagging
+        .into_iter()
+        .map(|(reason, devices)| Lagging { reason, devices })
+        .collect();
+    lagging.sort_by_key(|group| std::cmp::Reverse(group.devices.len()));
+    Summary {
+        at: now.to_string(),
+        devices: read.reports.len(),
+        releases: releases(&read.reports),
+        lagging,
+        snowflakes: snowflakes.collect(),
+        degraded: degraded
+            .map(|report| of(report, report.running.to_string()))
+            .collect(),
+        silent: quiet,
+        rejected: read
+            .rejected
+            .iter()
+            .map(|rejected| RejectedFile {
+                file: rejected.path.display().to_string(),
+                why: rejected.why.to_string(),
+            })
+            .collect(),
+    }
+}
+
+/// What makes two devices of one kind: product, architecture, board.
+type Kind = (String, String, String);
+
+fn kind(release: &ReleaseName) -> Kind {
+    (
+        release.image.to_string(),
+        release.architecture.to_string(),
+        release.board.to_string(),
+    )
+}
+
+/// The newest release of each kind that somebody runs.
+fn newest_of_each(reports: &[Report]) -> BTreeMap<Kind, semver::Version> {
+    let mut newest: BTreeMap<Kind, semver::Version> = BTreeMap::new();
+    for report in reports {
+        let version = newest
+            .entry(kind(&report.running))
+            .or_insert_with(|| report.running.version.clone());
+        if *version < report.running.version {
+            version.clone_from(&report.running.version);
+        }
+    }
+    newest
+}
+
+/// Why a device isn't where others are, if it isn't.
+fn lags(report: &Report, newest: &BTreeMap<Kind, semver::Version>) -> Option<(String, String)> {
+    let version = &report.running.version;
+    let newest = newest
+        .get(&kind(&report.running))
+        .filter(|newest| *newest > version)?;
+    let last = report.last.as_ref();
+    let reason = last
+        .and_then(|last| last.reason)
+        .map_or("not updated yet", Reason::as_str);
+    let detail = last.and_then(|last| {
+        last.detail
+            .as_ref()
+            .map(|detail| format!("{}: {detail}", last.version))
+    });
+    let detail = detail.map_or_else(String::new, |detail| format!(", {detail}"));
+    Some((reason.to_owned(), format!("runs {version}, not {newest}{detail}")))
+}
+
+fn named(report: &Report, devices: &Devices, detail: String) -> Named {
+    let device = report.device();
+    let name = devices
+        .called(&device)
+        .map(str::to_owned)
+        .or_else(|| report.hostname.clone());
+    Named {
+        name: name.unwrap_or_else(|| device.to_string()),
+        device: device.to_string(),
+        detail,
+    }
+}
+
+fn never_heard_of(read: &Read, devices: &Devices) -> Vec<Named> {
+    // Reports are in the order of their devices.
+    let is_heard_of = |device: &&outcrop_release::device_id::DeviceId| {
+        read.reports.binary_search_by_key(*device, Report::device).is_ok()
+    };
+    let mut missing: Vec<Named> = devices
+        .iter()
+        .filter(|device| !is_heard_of(device))
+        .map(|device| Named {
+            name: devices
+                .called(device)
+                .map_or_else(|| device.to_string(), str::to_owned),
+            device: device.to_string(),
+            detail: "never heard of".to_owned(),
+        })
+        .collect();
+    missing.sort();
+    missing
+}
+
+fn releases(reports: &[Report]) -> Vec<ReleaseCount> {
+    let mut counts: BTreeMap<(Kind, semver::Version), usize> = BTreeMap::new();
+    for report in reports {
+        *counts
+            .entry((kind(&report.running), report.running.version.clone()))
+            .or_default() += 1;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by(|((one, older), _), ((other, newer), _)| one.cmp(other).then(newer.cmp(older)));
+    counts
+        .into_iter()
+        .map(
+            |(((image, architecture, board), version), devices)| ReleaseCount {
+                release: format!("{image}-{version}-{architecture}-{board}"),
+                devices,
+            },
+        )
+        .collect()
+}
+
+impl Summary {
+    /// For people.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = format!("{} devices\n", self.devices);
+        for ReleaseCount { release, devices } in &self.releases {
+            let _infallible = writeln!(text, "{devices:>8}  {release}");
+        }
+        let mut section = |title: String, named: &[Named]| {
+            if !named.is_empty() {
+                let _infallible = writeln!(text, "\n{title}: {}", named.len());
+            }
+            for Named { name, detail, .. } in named {
+                let _infallible = writeln!(text, "  {name}  {detail}");
+            }
+        };
+        for group in &self.lagging {
+            section(format!("lagging, {}", group.reason), &group.devices);
+        }
+        section("snowflakes".to_owned(), &self.snowflakes);
+        section("degraded".to_owned(), &self.degraded);
+        section("silent".to_owned(), &self.silent);
+        if !self.rejected.is_empty() {
+            let _infallible = writeln!(text, "\nnot believed: {}", self.rejected.len());
+        }
+        for RejectedFile { file, why } in &self.rejected {
+            let _infallible = writeln!(text, "  {file}  {why}");
+        }
+        text
+    }
+}

@@ -1,0 +1,281 @@
+use std::{fs, path::Path};
+
+use jiff::{SignedDuration, Timestamp};
+use outcrop_release::{
+    digest::FileDigest,
+    journal::{Fate, Head},
+    report::{Health, LastUpdate, Reason, Report},
+    signed,
+    trust::{Purpose, Signatures},
+};
+
+use super::*;
+use crate::{
+    keys::PrivateKey,
+    progress::{Progress as _, Silent, Unit},
+};
+
+fn key(number: u16) -> PrivateKey {
+    let mut seed = [7; 32];
+    seed[..2].copy_from_slice(&number.to_le_bytes());
+    PrivateKey::from_seed(&seed)
+}
+
+fn now() -> Timestamp {
+    "2026-11-30T12:00:00Z".parse().unwrap()
+}
+
+/// A device's report; `change` says in what it differs from a healthy one's.
+fn report(number: u16, change: impl FnOnce(&mut Report)) -> Report {
+    let mut report = Report {
+        key: key(number).public().unwrap(),
+        sequence: 5,
+        at: now(),
+        hostname: Some(format!("shop-{number}")),
+        labels: Default::default(),
+        running: outcrop_release::name::ReleaseName {
+            image: "edge".parse().unwrap(),
+            version: "1.2.0".parse().unwrap(),
+            architecture: "x86_64".parse().unwrap(),
+            board: "efi".parse().unwrap(),
+        },
+        manifest: FileDigest::of(b"1.2.0"),
+        slot: "a".to_owned(),
+        channel: None,
+        last: None,
+        health: Health::Healthy,
+        differences: Some(0),
+        history: Some(Head {
+            number: 9,
+            digest: FileDigest::of(b"9"),
+        }),
+    };
+    change(&mut report);
+    report
+}
+
+fn signed_by(number: u16, report: &Report) -> Vec<u8> {
+    let document = report.to_bytes();
+    let mut signatures = Signatures::default();
+    signatures
+        .add(key(number).sign(Purpose::Report, &document).unwrap())
+        .unwrap();
+    signed::join(&document, &signatures)
+}
+
+fn put(folder: &Path, name: &str, number: u16, change: impl FnOnce(&mut Report)) -> Report {
+    let report = report(number, change);
+    fs::write(folder.join(format!("{name}.report")), signed_by(number, &report)).unwrap();
+    report
+}
+
+fn failed(reason: Reason, detail: &str) -> impl FnOnce(&mut Report) {
+    let detail = detail.to_owned();
+    move |report| {
+        report.running.version = "1.1.0".parse().unwrap();
+        report.last = Some(LastUpdate {
+            fate: Fate::Failed,
+            version: "1.2.0".to_owned(),
+            reason: Some(reason),
+            detail: Some(detail),
+        });
+    }
+}
+
+fn told(folder: &Path) -> Summary {
+    let devices = Devices::read(&folder.join(Devices::FILE_NAME)).unwrap();
+    let phase = Silent.phase("check reports", None, Unit::Items);
+    let read = read(folder, &devices, now(), phase.as_ref()).unwrap();
+    summarize(&read, &devices, now(), SignedDuration::from_hours(24 * 7))
+}
+
+fn names(named: &[summary::Named]) -> Vec<&str> {
+    named.iter().map(|named| named.name.as_str()).collect()
+}
+
+#[test]
+fn three_of_five_hundred_lag_behind_each_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..500 {
+        let name = number.to_string();
+        match number {
+            17 => drop(put(
+                folder.path(),
+                &name,
+                number,
+                failed(Reason::CheckFailed, "the check ssh didn't hold"),
+            )),
+            99 => drop(put(
+                folder.path(),
+                &name,
+                number,
+                failed(Reason::Power, "its trial ended three times"),
+            )),
+            300 => drop(put(folder.path(), &name, number, |report| {
+                report.running.version = "1.1.0".parse().unwrap();
+            })),
+            _ => drop(put(folder.path(), &name, number, |_| {})),
+        }
+    }
+    let summary = told(folder.path());
+    assert_eq!(summary.devices, 500);
+    let counts: Vec<(&str, usize)> = summary
+        .releases
+        .iter()
+        .map(|count| (count.release.as_str(), count.devices))
+        .collect();
+    assert_eq!(
+        counts,
+        [("edge-1.2.0-x86_64-efi", 497), ("edge-1.1.0-x86_64-efi", 3)]
+    );
+    let mut lagging: Vec<(&str, Vec<&str>)> = summary
+        .lagging
+        .iter()
+        .map(|group| (group.reason.as_str(), names(&group.devices)))
+        .collect();
+    lagging.sort();
+    assert_eq!(
+        lagging,
+        [
+            ("check failed", vec!["shop-17"]),
+            ("not updated yet", vec!["shop-300"]),
+            ("power", vec!["shop-99"])
+        ]
+    );
+    let text = summary.to_text();
+    assert!(
+        text.contains("shop-17  runs 1.1.0, not 1.2.0, 1.2.0: the check ssh didn't hold"),
+        "{text}"
+    );
+    assert!(text.lines().count() < 20, "{text}");
+}
+
+#[test]
+fn snowflakes_degraded_and_silent_devices_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "a", 1, |report| report.differences = Some(3));
+    put(folder.path(), "b", 2, |report| report.health = Health::Degraded);
+    put(folder.path(), "c", 3, |report| {
+        report.at = "2026-11-01T00:00:00Z".parse().unwrap();
+    });
+    put(folder.path(), "d", 4, |report| report.differences = None);
+    let summary = told(folder.path());
+    assert_eq!(names(&summary.snowflakes), ["shop-1"]);
+    assert_eq!(names(&summary.degraded), ["shop-2"]);
+    assert_eq!(names(&summary.silent), ["shop-3"]);
+    assert!(summary.lagging.is_empty() && summary.rejected.is_empty());
+}
+
+#[test]
+fn of_a_device_s_reports_the_newest_counts_whatever_the_files_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("old")).unwrap();
+    put(folder.path(), "old/z", 1, |report| {
+        report.sequence = 4;
+        report.running.version = "1.1.0".parse().unwrap();
+    });
+    put(folder.path(), "a", 1, |_| {});
+    let summary = told(folder.path());
+    assert_eq!(
+        (summary.devices, summary.releases.len(), summary.rejected.len()),
+        (1, 1, 0)
+    );
+}
+
+#[test]
+fn reports_that_nobody_should_believe_are_told_and_count_for_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(format!("{name}.report"));
+    put(folder.path(), "good", 1, |_| {});
+    fs::write(path("forged"), signed_by(9, &report(2, |_| {}))).unwrap();
+    fs::write(path("page"), "<html>\nLog in").unwrap();
+    // A gigabyte that takes no room.
+    fs::File::create(path("large")).unwrap().set_len(1 << 30).unwrap();
+    put(folder.path(), "future", 3, |report| {
+        report.at = "2026-12-02T00:00:00Z".parse().unwrap();
+    });
+    put(folder.path(), "twin-a", 4, |_| {});
+    put(folder.path(), "twin-b", 4, |report| report.slot = "b".to_owned());
+    put(folder.path(), "long", 5, |_| {});
+    put(folder.path(), "short", 5, |report| {
+        report.sequence = 6;
+        report.history = Some(Head {
+            number: 3,
+            digest: FileDigest::of(b"3"),
+        });
+    });
+    let stranger = put(folder.path(), "stranger", 6, |_| {});
+    let known: Vec<String> = (1..=5)
+        .map(|number| format!("{} till {number} # x", report(number, |_| {}).device()))
+        .collect();
+    fs::write(folder.path().join("devices.txt"), known.join("\n")).unwrap();
+    let summary = told(folder.path());
+    let mut why: Vec<String> = summary
+        .rejected
+        .iter()
+        .map(|rejected| rejected.why.clone())
+        .collect();
+    why.sort();
+    let expected = [
+        "a report has at most",
+        "it is no report",
+        "it says that it was made at",
+        "the device ",
+        "the device ",
+        "the device ",
+        "the report is forged",
+    ];
+    // A page has two lines: what is on the first is no report.
+    assert_eq!(why.len(), 7, "{why:#?}");
+    for (why, begins) in why.iter().zip(expected) {
+        assert!(
+            why.starts_with(begins) || why.starts_with("read the report"),
+            "{why} {begins}"
+        );
+    }
+    let all = why.join("\n");
+    for part in [
+        "isn't in the list of devices",
+        "its key is in two places",
+        "had 9 events in its history once, and has 3",
+    ] {
+        assert!(all.contains(part), "{all}");
+    }
+    assert!(all.contains(&stranger.device().to_string()));
+    assert!(
+        names(&summary.silent).contains(&"till 2"),
+        "its forged report says nothing of it"
+    );
+}
+
+#[test]
+fn the_page_says_the_same_and_nothing_that_a_device_says_is_markup() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "a", 1, |_| {});
+    put(folder.path(), "b", 2, |report| {
+        failed(Reason::Storage, "<script>alert(1)</script>")(report);
+        report.hostname = Some("<b>&\"'".to_owned());
+    });
+    let page = html(&told(folder.path()));
+    for part in [
+        "<h1>2 devices</h1>",
+        "Lagging: storage (1)",
+        "&lt;script&gt;",
+        "&lt;b&gt;&amp;&quot;&#39;",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(!page.contains("<script") && !page.contains("http"), "{page}");
+}
+
+#[test]
+fn without_reports_or_with_a_list_that_is_none_there_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let phase = Silent.phase("check reports", None, Unit::Items);
+    let error = read(folder.path(), &Devices::default(), now(), phase.as_ref()).unwrap_err();
+    assert!(error.to_string().starts_with("there is no report in"));
+    let list = folder.path().join("devices.txt");
+    fs::write(&list, "# ours\n\nnot a device\n").unwrap();
+    let error = Devices::read(&list).unwrap_err();
+    assert!(matches!(error, FleetError::Devices { line: 3, .. }), "{error}");
+}
