@@ -218,8 +218,8 @@ fn reports_that_nobody_should_believe_are_told_and_count_for_nothing() {
     why.sort();
     let expected = [
         "a report has at most",
-        "it is no report",
         "it says that it was made at",
+        "read the report",
         "the device ",
         "the device ",
         "the device ",
