@@ -100,10 +100,26 @@ enum Bench {
     Update,
     /// Flashing an image, against `dd` and `bmaptool`
     Flash,
+    /// What the reports of 100,000 devices say together
+    Fleet,
     /// What updates between real releases cost a device, against xdelta3, zstd, bsdiff, casync and RAUC
     Delta,
     /// What the state that goes with a release costs, against `cp`; a node's start; memory
     Kubernetes,
+}
+
+impl Bench {
+    fn run(self, install: Install, arch: Option<Arch>, delta: &bench::delta::Options) -> Result<(), Error> {
+        match self {
+            Self::Build => bench::build::run(install, arch),
+            Self::Boot => bench::boot::run(install),
+            Self::Update => bench::update::run(install),
+            Self::Flash => bench::flash::run(install),
+            Self::Fleet => bench::fleet::run(install),
+            Self::Delta => bench::delta::run(install, delta),
+            Self::Kubernetes => bench::kubernetes::run(install),
+        }
+    }
 }
 
 /// Parses the arguments and runs the task.
@@ -123,30 +139,12 @@ pub(crate) fn run() -> Result<(), Error> {
         } => test::with_kubernetes(install, &filter),
         Task::Test { filter, .. } => test::run(install, &filter),
         Task::Bench {
-            what: Bench::Build,
+            what,
             arch,
-            ..
-        } => bench::build::run(install, arch),
-        Task::Bench {
-            what: Bench::Boot, ..
-        } => bench::boot::run(install),
-        Task::Bench {
-            what: Bench::Update, ..
-        } => bench::update::run(install),
-        Task::Bench {
-            what: Bench::Flash, ..
-        } => bench::flash::run(install),
-        Task::Bench {
-            what: Bench::Delta,
             pair,
             peer: peers,
             anew,
-            ..
-        } => bench::delta::run(install, &bench::delta::Options { pair, peers, anew }),
-        Task::Bench {
-            what: Bench::Kubernetes,
-            ..
-        } => bench::kubernetes::run(install),
+        } => what.run(install, arch, &bench::delta::Options { pair, peers, anew }),
         Task::Lint { advisories } => {
             let advisories = if advisories {
                 Advisories::Check

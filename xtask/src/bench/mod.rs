@@ -4,6 +4,7 @@ pub(crate) mod boot;
 pub(crate) mod build;
 pub(crate) mod delta;
 pub(crate) mod flash;
+pub(crate) mod fleet;
 pub(crate) mod kubernetes;
 mod limited_disk;
 pub(crate) mod measure;
