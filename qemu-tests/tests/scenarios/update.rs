@@ -315,6 +315,22 @@ fn a_release_from_a_web_server_is_tried_and_committed(architecture: Architecture
     ] {
         assert!(state.contains(&told), "{state}");
     }
+    let history = device.shell().run("outcrop-updater history").unwrap();
+    for told in [
+        "the history begins",
+        &format!("{NEW} installed in slot b"),
+        &format!("{NEW} committed in slot b"),
+        "whole: 3 events of the device ",
+    ] {
+        assert!(history.contains(told), "{told}: {history}");
+    }
+    let report = device.shell().run("outcrop-updater report").unwrap();
+    for told in [
+        format!("\"fate\":\"committed\",\"version\":\"{NEW}\""),
+        "\"health\":\"healthy\",\"differences\":0,\"history\":{\"number\":3,".to_owned(),
+    ] {
+        assert!(report.contains(&told), "{told}: {report}");
+    }
 }
 
 fn a_release_whose_check_fails_is_given_up_and_not_installed_again(architecture: Architecture) {
@@ -331,6 +347,11 @@ fn a_release_whose_check_fails_is_given_up_and_not_installed_again(architecture:
     let (code, output) = device.try_install(NEW, "");
     assert_eq!(code, 26, "{output}");
     assert!(output.contains("failed on this device before"), "{output}");
+    let history = device.shell().run("outcrop-updater history").unwrap();
+    assert!(
+        history.contains(&format!("{NEW} failed in slot b: ")) && history.contains(" refused: "),
+        "{history}"
+    );
     let mut shell = device.shell();
     shell
         .run("dd if=/dev/zero of=/var/full bs=1M status=none; sync; true")
