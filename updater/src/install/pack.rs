@@ -3,7 +3,7 @@
 use outcrop_release::{
     delta::{PackedBoot, Patcher},
     packed::{self, PackedKernel, Packer},
-    plan::{BlockSet, ByteRange},
+    plan::ByteRange,
     verity::BLOCK_BYTES,
 };
 
@@ -12,7 +12,7 @@ use std::io::Write as _;
 use super::{
     engine::{Installation, Part},
     error::InstallError,
-    patch::{Block, MadeGroup, blocks_of},
+    patch::{MadeGroup, blocks_of, kept_in},
     scratch::Scratch,
     source::Source,
 };
@@ -33,22 +33,11 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
                 .get(first as usize..end as usize)
                 .unwrap_or_default()
                 .to_vec();
-            let there = self.same_there(part, first, &blocks)?;
+            // All of it was read from the medium to be compared.
+            let there = kept_in(part, first, blocks.len());
             self.write_group(part, group, &MadeGroup { blocks, there })?;
         }
         Ok(())
-    }
-
-    /// Which of these blocks the medium has already.
-    fn same_there(&self, part: &Part<'_>, first: u32, blocks: &[Block]) -> Result<BlockSet, InstallError> {
-        let mut found = blocks.to_vec();
-        let mut there = self.take_there(part, first, &mut found)?;
-        for ((number, found), block) in (first..).zip(&found).zip(blocks) {
-            if found != block {
-                there.remove(number);
-            }
-        }
-        Ok(there)
     }
 
     /// The new boot payload; none when it can't be made: nothing of it is proven yet.

@@ -167,6 +167,9 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut unpacking = Unpacking { patcher };
         for group in frame.first_group..frame.end_group() {
             self.watch.checkpoint()?;
+            if self.is_left_alone(part, group) {
+                continue;
+            }
             let Some(mut made) = self.make_group(part, group, &mut unpacking) else {
                 if unpacking.patcher.is_none() {
                     return Ok(()); // nothing more comes out of it
@@ -181,13 +184,29 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         Ok(())
     }
 
+    /// Whether a group is planned otherwise, and the frame has nothing of it that must be used up.
+    fn is_left_alone(&self, part: &Part<'_>, group: u32) -> bool {
+        let Some(delta) = self.delta_of(part.payload) else {
+            return true;
+        };
+        let (first, end) = blocks_of(group, delta.spans.blocks());
+        let number = part.tree.leaf_block_of(first.into());
+        let is_unknown = u32::try_from(number).is_ok_and(|number| part.tree.unknown().contains(number));
+        !is_unknown && delta.spans.patched(first, end) == 0
+    }
+
     /// The blocks of a group; none when some can't be made. What the frame holds of it is used up either way. Blocks that are in place by
     /// what the slot says of itself are taken from there: reading them from the running slot as well would double what is read.
     fn make_group(&self, part: &Part<'_>, group: u32, unpacking: &mut Unpacking<'_>) -> Option<MadeGroup> {
         let delta = self.delta_of(part.payload)?;
         let (first, end) = blocks_of(group, delta.spans.blocks());
         let mut blocks = vec![[0; BLOCK_BYTES]; (end - first) as usize];
-        let there = self.take_there(part, first, &mut blocks).ok()?;
+        // All of a boot payload was read from the medium to be compared, and the running one lies in the kernel's memory.
+        let is_compared = part.payload == PayloadName::Boot;
+        let there = match is_compared {
+            true => kept_in(part, first, blocks.len()),
+            false => self.take_there(part, first, &mut blocks).ok()?,
+        };
         let mut old = OldArea {
             disk: &*self.disk,
             area: part.from,
@@ -198,7 +217,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             let room = blocks.get_mut(start..start + span.blocks as usize)?;
             match span.source {
                 SpanSource::Old(from) => {
-                    let missing = (0..span.blocks).filter(|place| !there.contains(span.first + place));
+                    let missing =
+                        (0..span.blocks).filter(|place| is_compared || !there.contains(span.first + place));
                     for run in joined_numbers(missing.map(u64::from)) {
                         let at = (u64::from(from) + run.start) * BLOCK_BYTES as u64;
                         let range = usize::try_from(run.start).ok()?..usize::try_from(run.end).ok()?;
@@ -294,16 +314,13 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
 
     /// Takes those of a group's blocks from the medium of which the slot says that they are in place: which ones. One that can't be read
     /// is written: that heals it.
-    pub(super) fn take_there(
+    fn take_there(
         &self,
         part: &Part<'_>,
         first: u32,
         blocks: &mut [Block],
     ) -> Result<BlockSet, InstallError> {
-        let kept = (0..blocks.len() as u64).map(|place| u64::from(first) + place);
-        let is_kept =
-            |number: &u64| u32::try_from(*number).is_ok_and(|number| part.planned.kept.contains(number));
-        let runs = joined_numbers(kept.filter(is_kept));
+        let runs = joined_numbers(kept_in(part, first, blocks.len()).iter().map(u64::from));
         let mut there = BlockSet::new();
         self.reader()
             .each_block(part.to, runs, Reading::Lenient, |number, block| {
@@ -320,6 +337,14 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             })?;
         Ok(there)
     }
+}
+
+/// Those of a group's blocks of which the slot that is written says that they are in place.
+pub(super) fn kept_in(part: &Part<'_>, first: u32, count: usize) -> BlockSet {
+    let numbers = (first..).take(count);
+    numbers
+        .filter(|number| part.planned.kept.contains(*number))
+        .collect()
 }
 
 /// A group's blocks.
