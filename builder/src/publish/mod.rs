@@ -113,6 +113,7 @@ impl Tree {
         let releases = folder.join(RELEASES_FOLDER);
         fs::create_dir_all(&releases).map_err(failed("make folder", &releases))?;
         let lock = File::open(folder).map_err(failed("open folder", folder))?;
+        lock.sync_all().map_err(failed("sync folder", folder))?;
         file_lock::wait(&lock, Sharing::Alone, "the publish tree", progress)
             .map_err(failed("lock", folder))?;
         Ok(Self {

@@ -162,7 +162,6 @@ fn a_list_that_a_channel_key_signed_is_accepted_and_comes_out_as_it_went_in() {
 }
 
 // The attacks that The Update Framework names: specification 1.0.33, section 1.5.2.
-
 #[test]
 fn arbitrary_software_a_list_that_nobody_trusted_has_signed_is_refused() {
     let document = channel().to_bytes();

@@ -76,16 +76,7 @@ pub enum Event {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         reason: Option<String>,
     },
-    /// A channel offered a release, and it was taken up.
-    Offered {
-        /// The channel.
-        channel: String,
-        /// Its list.
-        serial: u64,
-        /// The release's version.
-        version: String,
-    },
-    /// A release or a channel's list was refused.
+    /// A release was refused.
     Refused {
         /// Which one, for people.
         what_was: String,
@@ -207,7 +198,6 @@ impl Event {
                 reason,
                 ..
             } => [version, slot].into_iter().chain(reason).for_each(short),
-            Self::Offered { channel, version, .. } => [channel, version].into_iter().for_each(short),
             Self::Refused { what_was, reason } => [what_was, reason].into_iter().for_each(short),
         }
         self

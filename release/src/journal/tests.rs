@@ -40,20 +40,15 @@ fn some() -> Vec<Event> {
         what_was: "edge 1.0.0".to_owned(),
         reason: "it is older".to_owned(),
     };
-    let offered = Event::Offered {
-        channel: "stable".to_owned(),
-        serial: 7,
-        version: "1.1.0".to_owned(),
-    };
     vec![
         Event::Began {
             damaged: false,
             fates: 0,
         },
         fate("1.0.0"),
-        refused,
+        refused.clone(),
         Event::Checkpoint,
-        offered,
+        refused,
         fate("1.1.0"),
     ]
 }

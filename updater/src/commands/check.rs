@@ -13,14 +13,13 @@ use outcrop_release::{
 };
 use serde_json::{Value, json};
 
-use super::{CommandError, Opened, say};
+use super::{CommandError, Opened, remembered, say};
 use crate::{
     block_disk::Access,
     channel::{FolderSource, Followed, Follower, WebList},
     device::Device,
     device_config,
     device_key::DeviceKey,
-    history::History,
     release_file,
 };
 
@@ -153,7 +152,7 @@ fn told(
     followed: &Followed,
 ) -> Result<Told, CommandError> {
     let record = Opened::open(device, Access::Read)?.lifecycle(device).record()?;
-    let history = History::load(&device.state_folder())?.history;
+    let history = remembered(device)?;
     let key = DeviceKey::of(&device.state_folder())?;
     let failed: Vec<FileDigest> = history.failed_digests().collect();
     let subscriber = Subscriber {

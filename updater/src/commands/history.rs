@@ -101,11 +101,6 @@ fn describe(entry: &Entry) -> String {
                 .map_or_else(String::new, |reason| format!(": {reason}"));
             format!("{version} {fate} in slot {slot}{reason}")
         }
-        Event::Offered {
-            channel,
-            serial,
-            version,
-        } => format!("{version} offered by list {serial} of {channel}"),
         Event::Refused { what_was, reason } => format!("{what_was} refused: {reason}"),
     };
     format!("{:>6}  {}  {what}", entry.number, entry.at)

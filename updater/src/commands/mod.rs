@@ -131,6 +131,18 @@ fn remember(device: &Device, change: impl FnOnce(&mut History)) {
         .for_each(|problem| warn(problem));
 }
 
+/// What is remembered of releases, to look at. That a damaged file was set aside is told.
+fn remembered(device: &Device) -> Result<History, DurableError> {
+    let loaded = History::load(&device.state_folder())?;
+    if let Some(aside) = loaded.set_aside {
+        warn(&format!(
+            "what was remembered is damaged, now in {}",
+            aside.display()
+        ));
+    }
+    Ok(loaded.history)
+}
+
 /// Appends an event that is no release's fate to the history. That it can't is told and stops nothing.
 fn record(device: &Device, event: Event) {
     recorder::record(&device.state_folder(), event)

@@ -11,7 +11,7 @@ use outcrop_release::{
     report::{Followed, Health, LastUpdate, Reason, Report},
 };
 
-use super::{CommandError, Opened, check, say};
+use super::{CommandError, Opened, check, remembered, say};
 use crate::{
     attest::Attestation,
     block_disk::Access,
@@ -19,7 +19,7 @@ use crate::{
     device::Device,
     device_config,
     device_key::DeviceKey,
-    history::{History, Outcome},
+    history::Outcome,
     journal::Journal,
     reports::{FolderSink, Sink, WebSink, keep, next_sequence, send_all},
     status::read_status,
@@ -68,9 +68,10 @@ fn sink(to: &str) -> Result<Box<dyn Sink>, check::NoChannel> {
 fn gather(root: &Path, device: &Device, key: &DeviceKey) -> Result<Report, CommandError> {
     let state = device.state_folder();
     let record = Opened::open(device, Access::Read)?.lifecycle(device).record()?;
-    let history = History::load(&state)?.history;
+    let history = remembered(device)?;
     let config = device_config::kept(&state)?;
-    let is_degraded = read_status(root).is_ok_and(|status| !status.degraded.is_empty());
+    // What can't be told isn't healthy.
+    let is_fine = read_status(root).is_ok_and(|status| status.degraded.is_empty());
     let head = Journal::open(&state, key)?.last().map(|last| last.head);
     Ok(Report {
         key: *key.public(),
@@ -83,7 +84,7 @@ fn gather(root: &Path, device: &Device, key: &DeviceKey) -> Result<Report, Comma
         slot: device.slot().to_string(),
         channel: followed(device, &config)?,
         last: history.last.as_ref().map(|last| last_update(last, &record)),
-        health: health(device, &record, is_degraded),
+        health: health(device, &record, is_fine),
         // It takes a while, and says more than that something is wrong: where it can't be told, the rest is.
         differences: Attestation::of(root)
             .ok()
@@ -112,8 +113,8 @@ fn followed(device: &Device, config: &DeviceConfig) -> Result<Option<Followed>, 
     }))
 }
 
-fn health(device: &Device, record: &BootRecord, is_degraded: bool) -> Health {
-    if is_degraded {
+fn health(device: &Device, record: &BootRecord, is_fine: bool) -> Health {
+    if !is_fine {
         return Health::Degraded;
     }
     match record.default == device.slot() {

@@ -170,7 +170,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             if self.is_left_alone(part, group) {
                 continue;
             }
-            let Some(mut made) = self.make_group(part, group, &mut unpacking) else {
+            let Some(mut made) = self.make_group(part, group, &mut unpacking)? else {
                 if unpacking.patcher.is_none() {
                     return Ok(()); // nothing more comes out of it
                 }
@@ -197,16 +197,36 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
 
     /// The blocks of a group; none when some can't be made. What the frame holds of it is used up either way. Blocks that are in place by
     /// what the slot says of itself are taken from there: reading them from the running slot as well would double what is read.
-    fn make_group(&self, part: &Part<'_>, group: u32, unpacking: &mut Unpacking<'_>) -> Option<MadeGroup> {
-        let delta = self.delta_of(part.payload)?;
+    fn make_group(
+        &self,
+        part: &Part<'_>,
+        group: u32,
+        unpacking: &mut Unpacking<'_>,
+    ) -> Result<Option<MadeGroup>, InstallError> {
+        let Some(delta) = self.delta_of(part.payload) else {
+            return Ok(None);
+        };
         let (first, end) = blocks_of(group, delta.spans.blocks());
         let mut blocks = vec![[0; BLOCK_BYTES]; (end - first) as usize];
-        // All of a boot payload was read from the medium to be compared, and the running one lies in the kernel's memory.
-        let is_compared = part.payload == PayloadName::Boot;
-        let there = match is_compared {
-            true => kept_in(part, first, blocks.len()),
-            false => self.take_there(part, first, &mut blocks).ok()?,
+        let there = match part.payload {
+            // All of it was read from the medium to be compared, and the running one lies in the kernel's memory.
+            PayloadName::Boot => kept_in(part, first, blocks.len()),
+            PayloadName::Root => self.take_there(part, first, &mut blocks)?,
         };
+        let made = MadeGroup { blocks, there };
+        Ok(self.fill_group(part, (first, end), made, unpacking))
+    }
+
+    /// Puts into a group what isn't there yet: old blocks and patched ones.
+    fn fill_group(
+        &self,
+        part: &Part<'_>,
+        (first, end): (u32, u32),
+        mut made: MadeGroup,
+        unpacking: &mut Unpacking<'_>,
+    ) -> Option<MadeGroup> {
+        let delta = self.delta_of(part.payload)?;
+        let is_taken = |number| part.payload == PayloadName::Root && made.there.contains(number);
         let mut old = OldArea {
             disk: &*self.disk,
             area: part.from,
@@ -214,11 +234,10 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut is_whole = true;
         for span in delta.spans.within(first, end) {
             let start = (span.first - first) as usize;
-            let room = blocks.get_mut(start..start + span.blocks as usize)?;
+            let room = made.blocks.get_mut(start..start + span.blocks as usize)?;
             match span.source {
                 SpanSource::Old(from) => {
-                    let missing =
-                        (0..span.blocks).filter(|place| is_compared || !there.contains(span.first + place));
+                    let missing = (0..span.blocks).filter(|place| !is_taken(span.first + place));
                     for run in joined_numbers(missing.map(u64::from)) {
                         let at = (u64::from(from) + run.start) * BLOCK_BYTES as u64;
                         let range = usize::try_from(run.start).ok()?..usize::try_from(run.end).ok()?;
@@ -238,7 +257,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
                 }
             }
         }
-        is_whole.then_some(MadeGroup { blocks, there })
+        is_whole.then_some(made)
     }
 
     /// Puts the running slot's blocks in the place of those that were taken from the slot that is written, where they differ: that one
