@@ -107,6 +107,23 @@ impl fmt::Display for Mode {
     }
 }
 
+/// Takes a program that is asked before a restart: an absolute path and arguments, separated by spaces.
+///
+/// # Errors
+/// When it is none, in words for people.
+pub fn inhibitor(text: &str) -> Result<Vec<String>, String> {
+    let words: Vec<String> = text.split_ascii_whitespace().map(str::to_owned).collect();
+    let is_path = words
+        .first()
+        .is_some_and(|path| path.starts_with('/') && path.len() > 1);
+    if is_path && !text.contains(char::is_control) {
+        return Ok(words);
+    }
+    Err(format!(
+        "{text:?} is no command: it is an absolute path and arguments, like \"/usr/bin/till --closed\""
+    ))
+}
+
 /// What holds on a device: the recipe's words, or, where they say nothing, what is usual.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
@@ -122,6 +139,9 @@ pub struct AgentDefinition {
     /// How much it may fetch in a day.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub daily_limit: Option<ByteLimit>,
+    /// Programs that are asked before a restart, each with its arguments: any that doesn't end with 0 puts it off.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub inhibitors: Vec<Vec<String>>,
     /// Where it sends its reports: an address that takes them by POST.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report_url: Option<String>,
@@ -194,6 +214,7 @@ mod tests {
             windows: Windows::new(vec!["mon-fri 01:00-05:00".parse().unwrap()]).unwrap(),
             download_windows: Windows::default(),
             daily_limit: Some("20MB".parse().unwrap()),
+            inhibitors: vec![vec!["/usr/bin/till".to_owned(), "--closed".to_owned()]],
             report_url: Some("https://fleet.example/reports".to_owned()),
             sticks: true,
         }
@@ -236,6 +257,17 @@ mod tests {
         assert_eq!(found.daily_limit, Some("1MB".parse().unwrap()));
         assert_eq!(found.report_url, definition().report_url);
         assert_eq!(definition().with(&AgentOverrides::default()), definition());
+    }
+
+    #[test]
+    fn a_program_that_is_asked_has_an_absolute_path() {
+        assert_eq!(
+            inhibitor("/usr/bin/till  --closed").unwrap(),
+            ["/usr/bin/till", "--closed"]
+        );
+        for text in ["", " ", "till", "./till", "/", "/bin/a\nb"] {
+            assert!(inhibitor(text).is_err(), "{text:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod plan;
 mod window;
 
 pub use budget::{ByteLimit, Spent};
-pub use definition::{AgentDefinition, AgentOverrides, BadAgentValue, Mode, PollInterval};
+pub use definition::{AgentDefinition, AgentOverrides, BadAgentValue, Mode, PollInterval, inhibitor};
 pub use pace::{is_due, next_after_failure, next_after_success};
 pub use plan::{Armed, Offered, Situation, Slots, Step, Waits, plan};
 pub use window::{BadWindow, Window, Windows};
