@@ -55,7 +55,7 @@ pub struct Situation<'a> {
     /// The release that somebody has approved: its manifest's digest.
     pub approved: Option<FileDigest>,
     /// What was fetched.
-    pub spent: &'a Spent,
+    pub spent: Spent,
     /// Whether fetching costs nothing: from a stick.
     pub is_free: bool,
 }
@@ -106,6 +106,8 @@ pub enum Waits {
     Window,
     /// Whoever objects to a restart.
     Inhibitor,
+    /// The next try to fetch or restart: the last one failed.
+    Retry,
     /// What runs is on trial.
     Trial,
     /// A restart that is somebody else's affair.
@@ -128,6 +130,7 @@ impl Waits {
             Self::Budget => "the day's bytes are spent",
             Self::Window => "waits for a maintenance window",
             Self::Inhibitor => "a restart is objected to",
+            Self::Retry => "tries again later",
             Self::Trial => "on trial",
             Self::Restart => "waits for a restart",
         }

@@ -124,7 +124,7 @@ impl World {
                 Offered::Unknown
             },
             approved: self.approved,
-            spent: &self.spent,
+            spent: self.spent,
             is_free: self.is_free,
         };
         match plan(&situation) {

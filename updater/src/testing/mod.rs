@@ -4,3 +4,5 @@ pub(crate) mod bundle;
 pub(crate) mod delta;
 pub(crate) mod dice;
 pub(crate) mod sim;
+pub(crate) mod site;
+pub(crate) mod world;
