@@ -97,7 +97,7 @@ fn told(folder: &Path) -> Summary {
     summarize(&read, &devices, now(), SignedDuration::from_hours(24 * 7))
 }
 
-fn names(named: &[summary::Named]) -> Vec<&str> {
+fn names(named: &[Named]) -> Vec<&str> {
     named.iter().map(|named| named.name.as_str()).collect()
 }
 

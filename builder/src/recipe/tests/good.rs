@@ -304,35 +304,6 @@ fn the_trust_file_rollback_index_and_deadline_are_read_and_what_can_t_be_is_refu
         ),
         ("[update]\nchannel = \"../x\"", "is no channel"),
         ("[update]\nurl = \"ftp://x\"", "is no web address"),
-        (
-            "[update]\nmode = \"approved\"",
-            "`mode` is about following a channel",
-        ),
-        ("[update]\nsticks = true", "`sticks` is about following a channel"),
-        (
-            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nmode = \"sometimes\"",
-            "is no mode",
-        ),
-        (
-            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\npoll = \"1s\"",
-            "is no interval",
-        ),
-        (
-            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nwindows = [\"noon\"]",
-            "is no window",
-        ),
-        (
-            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\ndaily-limit = \"lots\"",
-            "is no amount a day",
-        ),
-        (
-            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\ninhibitors = [\"till\"]",
-            "is no command",
-        ),
-        (
-            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nreport-url = \"fleet\"",
-            "is no web address",
-        ),
         ("[update]\ntrust = \"nothing.toml\"", "nothing.toml can't be read"),
         (
             "[update]\ntrust = \"Cargo.toml\"",
@@ -435,4 +406,42 @@ fn every_recipe_of_this_repository_is_right() {
         }
     }
     assert!(count >= 2, "edge.toml and edge-dev.toml");
+}
+
+#[test]
+fn what_only_an_agent_needs_is_refused_without_channel_keys_and_so_is_what_it_can_t_do() {
+    for (after, told) in [
+        (
+            "[update]\nmode = \"approved\"",
+            "`mode` is about following a channel",
+        ),
+        ("[update]\nsticks = true", "`sticks` is about following a channel"),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nmode = \"sometimes\"",
+            "is no mode",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\npoll = \"1s\"",
+            "is no interval",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nwindows = [\"noon\"]",
+            "is no window",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\ndaily-limit = \"lots\"",
+            "is no amount a day",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\ninhibitors = [\"till\"]",
+            "is no command",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nreport-url = \"fleet\"",
+            "is no web address",
+        ),
+    ] {
+        let problem = format!("{:?}", load_text(&text("", after)).unwrap_err());
+        assert!(problem.contains(told), "{after}: {problem}");
+    }
 }
