@@ -23,6 +23,8 @@ pub struct Summary {
     pub devices: usize,
     /// How many run each release, the newest of each product first.
     pub releases: Vec<ReleaseCount>,
+    /// What their agents wait for, and how many do; devices without an agent aren't counted.
+    pub agents: Vec<WaitCount>,
     /// Devices that don't run the newest release of their product that others run, by reason.
     pub lagging: Vec<Lagging>,
     /// Devices on which something isn't as release and configuration have it.
@@ -40,6 +42,15 @@ pub struct Summary {
 pub struct ReleaseCount {
     /// Which one.
     pub release: String,
+    /// How many.
+    pub devices: usize,
+}
+
+/// How many agents wait for something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitCount {
+    /// For what.
+    pub waits: String,
     /// How many.
     pub devices: usize,
 }
@@ -110,6 +121,7 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
         at: now.to_string(),
         devices: read.reports.len(),
         releases: releases(&read.reports),
+        agents: agents(&read.reports),
         lagging,
         snowflakes: snowflakes.collect(),
         degraded: degraded
@@ -250,6 +262,23 @@ fn never_heard_of(read: &Read, devices: &Devices) -> Vec<Named> {
     missing
 }
 
+/// The most frequent first.
+fn agents(reports: &[Report]) -> Vec<WaitCount> {
+    let mut counts: BTreeMap<Waits, usize> = BTreeMap::new();
+    for standing in reports.iter().filter_map(|report| report.agent.as_ref()) {
+        *counts.entry(standing.waits).or_default() += 1;
+    }
+    let mut counts: Vec<(Waits, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, devices)| std::cmp::Reverse(*devices));
+    counts
+        .into_iter()
+        .map(|(waits, devices)| WaitCount {
+            waits: waits.as_str().to_owned(),
+            devices,
+        })
+        .collect()
+}
+
 fn releases(reports: &[Report]) -> Vec<ReleaseCount> {
     let mut counts: BTreeMap<(Kind, semver::Version), usize> = BTreeMap::new();
     for report in reports {
@@ -278,6 +307,12 @@ impl Summary {
         let mut text = format!("{} devices\n", self.devices);
         for ReleaseCount { release, devices } in &self.releases {
             let _infallible = writeln!(text, "{devices:>8}  {release}");
+        }
+        if !self.agents.is_empty() {
+            text += "\nagents\n";
+        }
+        for WaitCount { waits, devices } in &self.agents {
+            let _infallible = writeln!(text, "{devices:>8}  {waits}");
         }
         let mut section = |title: String, named: &[Named]| {
             if !named.is_empty() {

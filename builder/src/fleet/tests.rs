@@ -192,6 +192,7 @@ fn what_keeps_a_device_now_counts_before_how_its_last_update_went_and_that_befor
     });
     let text = told(folder.path()).to_text();
     for line in [
+        "\nagents\n       2  waits for a maintenance window\n       1  up to date\n",
         "lagging, network: 1\n  shop-2  runs 1.1.0, not 1.2.0, 1.2.0: no answer",
         "lagging, power: 1\n  shop-3  runs 1.1.0, not 1.2.0\n",
         "lagging, waits for a maintenance window: 1\n  shop-4  runs 1.1.0, not 1.2.0, 1.2.0: until Monday",
@@ -328,4 +329,46 @@ fn without_reports_or_with_a_list_that_is_none_there_is_an_error() {
     fs::write(&list, "# ours\n\nnot a device\n").unwrap();
     let error = Devices::read(&list).unwrap_err();
     assert!(matches!(error, FleetError::Devices { line: 3, .. }), "{error}");
+}
+
+/// What a browser makes of a page, after it has run whatever is in it.
+fn shown(page: &Path) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let run = std::process::Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .expect("chromium isn't there: `cargo xtask soak` installs it");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "the soak's: it takes a browser"]
+fn the_page_says_the_same_in_a_real_browser_and_runs_nothing_that_a_device_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "good", 1, |_| {});
+    let evil =
+        "<script>document.title='taken over'</script><img src=x onerror=\"document.title='taken over'\">";
+    put(folder.path(), "evil", 2, |report| {
+        failed(Reason::CheckFailed, evil)(report);
+        report.hostname = Some(evil.to_owned());
+        report.drift = Some(drift(7));
+    });
+    let summary = told(folder.path());
+    let page = folder.path().join("fleet.html");
+    fs::write(&page, html(&summary)).unwrap();
+    let dom = shown(&page);
+    assert!(dom.contains("<title>Fleet</title>"), "{dom}");
+    for told in [
+        "<h1>2 devices</h1>",
+        "Lagging: check failed (1)",
+        "Snowflakes (1)",
+        "7 paths differ",
+        "&lt;script&gt;document.title=",
+    ] {
+        assert!(dom.contains(told), "{told}: {dom}");
+    }
+    assert!(!dom.contains("<img") && !dom.contains("<script"), "{dom}");
 }

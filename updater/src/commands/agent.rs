@@ -103,6 +103,11 @@ pub fn agent(root: &Path, options: &AgentOptions) -> Result<(), CommandError> {
         say("the agent is off, as recipe or device.toml say");
         return Ok(());
     }
+    let release = check::definition(&device)?;
+    let Some(channel) = check::channel(None, release.as_ref(), &config) else {
+        say("neither the recipe nor device.toml names a channel to follow");
+        return Ok(());
+    };
     let Some(_only_one) = only_one(&device, options.stick.is_some())? else {
         return Ok(());
     };
@@ -122,7 +127,11 @@ pub fn agent(root: &Path, options: &AgentOptions) -> Result<(), CommandError> {
             (Visit::Stick, Some(mounted), Some(folder))
         }
     };
-    let mut site = RealSite::new(root, device, config, definition, folder)?;
+    let tree = match folder {
+        Some(folder) => Some(TreePlace::Folder(stick::tree(&folder, &channel)?)),
+        None => check::web_tree(release.as_ref(), &config).map(TreePlace::Web),
+    };
+    let mut site = RealSite::new(root, device, config, definition, tree)?;
     let outcome = agent::run(&mut site, visit);
     drop(mounted);
     if options.json {
@@ -245,20 +254,16 @@ struct RealSite {
 }
 
 impl RealSite {
-    /// The device, with the publish tree below `folder`, or, without one, on the web.
+    /// The device, and the publish tree that is asked, if any is.
     fn new(
         root: &Path,
         device: Device,
         config: DeviceConfig,
         definition: AgentDefinition,
-        folder: Option<PathBuf>,
+        tree: Option<TreePlace>,
     ) -> Result<Self, CommandError> {
         let release: Option<ChannelDefinition> = check::definition(&device)?;
         let channel = check::channel(None, release.as_ref(), &config).ok_or(NoChannel::Channel)?;
-        let tree = match folder {
-            Some(folder) => Some(TreePlace::Folder(stick::tree(&folder, &channel)?)),
-            None => check::web_tree(release.as_ref(), &config).map(TreePlace::Web),
-        };
         let zone = site_zone(root).unwrap_or_else(|error| {
             warn(&format!("going by UTC: {}", chain::describe(&error)));
             TimeZone::UTC

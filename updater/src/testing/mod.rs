@@ -5,4 +5,5 @@ pub(crate) mod delta;
 pub(crate) mod dice;
 pub(crate) mod sim;
 pub(crate) mod site;
+pub(crate) mod tls;
 pub(crate) mod world;

@@ -24,7 +24,7 @@ use crate::testing::{
 
 const DEVICES: u64 = 1000;
 /// Between two runs of the agent, in minutes.
-const TICK: i64 = 60;
+const TICK: i64 = 120;
 const FIRST_WAVE: i64 = 1;
 const SECOND_WAVE: i64 = 12;
 const THIRD_WAVE: i64 = 24;
