@@ -10,7 +10,12 @@ use std::{
 
 use outcrop_release::journal::Event;
 pub use outcrop_release::journal::Fate;
-use outcrop_release::{bootrec::BadReason, digest::FileDigest, manifest::RollbackIndex, slot::Slot};
+use outcrop_release::{
+    bootrec::{BadReason, BootRecord, SlotState},
+    digest::FileDigest,
+    manifest::RollbackIndex,
+    slot::Slot,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{self, DurableError};
@@ -204,6 +209,17 @@ impl History {
         self.failed
             .iter()
             .filter_map(|failure| failure.release.digest.parse().ok())
+    }
+
+    /// Digests of the releases that nobody wants to see here again by themselves: those that failed, and what a slot holds that was given up or gone
+    /// back from.
+    #[must_use]
+    pub fn unwanted(&self, record: &BootRecord) -> Vec<FileDigest> {
+        let slots = Slot::ALL.into_iter().map(|slot| record.slot(slot));
+        let bad = slots.filter(|slot| matches!(slot.state, SlotState::Bad(_)));
+        self.failed_digests()
+            .chain(bad.map(|slot| slot.release))
+            .collect()
     }
 
     /// How the release with `digest` failed here, if it did.

@@ -94,7 +94,7 @@ pub enum Waits {
     Paused,
     /// Nothing: a label keeps it back.
     HeldBack,
-    /// A newer release: this one failed here.
+    /// A newer release: this one failed here, or somebody went back from it.
     Failed,
     /// Somebody's approval.
     Approval,
@@ -124,7 +124,7 @@ impl Waits {
             Self::Turn => "waits for its wave",
             Self::Paused => "paused",
             Self::HeldBack => "held back",
-            Self::Failed => "failed here",
+            Self::Failed => "failed here, or given up",
             Self::Approval => "waits for approval",
             Self::DownloadWindow => "waits for a download window",
             Self::Budget => "the day's bytes are spent",

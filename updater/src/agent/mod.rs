@@ -13,7 +13,7 @@ mod run;
 mod site;
 
 pub use memory::{Approval, Failing, Memory, MemoryError, Reported};
-pub use run::{Outcome, Visit, run};
+pub use run::{Outcome, Visit, describe, run};
 pub use site::{Site, StageEnd, Trouble, Who};
 
 #[cfg(test)]

@@ -428,7 +428,7 @@ fn opening(
 
 /// How a device stands, in a line.
 #[must_use]
-pub(super) fn describe(standing: &Standing) -> String {
+pub fn describe(standing: &Standing) -> String {
     let Standing {
         waits,
         version,

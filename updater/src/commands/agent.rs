@@ -291,7 +291,7 @@ impl RealSite {
             labels: self.config.labels.clone(),
             running: self.device.release.release.clone(),
             manifest: record.slot(slot).release,
-            failed: history.failed_digests().collect(),
+            failed: history.unwanted(&record),
             fates: history.fates(),
         })
     }

@@ -9,7 +9,6 @@ use outcrop_release::{
         withdrawn,
     },
     device_config::DeviceConfig,
-    digest::FileDigest,
 };
 use serde_json::{Value, json};
 
@@ -166,7 +165,7 @@ fn told(
     let record = Opened::open(device, Access::Read)?.lifecycle(device).record()?;
     let history = remembered(device)?;
     let key = DeviceKey::of(&device.state_folder())?;
-    let failed: Vec<FileDigest> = history.failed_digests().collect();
+    let failed = history.unwanted(&record);
     let subscriber = Subscriber {
         device: key.device(),
         labels: &config.labels,

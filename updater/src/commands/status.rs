@@ -4,12 +4,14 @@ use std::path::Path;
 
 use outcrop_release::{
     bootrec::{BootRecord, SlotState, TrialStage},
+    report::Standing,
     slot::Slot,
 };
 use serde::Serialize;
 
 use super::{CommandError, Opened, say};
 use crate::{
+    agent::{self, Memory},
     block_disk::Access,
     chain,
     device::Device,
@@ -31,6 +33,9 @@ struct Full {
     /// The last thing that happened to a release.
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Outcome>,
+    /// How the agent stood the last time, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<Standing>,
     /// What is wrong with the boot record, the loader or the history.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     trouble: Vec<String>,
@@ -84,6 +89,10 @@ impl Full {
             default: None,
             trial: None,
             last: None,
+            // What is damaged is the agent's to tell.
+            agent: Memory::load(&device.state_folder())
+                .ok()
+                .and_then(|memory| memory.standing),
             trouble: Vec::new(),
         };
         let history = match History::load(&device.state_folder()) {
@@ -177,6 +186,9 @@ impl Full {
                 "last         {} {} in slot {}{reason}\n",
                 last.version, last.fate, last.slot
             );
+        }
+        if let Some(agent) = &self.agent {
+            text += &format!("agent        {}\n", agent::describe(agent));
         }
         for trouble in &self.trouble {
             text += &format!("trouble      {trouble}\n");

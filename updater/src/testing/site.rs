@@ -363,6 +363,15 @@ impl<'p> PlayedSite<'p> {
         panic!("{} restarts for ever", self.hostname);
     }
 
+    /// `outcrop-updater rollback --reboot`
+    pub(crate) fn roll_back(&mut self) {
+        let running = self.world.running();
+        self.world.lifecycle(running).roll_back().unwrap();
+        let version = self.version();
+        self.remember(|history| history.rolled_back(running, &version));
+        self.start(LastEnd::Orderly);
+    }
+
     fn known(&mut self, slot: Slot, version: String) -> KnownRelease {
         let record = self.boot_record();
         KnownRelease {
@@ -554,7 +563,7 @@ impl Site for PlayedSite<'_> {
             labels: self.labels.clone(),
             running: self.running_release(),
             manifest: record.slot(self.world.running()).release,
-            failed: history.failed_digests().collect(),
+            failed: history.unwanted(&record),
             fates: history.fates(),
         })
     }

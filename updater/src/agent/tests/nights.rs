@@ -253,6 +253,21 @@ fn a_release_that_was_withdrawn_while_it_waited_is_never_started() {
 }
 
 #[test]
+fn what_somebody_went_back_from_isn_t_installed_again_by_itself() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.definition.windows = Windows::default();
+    site.tick(0);
+    assert_eq!(site.version(), "1.2.0");
+    site.roll_back();
+    assert_eq!(site.version(), "1.1.0");
+    for _ in 0..5 {
+        assert_eq!(waits(&site.tick(60)), Waits::Failed);
+    }
+    assert_eq!(site.version(), "1.1.0");
+}
+
+#[test]
 fn a_stick_is_offered_like_a_channel_and_costs_no_bytes_of_the_day() {
     let fixture = Fixture::new(offered());
     let mut site = fixture.device();
