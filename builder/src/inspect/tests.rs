@@ -7,7 +7,8 @@ use std::{
 };
 
 use outcrop_release::{
-    arch::Architecture, board::Board, bootrec::Payload, cmdline, partition::Partition, slot::Slot,
+    arch::Architecture, board::Board, bootrec::Payload, cmdline, loader::Enroll, partition::Partition,
+    slot::Slot,
 };
 
 use super::{Fault, ImageError, Inspection, Wanted, files::Kind, inspect};
@@ -106,6 +107,8 @@ pub(crate) fn image_of(tree: &Tree, folder: &Path, named: Option<[u8; 32]>) -> (
         loaders: &[("EFI/BOOT/BOOTX64.EFI".to_owned(), b"MZ".to_vec())],
         payload: &uki,
         parts: Payload::of_uki(&uki),
+        payload_content: uki.len() as u64,
+        enroll: Enroll::Off,
     };
     let data = stage.make_data().unwrap();
     stage.finish(&boot, data).unwrap().publish().unwrap();

@@ -215,3 +215,25 @@ fn what_does_not_fit_into_its_slot_is_refused_with_both_sizes() {
         assert!(refusal.to_string().contains(what), "{refusal}");
     }
 }
+
+#[test]
+fn a_payload_that_is_signed_for_a_slot_of_another_length_is_refused_with_both_lengths() {
+    let signed = offered(|bundle| bundle.manifest.secure_boot = Some(FileDigest::of(b"certificate")));
+    let boot = signed.manifest().boot.bytes;
+    let judge = |release, boot| {
+        let space = Space {
+            boot,
+            ..space(1 << 30)
+        };
+        admit(release, &running(), &record(), &space, NONE)
+    };
+    judge(&signed, boot).unwrap();
+    let refusal = judge(&signed, boot + 4096).unwrap_err();
+    assert_eq!(refusal.exit_code(), 59);
+    let text = refusal.to_string();
+    assert!(
+        text.contains(&boot.to_string()) && text.contains(&(boot + 4096).to_string()),
+        "{text}"
+    );
+    judge(&offered(with_index(3)), boot + 4096).unwrap();
+}
