@@ -26,4 +26,4 @@ pub use error::SecureBootError;
 pub use key::RsaKey;
 pub use key_set::{KeySet, Wanted, read_certificate};
 pub use signer::Signer;
-pub use variables::{Moment, Variable, signature_list};
+pub use variables::{Moment, Variable, certificates_of, signature_list};

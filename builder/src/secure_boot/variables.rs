@@ -137,7 +137,7 @@ pub(super) fn signed_update(
 ///
 /// # Errors
 /// What isn't as it should be.
-pub(super) fn certificates_of(update: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
+pub fn certificates_of(update: &[u8]) -> Result<Vec<Vec<u8>>, &'static str> {
     const SHORT: &str = "it is cut short";
     let word = |bytes: &[u8], at: usize| {
         let word = bytes.get(at..).and_then(|rest| rest.first_chunk());
