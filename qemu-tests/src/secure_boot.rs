@@ -12,13 +12,13 @@ use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use outcrop_builder::{
     boot::{
-        pe::{MAX_HEADER_BYTES, PeHeaders, at},
+        pe::{MAX_HEADER_BYTES, PeHeaders},
         uki::UkiFacts,
     },
     run::firmware::FirmwareKind,
     secure_boot::{Certificate, RsaKey, Signer, sign},
 };
-use outcrop_release::{arch::Architecture, slot::Slot};
+use outcrop_release::{arch::Architecture, pe::at, slot::Slot};
 
 use crate::{
     Disk,

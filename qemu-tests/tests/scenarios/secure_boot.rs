@@ -8,12 +8,48 @@
     reason = "tests fail by panicking, and print how long things took"
 )]
 
+use std::{fs, process::Command};
+
+use outcrop_builder::{disk::read::DiskImage, read_at::ReadAt as _};
 use outcrop_qemu::{
     Disk,
-    secure_boot::{enrolled, is_enforced, on_trial, sign_by_a_stranger, take_off_signature},
+    secure_boot::{
+        enrolled, is_enforced, on_trial, sign_by_a_stranger, signed_image, signed_releases,
+        take_off_signature,
+    },
     update::{Device, NEW, OLD},
 };
-use outcrop_release::slot::Slot;
+use outcrop_release::{arch::Architecture, slot::Slot};
+
+#[test]
+fn sbverify_takes_loader_and_boot_payload_of_both_architectures_and_refuses_changed_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = signed_releases().join("keys/db.crt");
+    let holds = |program: &[u8]| {
+        let file = folder.path().join("program.efi");
+        fs::write(&file, program).unwrap();
+        let mut command = Command::new("sbverify");
+        let output = command.arg("--cert").arg(&certificate).arg(&file).output();
+        output
+            .expect("sbverify is needed: apt-get install sbsigntool")
+            .status
+            .success()
+    };
+    for architecture in Architecture::ALL {
+        let image = DiskImage::open(&signed_image(OLD, architecture)).unwrap();
+        let esp = image.esp().unwrap();
+        let loader = format!("EFI/BOOT/BOOT{}.EFI", architecture.efi().to_uppercase());
+        for path in [loader, format!("EFI/Linux/{}", Slot::A.uki_file_name())] {
+            let file = esp.find(&path).unwrap().unwrap();
+            let content = esp.contiguous(&file).unwrap().unwrap();
+            let len = usize::try_from(content.len()).unwrap();
+            let mut program = content.read_vec(0, len).unwrap();
+            assert!(holds(&program), "{path}");
+            program[len / 2] ^= 1;
+            assert!(!holds(&program), "{path}");
+        }
+    }
+}
 
 #[test]
 fn a_new_machine_takes_its_owner_s_keys_from_the_image_and_then_a_signed_update() {
