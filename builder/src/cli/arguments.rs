@@ -13,8 +13,14 @@ use super::{
     publish::{ChannelCommand, PublishArgs},
 };
 use crate::{
-    bundle::Compression, commands, fetch::Mode, inspect::Wanted, keys::KeySource, lock::apt::Suites,
-    pipeline::Request, run::machine::PortForward,
+    bundle::Compression,
+    commands,
+    fetch::Mode,
+    inspect::Wanted,
+    keys::KeySource,
+    lock::apt::Suites,
+    pipeline::Request,
+    run::{firmware::FirmwareKind, machine::PortForward},
 };
 
 /// What to do. The order is that of the help text.
@@ -325,6 +331,9 @@ pub(super) struct RunArgs {
     /// Boot it only if this trust file trusts its signatures. An image with a manifest beside it is compared with that anyway
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// With a firmware that has Secure Boot and no keys yet: an image that brings its owner's enrols them first. Only for x86_64
+    #[arg(long)]
+    secure_boot: bool,
     /// Show the console until the machine says that it is healthy, then end it; fail when it isn't
     #[arg(long)]
     until_healthy: bool,
@@ -346,6 +355,11 @@ impl From<RunArgs> for commands::run::Options {
             ports: arguments.port,
             memory_mib: arguments.memory,
             cpus: arguments.cpus,
+            firmware: if arguments.secure_boot {
+                FirmwareKind::SecureBoot
+            } else {
+                FirmwareKind::Open
+            },
             trust: arguments.trust,
             until_healthy: arguments.until_healthy.then_some(limit),
         }

@@ -96,13 +96,15 @@ struct Payload {
     /// Bytes of it that aren't room for later releases.
     content_bytes: u64,
     parts: bootrec::Payload,
-    loaders: Vec<(String, Vec<u8>)>,
+    loaders: Files,
     initramfs_bytes: u64,
     command_line: String,
 }
 
-/// A boot payload, and the files of partition 1.
-type Signed = (Vec<u8>, Vec<(String, Vec<u8>)>);
+/// Files of partition 1: paths and contents.
+type Files = Vec<(String, Vec<u8>)>;
+/// A boot payload, bytes of it that aren't room for later releases, what the boot record says of it, and the files of partition 1.
+type Signed = (Vec<u8>, u64, bootrec::Payload, Files);
 
 impl ImageJob<'_> {
     /// Writes image, block map and bill of materials; each appears whole or not at all.
@@ -311,10 +313,7 @@ impl ImageJob<'_> {
                     linux: &linux,
                 }
                 .build()?;
-                let content_bytes = uki.len() as u64;
-                let (uki, loaders) = self.signed(uki, files.loaders, layout)?;
-                let parts = bootrec::Payload::of_uki(&uki);
-                (uki, content_bytes, parts, loaders)
+                self.signed(uki, files.loaders, layout)?
             }
             Board::Rpi => {
                 let device_trees = payload::rpi_device_trees(&finished.kernel.device_trees)?;
@@ -342,24 +341,24 @@ impl ImageJob<'_> {
         })
     }
 
-    /// Boot payload and files of partition 1, signed when the recipe wants that.
-    fn signed(
-        &self,
-        uki: Vec<u8>,
-        loaders: Vec<(String, Vec<u8>)>,
-        layout: &Layout,
-    ) -> Result<Signed, Error> {
-        let Some(signer) = self.signer else {
-            return Ok((uki, loaders));
+    /// Boot payload of board `efi` and files of partition 1, signed when the recipe wants that.
+    fn signed(&self, uki: Vec<u8>, loaders: Files, layout: &Layout) -> Result<Signed, Error> {
+        let content_bytes = uki.len() as u64;
+        let (payload, loaders) = match self.signer {
+            None => (uki, loaders),
+            Some(signer) => {
+                let room = layout.check_boot(content_bytes);
+                room.map_err(|error| in_recipe(self.loaded, error))?;
+                let section = self.inputs.recipe.secure_boot.as_ref();
+                let loaders = secure_boot::loaders(loaders, section, signer)?;
+                (
+                    secure_boot::payload(uki, layout.boot_slot_bytes(), signer)?,
+                    loaders,
+                )
+            }
         };
-        let room = layout.check_boot(uki.len() as u64);
-        room.map_err(|error| in_recipe(self.loaded, error))?;
-        let section = self.inputs.recipe.secure_boot.as_ref();
-        let loaders = secure_boot::loaders(loaders, section, signer)?;
-        Ok((
-            secure_boot::payload(uki, layout.boot_slot_bytes(), signer)?,
-            loaders,
-        ))
+        let parts = bootrec::Payload::of_uki(&payload);
+        Ok((payload, content_bytes, parts, loaders))
     }
 
     fn boot_partition(&self, partition: &BootPartition<'_>, layout: &Layout) -> Result<Vec<u8>, Error> {

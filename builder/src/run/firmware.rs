@@ -66,13 +66,13 @@ impl Firmware {
     /// The same of a kind. Debian has none with Secure Boot and variables that are safe from the guest for aarch64.
     ///
     /// # Errors
-    /// [`RunError::Firmware`] when there is none, with the package that has it.
+    /// [`RunError::Firmware`] when there is none, with the package that has it; [`RunError::NoSecureBoot`] when no package has.
     pub fn find_kind(architecture: Architecture, kind: FirmwareKind) -> Result<Self, RunError> {
         let (candidates, package): (&[(&str, &str)], _) = match (architecture, kind) {
             (Architecture::X86_64, FirmwareKind::Open) => (&X86_64, "ovmf"),
             (Architecture::X86_64, FirmwareKind::SecureBoot) => (&X86_64_SECURE, "ovmf"),
             (Architecture::Aarch64, FirmwareKind::Open) => (&AARCH64, "qemu-efi-aarch64"),
-            (Architecture::Aarch64, FirmwareKind::SecureBoot) => (&[], "qemu-efi-aarch64"),
+            (Architecture::Aarch64, FirmwareKind::SecureBoot) => return Err(RunError::NoSecureBoot),
         };
         let there =
             |(code, variables): &&(&str, &str)| Path::new(code).exists() && Path::new(variables).exists();
@@ -89,5 +89,17 @@ impl Firmware {
                 looked_for: candidates.iter().map(|(code, _)| PathBuf::from(code)).collect(),
                 package,
             })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_machine_without_secure_boot_is_refused_with_what_to_leave_out() {
+        let error = Firmware::find_kind(Architecture::Aarch64, FirmwareKind::SecureBoot).unwrap_err();
+        let help = miette::Diagnostic::help(&error).unwrap().to_string();
+        assert!(help.contains("leave out --secure-boot"), "{help}");
     }
 }

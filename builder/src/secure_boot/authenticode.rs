@@ -184,7 +184,7 @@ mod tests {
     use super::*;
     use crate::{
         boot::uki::fixture::{kernel, program},
-        secure_boot::key_set::testing::{sbverify, signer},
+        secure_boot::key_set::testing::{KEY_PEM, certificate, sbverify, signer},
     };
 
     const LENGTH: usize = 64 << 10;
@@ -204,6 +204,32 @@ mod tests {
                 assert_eq!(read.as_ref(), Some(signer().certificate()));
             }
         }
+    }
+
+    #[test]
+    fn a_signature_of_sbsign_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("db.key"), KEY_PEM.as_bytes()).unwrap();
+        std::fs::write(path("db.crt"), certificate().to_pem().unwrap()).unwrap();
+        std::fs::write(path("program"), kernel(Architecture::X86_64)).unwrap();
+        let mut sbsign = std::process::Command::new("sbsign");
+        sbsign
+            .arg("--key")
+            .arg(path("db.key"))
+            .arg("--cert")
+            .arg(path("db.crt"));
+        let output = sbsign
+            .arg("--output")
+            .arg(path("signed"))
+            .arg(path("program"))
+            .output();
+        let output = output.expect("sbsign is needed: apt-get install sbsigntool");
+        assert!(output.status.success(), "{output:?}");
+        let file = std::fs::read(path("signed")).unwrap();
+        assert_eq!(read_signature(file.as_slice()).unwrap(), Some(certificate()));
+        let ours = sign(kernel(Architecture::X86_64), None, &signer()).unwrap();
+        assert_eq!(digest(file.as_slice()).unwrap(), digest(ours.as_slice()).unwrap());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use outcrop_release::{
     bootrec::{BadReason, BootRecord, Payload, SlotRecord, SlotState},
-    digest::RootHash,
+    digest::{FileDigest, RootHash},
     manifest::RollbackIndex,
     slot::Slot,
     trust::{VerifiedRelease, verify},
