@@ -81,30 +81,27 @@ impl Certificate {
     /// # Errors
     /// When `name` can't be in one, or there are no random bytes for its serial number.
     pub fn self_signed(key: &RsaKey, name: &str, now: Duration) -> Result<Self, SecureBootError> {
-        let failed = |why: String| SecureBootError::Certificate(name.to_owned(), why);
-        let subject = Name::from_str(&format!("CN={name}")).map_err(|error| failed(error.to_string()))?;
-        let time = |moment| {
-            Time::try_from(std::time::UNIX_EPOCH + moment).map_err(|error| failed(error.to_string()))
-        };
+        let subject = Name::from_str(&format!("CN={name}")).map_err(|error| failed(name, error))?;
+        let time =
+            |moment| Time::try_from(std::time::UNIX_EPOCH + moment).map_err(|error| failed(name, error));
         let validity =
             x509_cert::time::Validity::new(time(now)?, time(now + Duration::from_secs(YEARS * YEAR))?);
         let mut serial = [0; 16];
         getrandom::fill(&mut serial).map_err(crate::keys::KeysError::Random)?;
         serial[0] = serial[0] & 0x7f | 0x40; // positive, and of one length
-        let serial = SerialNumber::new(&serial).map_err(|error| failed(error.to_string()))?;
+        let serial = SerialNumber::new(&serial).map_err(|error| failed(name, error))?;
         let built = CertificateBuilder::new(Own(subject), serial, validity, key.public().clone()).and_then(
             |mut builder| {
                 let message = builder.finalize(key)?;
                 Ok((builder, message))
             },
         );
-        let (builder, message) = built.map_err(|error| failed(error.to_string()))?;
-        let signature =
-            BitString::from_bytes(&key.sign(&message)?).map_err(|error| failed(error.to_string()))?;
+        let (builder, message) = built.map_err(|error| failed(name, error))?;
+        let signature = BitString::from_bytes(&key.sign(&message)?).map_err(|error| failed(name, error))?;
         let parsed = builder
             .assemble(signature, key)
-            .map_err(|error| failed(error.to_string()))?;
-        let der = parsed.to_der().map_err(|error| failed(error.to_string()))?;
+            .map_err(|error| failed(name, error))?;
+        let der = parsed.to_der().map_err(|error| failed(name, error))?;
         Ok(Self { der, parsed })
     }
 
@@ -157,6 +154,10 @@ impl Certificate {
     pub(super) const fn parsed(&self) -> &x509_cert::Certificate {
         &self.parsed
     }
+}
+
+fn failed(name: &str, source: impl std::error::Error + Send + Sync + 'static) -> SecureBootError {
+    SecureBootError::Certificate(name.to_owned(), Box::new(source))
 }
 
 fn not_certificate(from: &str, source: der::Error) -> SecureBootError {

@@ -67,6 +67,9 @@ pub enum SecureBootError {
     },
     /// A program can't be signed.
     #[error("sign {program} for Secure Boot")]
+    #[diagnostic(help(
+        "it must be an EFI program that nobody has signed, as systemd-boot-efi and efibootguard bring it"
+    ))]
     Program {
         /// Which.
         program: String,
@@ -77,8 +80,13 @@ pub enum SecureBootError {
     #[error("encode {0}")]
     Encode(&'static str, #[source] der::Error),
     /// A certificate can't be made.
-    #[error("make a certificate for {0}: {1}")]
-    Certificate(String, String),
+    #[error("make a certificate for {0}")]
+    #[diagnostic(help("a name has letters, digits, `.`, `_` and `-`, as `--owner` takes them"))]
+    Certificate(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A moment that firmware's dates can't say.
+    #[error("the clock is behind the year 9999")]
+    #[diagnostic(help("set the clock, or SOURCE_DATE_EPOCH"))]
+    Clock,
     /// Half of a pair.
     #[error("{} is there, and {} isn't", there.display(), missing.display())]
     #[diagnostic(help(
@@ -121,6 +129,7 @@ impl SecureBootError {
             Self::File { source, .. } => FailureClass::of_io(source),
             Self::Program { .. } => FailureClass::Package,
             Self::Encode(..) | Self::Certificate(..) => FailureClass::Other,
+            Self::Clock => FailureClass::Environment,
             Self::NoKey
             | Self::NotInRecipe
             | Self::Key { .. }

@@ -84,12 +84,7 @@ impl KeySet {
 
     /// Each update is signed by the key above: db's by KEK's, the others' by PK's.
     fn write_enrollment(&self, wanted: &Wanted<'_>) -> Result<(), SecureBootError> {
-        let moment = Moment::new(wanted.now).ok_or_else(|| {
-            SecureBootError::Certificate(
-                wanted.owner.to_owned(),
-                "the clock is behind the year 9999".to_owned(),
-            )
-        })?;
+        let moment = Moment::new(wanted.now).ok_or(SecureBootError::Clock)?;
         for (variable, signer) in &self.pairs {
             let by = match variable {
                 Variable::Pk | Variable::Kek => Variable::Pk,
@@ -145,7 +140,7 @@ impl Pair {
         Signer::new(key, read_certificate(&self.certificate)?)
     }
 
-    /// The certificate is written first: a key without one is what can't be replaced.
+    /// Makes both files; when the second can't be written, neither is left.
     fn make(
         &self,
         name: &str,

@@ -191,23 +191,23 @@ mod tests {
         }
     }
 
+    /// A disk whose `loader.conf` is `sector`.
+    fn configured(sector: &[u8]) -> SimDisk {
+        let mut disk = SimDisk::flashed(&Release::new(1));
+        disk.write(Area::LoaderConfig, 0, sector).unwrap();
+        disk.flush(Area::LoaderConfig).unwrap();
+        disk
+    }
+
     #[test]
     fn another_default_leaves_what_the_image_says_about_keys() {
         for enroll in Enroll::ALL {
-            let mut disk = SimDisk::flashed(&Release::new(1));
-            let default = Slot::A;
-            let conf = LoaderConf { default, enroll };
-            disk.write(Area::LoaderConfig, 0, &conf.to_bytes()).unwrap();
+            let conf = |default| LoaderConf { default, enroll };
+            let mut disk = configured(&conf(Slot::A).to_bytes());
             configure_slot(&mut disk, Slot::B).unwrap();
-            let default = Slot::B;
-            assert_eq!(
-                configuration(&disk).unwrap(),
-                Some(LoaderConf { default, enroll })
-            );
+            assert_eq!(configuration(&disk).unwrap(), Some(conf(Slot::B)));
         }
-        let mut disk = SimDisk::flashed(&Release::new(1));
-        disk.write(Area::LoaderConfig, 0, &[b'x'; LOADER_CONF_BYTES])
-            .unwrap();
+        let mut disk = configured(&[b'x'; LOADER_CONF_BYTES]);
         configure_slot(&mut disk, Slot::A).unwrap();
         assert_eq!(configuration(&disk).unwrap(), Some(LoaderConf::plain(Slot::A)));
     }

@@ -218,7 +218,10 @@ fn what_does_not_fit_into_its_slot_is_refused_with_both_sizes() {
 
 #[test]
 fn a_payload_that_is_signed_for_a_slot_of_another_length_is_refused_with_both_lengths() {
-    let signed = offered(|bundle| bundle.manifest.secure_boot = Some(FileDigest::of(b"certificate")));
+    let signed = offered(|bundle| {
+        with_index(3)(bundle);
+        bundle.manifest.secure_boot = Some(FileDigest::of(b"certificate"));
+    });
     let boot = signed.manifest().boot.bytes;
     let judge = |release, boot| {
         let space = Space {
