@@ -174,7 +174,7 @@ impl Refusal {
             Self::Armed => 41,
             Self::TooLarge { .. } => 27,
             Self::Geometry(_) => 28,
-            Self::SignedForOtherSlot { .. } => 59,
+            Self::SignedForOtherSlot { .. } => 61,
             Self::Kubernetes { .. } => 48,
         }
     }

@@ -232,7 +232,7 @@ fn a_payload_that_is_signed_for_a_slot_of_another_length_is_refused_with_both_le
     };
     judge(&signed, boot).unwrap();
     let refusal = judge(&signed, boot + 4096).unwrap_err();
-    assert_eq!(refusal.exit_code(), 59);
+    assert_eq!(refusal.exit_code(), 61);
     let text = refusal.to_string();
     assert!(
         text.contains(&boot.to_string()) && text.contains(&(boot + 4096).to_string()),
