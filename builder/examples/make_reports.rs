@@ -6,10 +6,11 @@ use std::{error::Error, fs, path::PathBuf};
 use jiff::Timestamp;
 use outcrop_builder::keys::PrivateKey;
 use outcrop_release::{
+    agent::Waits,
     digest::FileDigest,
     journal::{Fate, Head},
     name::ReleaseName,
-    report::{Health, LastUpdate, Reason, Report},
+    report::{Drift, Health, LastUpdate, Reason, Report, Standing},
     signed,
     trust::{Purpose, Signatures},
 };
@@ -65,7 +66,16 @@ fn report(number: u64, key: &PrivateKey) -> Result<Report, Box<dyn Error>> {
             detail: Some("the check ssh didn't hold".to_owned()),
         }),
         health: Health::Healthy,
-        differences: Some(0),
+        agent: Some(Standing {
+            waits: Waits::News,
+            version: None,
+            reason: None,
+            detail: None,
+        }),
+        drift: Some(Drift {
+            differences: 0,
+            fingerprint: FileDigest::of(b""),
+        }),
         history: Some(Head {
             number,
             digest: FileDigest::of(&number.to_le_bytes()),

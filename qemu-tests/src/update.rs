@@ -81,8 +81,20 @@ impl Device {
     /// When it doesn't come up.
     #[must_use]
     pub fn start_before_fault(architecture: Architecture, fault: &str) -> Self {
+        Self::start_with(architecture, fault, &[])
+    }
+
+    /// The same on a machine with more in it.
+    ///
+    /// # Panics
+    /// When it doesn't come up.
+    #[must_use]
+    pub fn start_with(architecture: Architecture, fault: &str, options: &[&str]) -> Self {
         let disk = Disk::copy(&image_of(OLD, architecture)).unwrap();
-        let mut device = Self::boot(architecture, disk, &["-fw_cfg", &told_to_fail(fault)]);
+        let told = told_to_fail(fault);
+        let mut all = vec!["-fw_cfg", told.as_str()];
+        all.extend(options);
+        let mut device = Self::boot(architecture, disk, &all);
         wait_healthy(&mut device.guest).unwrap();
         device
     }

@@ -2,12 +2,12 @@
 
 use std::{
     fs::File,
-    io::{self, BufReader},
+    io::{self, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -21,12 +21,16 @@ const HOST: &str = "10.0.2.2";
 const BOUNDARY: &str = "outcrop-part";
 /// Bytes that are sent at a time.
 const PIECE_BYTES: usize = 64 << 10;
+/// Longest body that is taken.
+const MOST_BODY_BYTES: usize = 1 << 20;
 
 /// Serves the files of a folder on the loopback interface, until the process ends.
 #[derive(Debug)]
 pub struct WebServer {
     address: SocketAddr,
     served: Arc<AtomicU64>,
+    received: Arc<Mutex<Vec<Vec<u8>>>>,
+    traffic: Arc<AtomicU64>,
 }
 
 impl WebServer {
@@ -41,14 +45,39 @@ impl WebServer {
             .map_err(Error::io("listen for web requests"))?;
         let served = Arc::new(AtomicU64::new(0));
         let (folder, counter) = (folder.to_owned(), Arc::clone(&served));
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&received);
+        let traffic = Arc::new(AtomicU64::new(0));
+        let all = Arc::clone(&traffic);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (folder, counter) = (folder.clone(), Arc::clone(&counter));
+                let (kept, all) = (Arc::clone(&kept), Arc::clone(&all));
                 // A client that goes away ends its thread.
-                thread::spawn(move || serve(&stream, &folder, &counter));
+                thread::spawn(move || serve(&stream, &folder, &counter, &kept, &all));
             }
         });
-        Ok(Self { address, served })
+        Ok(Self {
+            address,
+            served,
+            received,
+            traffic,
+        })
+    }
+
+    /// Bytes in both directions so far, heads and bodies; not what TCP adds.
+    #[must_use]
+    pub fn traffic(&self) -> u64 {
+        self.traffic.load(Ordering::Relaxed)
+    }
+
+    /// Bodies that were sent to it by POST, the oldest first.
+    ///
+    /// # Panics
+    /// Never: whoever keeps one does nothing else.
+    #[must_use]
+    pub fn received(&self) -> Vec<Vec<u8>> {
+        self.received.lock().map(|kept| kept.clone()).unwrap_or_default()
     }
 
     /// The address of a file for guests.
@@ -65,12 +94,48 @@ impl WebServer {
 }
 
 /// Answers one request after the other.
-fn serve(stream: &TcpStream, folder: &Path, served: &AtomicU64) -> io::Result<()> {
+fn serve(
+    stream: &TcpStream,
+    folder: &Path,
+    served: &AtomicU64,
+    received: &Mutex<Vec<Vec<u8>>>,
+    traffic: &AtomicU64,
+) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
+    let mut stream = Counted { stream, traffic };
     while let Some(request) = Request::read(&mut reader)? {
-        answer(&mut (&*stream), folder, &request, served)?;
+        traffic.fetch_add(request.bytes, Ordering::Relaxed);
+        if let Some(bytes) = request.body {
+            let mut body = vec![0; bytes.min(MOST_BODY_BYTES)];
+            reader.read_exact(&mut body)?;
+            traffic.fetch_add(body.len() as u64, Ordering::Relaxed);
+            if let Ok(mut received) = received.lock() {
+                received.push(body);
+            }
+            write!(stream, "HTTP/1.1 204 No Content\r\n\r\n")?;
+            continue;
+        }
+        answer(&mut stream, folder, &request, served)?;
     }
     Ok(())
+}
+
+/// Counts what is sent.
+struct Counted<'s> {
+    stream: &'s TcpStream,
+    traffic: &'s AtomicU64,
+}
+
+impl io::Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.stream.write(bytes)?;
+        self.traffic.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -78,16 +143,24 @@ struct Request {
     file: String,
     /// Of each range the first byte, and the last one; none when everything is asked for.
     ranges: Vec<(u64, Option<u64>)>,
+    /// Length of what it brings, when it is a POST.
+    body: Option<usize>,
+    /// The version of the file that the client has.
+    known: Option<String>,
+    /// Bytes of the request's head.
+    bytes: u64,
 }
 
 impl Request {
     fn read(reader: &mut impl io::BufRead) -> io::Result<Option<Self>> {
-        let mut lines = Vec::new();
+        let (mut lines, mut bytes) = (Vec::new(), 0);
         loop {
             let mut line = String::new();
-            if reader.read_line(&mut line)? == 0 {
+            let count = reader.read_line(&mut line)?;
+            if count == 0 {
                 return Ok(None);
             }
+            bytes += count as u64;
             let line = line.trim_end();
             if line.is_empty() {
                 break;
@@ -109,7 +182,23 @@ impl Request {
             ranges.split(',').map(range).collect::<Option<Vec<_>>>()
         });
         let ranges = ranges.unwrap_or_default();
-        Ok(Some(Self { file, ranges }))
+        let header = |wanted: &str| {
+            lines.iter().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case(wanted).then(|| value.trim().to_owned())
+            })
+        };
+        let length = header("content-length").and_then(|value| value.parse().ok());
+        let known = header("if-none-match");
+        let is_post = lines.first().is_some_and(|line| line.starts_with("POST "));
+        let body = length.filter(|_| is_post);
+        Ok(Some(Self {
+            file,
+            ranges,
+            body,
+            known,
+            bytes,
+        }))
     }
 }
 
@@ -126,6 +215,9 @@ fn answer(
     };
     let len = file.metadata()?.len();
     let tag = format!("ETag: \"{len}\"\r\n");
+    if request.known.as_deref().is_some_and(|known| tag.contains(known)) {
+        return write!(stream, "HTTP/1.1 304 Not Modified\r\n{tag}\r\n");
+    }
     let end = |last: Option<u64>| last.map_or(len, |last| (last + 1).min(len));
     let send = |stream: &mut dyn io::Write, start: u64, end: u64| send(stream, &file, start, end, served);
     match request.ranges.as_slice() {

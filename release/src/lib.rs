@@ -2,6 +2,7 @@
 //!
 //! Everything here is pure: bytes in, values out. No disk, clock, network or process.
 
+pub mod agent;
 pub mod arch;
 pub mod board;
 pub mod bootrec;

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{
-    CheckOptions, HealthOptions, HistoryOptions, InstallOptions, JoinOptions, ReportOptions, StateCommand,
-    ToDiskOptions,
+    AgentOptions, ApproveOptions, CheckOptions, HealthOptions, HistoryOptions, InstallOptions, JoinOptions,
+    ReportOptions, StateCommand, ToDiskOptions,
 };
 
 /// Looks after the releases on this device.
@@ -34,6 +34,10 @@ pub enum Command {
     },
     /// Looks at the channel that this device follows, and says what it is offered. Nothing is installed.
     Check(CheckOptions),
+    /// Looks after this device's updates: asks its channel, fetches what is offered, and restarts into it when it may. A timer runs it.
+    Agent(AgentOptions),
+    /// Lets the agent install the release that is offered, where recipe or device.toml say that somebody has to.
+    Approve(ApproveOptions),
     /// Writes a release to the slot that doesn't run, and has it tried at the next restart.
     Install(InstallOptions),
     /// Makes another disk of this machine a device of its own with the release that runs: a booted stick installs itself.

@@ -1,5 +1,6 @@
 //! Outcrop's programs on the device: `outcrop-init`, PID 1 of the initramfs, and `outcrop-updater`.
 
+pub mod agent;
 pub mod attest;
 pub mod block_disk;
 pub mod boot_control;
@@ -8,6 +9,7 @@ pub mod boot_report;
 pub mod chain;
 pub mod channel;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod device;
 pub mod device_config;
@@ -25,6 +27,7 @@ pub mod install_to_disk;
 pub mod join;
 pub mod journal;
 pub mod kubernetes;
+pub mod last_update;
 pub mod lifecycle;
 pub mod os_release;
 pub mod process;
@@ -34,6 +37,7 @@ pub mod release_file;
 pub mod reports;
 pub mod state;
 pub mod status;
+pub mod stick;
 #[cfg(test)]
 mod testing;
 pub mod web;

@@ -44,6 +44,8 @@ fn run(command: &Command) -> Result<ExitCode, Box<dyn Error>> {
         })
     };
     match command {
+        Command::Agent(options) => commands::agent(root, options)?,
+        Command::Approve(options) => commands::approve(root, options)?,
         Command::Check(options) => commands::check(root, options)?,
         Command::History(options) => commands::history(root, options)?,
         Command::Install(options) => commands::install(root, options)?,

@@ -232,7 +232,8 @@ mod tests {
                 channel: None,
                 last: None,
                 health: Health::Healthy,
-                differences: None,
+                agent: None,
+                drift: None,
                 history: None,
             };
             keep(self.state.path(), &self.key, &report).unwrap();

@@ -86,6 +86,9 @@ const BENCH: &[&str] = &[
     "zstd",
 ];
 
+/// A browser, to look at pages as people do.
+const BROWSER: &[&str] = &["chromium"];
+
 /// libFuzzer is compiled from source.
 const FUZZ: &[&str] = &["g++"];
 
@@ -101,6 +104,8 @@ pub(crate) enum Needs {
     Demo,
     /// All tests, and the fuzz targets.
     Test,
+    /// What the soak needs beyond the tests.
+    Soak,
     /// Compiling everything, the fuzz targets too.
     Fuzz,
     /// The benches.
@@ -115,6 +120,7 @@ impl Needs {
             Self::Device => &[BUILD, CROSS],
             Self::Demo => &[BUILD, CROSS, QEMU],
             Self::Test => &[BUILD, CROSS, QEMU, CHECKERS, FUZZ],
+            Self::Soak => &[BROWSER],
             Self::Fuzz => &[BUILD, FUZZ],
             Self::Kubernetes => &[KUBERNETES],
             Self::Bench => &[BUILD, CROSS, QEMU, CHECKERS, BENCH],

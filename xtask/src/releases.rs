@@ -16,6 +16,8 @@ pub(crate) const FLASHED: &str = "1.0.0";
 pub(crate) const GOOD: &str = "1.1.0";
 /// A release whose health check fails: the demo's.
 const BROKEN: &str = "1.2.0";
+/// Name of the key that signs channels.
+const CHANNEL_KEY: &str = "channel";
 /// What releases are made from: the workbench image.
 const PLAIN: &str = "recipes/edge-dev.toml";
 /// The same for Raspberry Pi.
@@ -207,7 +209,7 @@ fn text(base: &str, version: &str) -> String {
     let overlays = overlays_of(&["quick", "datastore", "failing"][..if fails { 3 } else { 2 }]);
     let mut text = format!(
         "include = [{:?}]\noverlays = {overlays:?}\n[image]\nname = {PRODUCT:?}\nversion = {version:?}\n[update]\n\
-         trust = \"../trust.toml\"\n[health]\ndeadline = \"4min\"\n",
+         trust = \"../trust.toml\"\nsticks = true\n[health]\ndeadline = \"4min\"\n",
         recipes.display().to_string(),
     );
     text += "[services]\ndisable = [\"containerd.service\", \"systemd-resolved.service\", \"systemd-timesyncd.service\"]\n";
@@ -223,26 +225,32 @@ fn text(base: &str, version: &str) -> String {
     text
 }
 
-/// The releases' private key, made once; the trust file lies beside it.
+/// The releases' private key, made once, and the channel's; the trust file lies beside them.
 pub(crate) fn key(outcrop: &Path, folder: &Path) -> Result<PathBuf, Error> {
-    let key = folder.join("test.key");
+    let [key, channel] = ["test", CHANNEL_KEY].map(|name| folder.join(name).with_extension("key"));
     let trust = folder.join("trust.toml");
-    if !key.exists() || !trust.exists() {
-        let mut command = Command::new(outcrop);
-        command.args([
-            "keys",
-            "generate",
-            "--name",
-            "test",
-            "--no-passphrase",
-            "--output",
-        ]);
-        shell::run(command.arg(folder))?;
-        let mut command = Command::new(outcrop);
-        command.args(["keys", "trust"]).arg(folder.join("test.pub"));
-        let text = shell::output(command.args(["--threshold", "1"]))?;
-        write(&trust, &text)?;
+    let are_there = [&key, &channel, &trust].iter().all(|path| path.exists());
+    if are_there {
+        return Ok(key);
     }
+    for path in [&key, &channel] {
+        if path.exists() {
+            continue;
+        }
+        let name = path.file_stem().unwrap_or_default();
+        let mut command = Command::new(outcrop);
+        command
+            .args(["keys", "generate", "--no-passphrase", "--name"])
+            .arg(name);
+        shell::run(command.arg("--output").arg(folder))?;
+    }
+    let mut command = Command::new(outcrop);
+    command.args(["keys", "trust"]).arg(key.with_extension("pub"));
+    command
+        .args(["--threshold", "1", "--channel-key"])
+        .arg(channel.with_extension("pub"));
+    let text = shell::output(&mut command)?;
+    write(&trust, &text)?;
     Ok(key)
 }
 

@@ -6,7 +6,7 @@ use crate::{
     fuzz,
     host::Arch,
     kubernetes,
-    packages::Install,
+    packages::{self, Install, Needs},
     project, shell,
     test::{self, Prepared},
 };
@@ -16,6 +16,7 @@ const POWER_CUTS: &str = "40";
 
 /// Fuzzes every target for `minutes`, boots the scenarios `rounds` times, runs the tests that wait for the soak.
 pub(crate) fn run(install: Install, minutes: u32, rounds: u32) -> Result<(), Error> {
+    packages::ensure(Needs::Soak, install)?;
     kubernetes::build(install, &Arch::ALL)?;
     let prepared = test::prepare(install)?;
     kubernetes::images(prepared.outcrop())?;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     Summary,
-    summary::{Named, RejectedFile, ReleaseCount},
+    summary::{Named, RejectedFile, ReleaseCount, WaitCount},
 };
 
 const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}\
@@ -23,15 +23,18 @@ pub fn html(summary: &Summary) -> String {
         summary.devices,
         escaped(&summary.at)
     );
-    page += "<table><thead><tr><th>devices</th><th>release</th></tr></thead><tbody>\n";
-    for ReleaseCount { release, devices } in &summary.releases {
-        let _infallible = writeln!(
-            page,
-            "<tr><td class=\"n\">{devices}</td><td>{}</td></tr>",
-            escaped(release)
-        );
-    }
-    page += "</tbody></table>\n";
+    let releases = summary.releases.iter();
+    counts(
+        &mut page,
+        "release",
+        releases.map(|ReleaseCount { release, devices }| (release, *devices)),
+    );
+    let agents = summary.agents.iter();
+    counts(
+        &mut page,
+        "agent",
+        agents.map(|WaitCount { waits, devices }| (waits, *devices)),
+    );
     for group in &summary.lagging {
         section(&mut page, &format!("Lagging: {}", group.reason), &group.devices);
     }
@@ -41,6 +44,24 @@ pub fn html(summary: &Summary) -> String {
     rejected(&mut page, &summary.rejected);
     page += "</body></html>\n";
     page
+}
+
+fn counts<'c>(page: &mut String, title: &str, counts: impl ExactSizeIterator<Item = (&'c String, usize)>) {
+    if counts.len() == 0 {
+        return;
+    }
+    let _infallible = writeln!(
+        page,
+        "<table><thead><tr><th>devices</th><th>{title}</th></tr></thead><tbody>"
+    );
+    for (what, devices) in counts {
+        let _infallible = writeln!(
+            page,
+            "<tr><td class=\"n\">{devices}</td><td>{}</td></tr>",
+            escaped(what)
+        );
+    }
+    *page += "</tbody></table>\n";
 }
 
 fn section(page: &mut String, title: &str, named: &[Named]) {

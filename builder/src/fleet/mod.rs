@@ -13,4 +13,4 @@ pub use devices::Devices;
 pub use error::FleetError;
 pub use html::html;
 pub use read::{Read, Rejected, Why, read};
-pub use summary::{Lagging, Summary, summarize};
+pub use summary::{Lagging, Named, Summary, WaitCount, summarize};

@@ -1,11 +1,13 @@
 //! The fleet in figures. Its JSON form is what `outcrop fleet report --json` prints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
+    agent::Waits,
+    digest::FileDigest,
     name::ReleaseName,
-    report::{Health, Reason, Report},
+    report::{Drift, Health, Report},
 };
 use serde::Serialize;
 
@@ -21,6 +23,8 @@ pub struct Summary {
     pub devices: usize,
     /// How many run each release, the newest of each product first.
     pub releases: Vec<ReleaseCount>,
+    /// What their agents wait for, and how many do; devices without an agent aren't counted.
+    pub agents: Vec<WaitCount>,
     /// Devices that don't run the newest release of their product that others run, by reason.
     pub lagging: Vec<Lagging>,
     /// Devices on which something isn't as release and configuration have it.
@@ -38,6 +42,15 @@ pub struct Summary {
 pub struct ReleaseCount {
     /// Which one.
     pub release: String,
+    /// How many.
+    pub devices: usize,
+}
+
+/// How many agents wait for something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WaitCount {
+    /// For what.
+    pub waits: String,
     /// How many.
     pub devices: usize,
 }
@@ -82,9 +95,11 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
             lagging.entry(reason).or_default().push(of(report, detail));
         }
     }
-    let snowflakes = read.reports.iter().filter_map(|report| match report.differences {
-        Some(count) if count > 0 => Some(of(report, format!("{count} paths differ, {}", report.running))),
-        _ => None,
+    let alike = alike(&read.reports);
+    let snowflakes = read.reports.iter().filter_map(|report| {
+        let drift = drift(report)?;
+        let others = alike.get(&drift.fingerprint).copied().unwrap_or(1) - 1;
+        Some(of(report, drifted(report, drift, others)))
     });
     let degraded = read
         .reports
@@ -106,6 +121,7 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
         at: now.to_string(),
         devices: read.reports.len(),
         releases: releases(&read.reports),
+        agents: agents(&read.reports),
         lagging,
         snowflakes: snowflakes.collect(),
         degraded: degraded
@@ -154,17 +170,63 @@ fn lags(report: &Report, newest: &BTreeMap<Kind, semver::Version>) -> Option<(St
     let newest = newest
         .get(&kind(&report.running))
         .filter(|newest| *newest > version)?;
-    let last = report.last.as_ref();
-    let reason = last
-        .and_then(|last| last.reason)
-        .map_or("not updated yet", Reason::as_str);
-    let detail = last.and_then(|last| {
-        last.detail
-            .as_ref()
-            .map(|detail| format!("{}: {detail}", last.version))
+    let (why, about, detail) = why(report);
+    let detail = detail.map_or_else(String::new, |detail| match about {
+        Some(about) => format!(", {about}: {detail}"),
+        None => format!(", {detail}"),
     });
-    let detail = detail.map_or_else(String::new, |detail| format!(", {detail}"));
-    Some((reason.to_owned(), format!("runs {version}, not {newest}{detail}")))
+    Some((why.to_owned(), format!("runs {version}, not {newest}{detail}")))
+}
+
+/// Why a device isn't further, which version that is about, and what it says itself: what keeps it now counts before how its last update went, and
+/// that before what it waits for.
+fn why(report: &Report) -> (&'static str, Option<&str>, Option<&str>) {
+    let (agent, last) = (report.agent.as_ref(), report.last.as_ref());
+    let trouble = agent.and_then(|agent| Some((agent.reason?, &agent.version, &agent.detail)));
+    if let Some((reason, version, detail)) = trouble {
+        return (reason.as_str(), version.as_deref(), detail.as_deref());
+    }
+    let failure = last.and_then(|last| Some((last.reason?, last)));
+    if let Some((reason, last)) = failure {
+        return (reason.as_str(), Some(&last.version), last.detail.as_deref());
+    }
+    // Who is content with what runs hasn't heard of the newest yet.
+    let waiting = agent.filter(|agent| agent.waits != Waits::News);
+    waiting.map_or(("not updated yet", None, None), |agent| {
+        (
+            agent.waits.as_str(),
+            agent.version.as_deref(),
+            agent.detail.as_deref(),
+        )
+    })
+}
+
+/// What makes a device a snowflake, if it is one.
+fn drift(report: &Report) -> Option<Drift> {
+    report.drift.filter(|drift| drift.differences > 0)
+}
+
+/// How many devices have drifted in the same way.
+fn alike(reports: &[Report]) -> HashMap<FileDigest, usize> {
+    let mut alike = HashMap::new();
+    for drift in reports.iter().filter_map(drift) {
+        *alike.entry(drift.fingerprint).or_default() += 1;
+    }
+    alike
+}
+
+fn drifted(report: &Report, drift: Drift, others: usize) -> String {
+    let Drift {
+        differences,
+        fingerprint,
+    } = drift;
+    let short: String = fingerprint.to_string().chars().take(12).collect();
+    let others = match others {
+        0 => String::new(),
+        1 => ", as one other".to_owned(),
+        others => format!(", as {others} others"),
+    };
+    format!("{differences} paths differ ({short}{others}), {}", report.running)
 }
 
 fn named(report: &Report, devices: &Devices, detail: String) -> Named {
@@ -200,6 +262,23 @@ fn never_heard_of(read: &Read, devices: &Devices) -> Vec<Named> {
     missing
 }
 
+/// The most frequent first.
+fn agents(reports: &[Report]) -> Vec<WaitCount> {
+    let mut counts: BTreeMap<Waits, usize> = BTreeMap::new();
+    for standing in reports.iter().filter_map(|report| report.agent.as_ref()) {
+        *counts.entry(standing.waits).or_default() += 1;
+    }
+    let mut counts: Vec<(Waits, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, devices)| std::cmp::Reverse(*devices));
+    counts
+        .into_iter()
+        .map(|(waits, devices)| WaitCount {
+            waits: waits.as_str().to_owned(),
+            devices,
+        })
+        .collect()
+}
+
 fn releases(reports: &[Report]) -> Vec<ReleaseCount> {
     let mut counts: BTreeMap<(Kind, semver::Version), usize> = BTreeMap::new();
     for report in reports {
@@ -228,6 +307,12 @@ impl Summary {
         let mut text = format!("{} devices\n", self.devices);
         for ReleaseCount { release, devices } in &self.releases {
             let _infallible = writeln!(text, "{devices:>8}  {release}");
+        }
+        if !self.agents.is_empty() {
+            text += "\nagents\n";
+        }
+        for WaitCount { waits, devices } in &self.agents {
+            let _infallible = writeln!(text, "{devices:>8}  {waits}");
         }
         let mut section = |title: String, named: &[Named]| {
             if !named.is_empty() {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
     digest::FileDigest,
     journal::{Fate, Head},
-    report::{Health, LastUpdate, Reason, Report},
+    report::{Drift, Health, LastUpdate, Reason, Report, Standing},
     signed,
     trust::{Purpose, Signatures},
 };
@@ -23,6 +23,13 @@ fn key(number: u16) -> PrivateKey {
 
 fn now() -> Timestamp {
     "2026-11-30T12:00:00Z".parse().unwrap()
+}
+
+fn drift(differences: u32) -> Drift {
+    Drift {
+        differences,
+        fingerprint: FileDigest::of(&differences.to_le_bytes()),
+    }
 }
 
 /// A device's report; `change` says in what it differs from a healthy one's.
@@ -44,7 +51,8 @@ fn report(number: u16, change: impl FnOnce(&mut Report)) -> Report {
         channel: None,
         last: None,
         health: Health::Healthy,
-        differences: Some(0),
+        agent: None,
+        drift: Some(drift(0)),
         history: Some(Head {
             number: 9,
             digest: FileDigest::of(b"9"),
@@ -89,7 +97,7 @@ fn told(folder: &Path) -> Summary {
     summarize(&read, &devices, now(), SignedDuration::from_hours(24 * 7))
 }
 
-fn names(named: &[summary::Named]) -> Vec<&str> {
+fn names(named: &[Named]) -> Vec<&str> {
     named.iter().map(|named| named.name.as_str()).collect()
 }
 
@@ -151,14 +159,57 @@ fn three_of_five_hundred_lag_behind_each_with_its_reason() {
 }
 
 #[test]
+fn what_keeps_a_device_now_counts_before_how_its_last_update_went_and_that_before_what_it_waits_for() {
+    use outcrop_release::agent::Waits;
+    let folder = tempfile::tempdir().unwrap();
+    let standing = |waits, reason, detail: &str| Standing {
+        waits,
+        version: Some("1.2.0".to_owned()),
+        reason,
+        detail: Some(detail.to_owned()),
+    };
+    let old = |report: &mut Report| report.running.version = "1.1.0".parse().unwrap();
+    let failed = || LastUpdate {
+        fate: Fate::Failed,
+        version: "1.1.5".to_owned(),
+        reason: Some(Reason::Power),
+        detail: None,
+    };
+    put(folder.path(), "new", 1, |_| ());
+    put(folder.path(), "a", 2, |report| {
+        old(report);
+        report.last = Some(failed());
+        report.agent = Some(standing(Waits::News, Some(Reason::Network), "no answer"));
+    });
+    put(folder.path(), "b", 3, |report| {
+        old(report);
+        report.last = Some(failed());
+        report.agent = Some(standing(Waits::Window, None, "until Monday"));
+    });
+    put(folder.path(), "c", 4, |report| {
+        old(report);
+        report.agent = Some(standing(Waits::Window, None, "until Monday"));
+    });
+    let text = told(folder.path()).to_text();
+    for line in [
+        "\nagents\n       2  waits for a maintenance window\n       1  up to date\n",
+        "lagging, network: 1\n  shop-2  runs 1.1.0, not 1.2.0, 1.2.0: no answer",
+        "lagging, power: 1\n  shop-3  runs 1.1.0, not 1.2.0\n",
+        "lagging, waits for a maintenance window: 1\n  shop-4  runs 1.1.0, not 1.2.0, 1.2.0: until Monday",
+    ] {
+        assert!(text.contains(line), "{text}");
+    }
+}
+
+#[test]
 fn snowflakes_degraded_and_silent_devices_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    put(folder.path(), "a", 1, |report| report.differences = Some(3));
+    put(folder.path(), "a", 1, |report| report.drift = Some(drift(3)));
     put(folder.path(), "b", 2, |report| report.health = Health::Degraded);
     put(folder.path(), "c", 3, |report| {
         report.at = "2026-11-01T00:00:00Z".parse().unwrap();
     });
-    put(folder.path(), "d", 4, |report| report.differences = None);
+    put(folder.path(), "d", 4, |report| report.drift = None);
     let summary = told(folder.path());
     assert_eq!(names(&summary.snowflakes), ["shop-1"]);
     assert_eq!(names(&summary.degraded), ["shop-2"]);
@@ -278,4 +329,46 @@ fn without_reports_or_with_a_list_that_is_none_there_is_an_error() {
     fs::write(&list, "# ours\n\nnot a device\n").unwrap();
     let error = Devices::read(&list).unwrap_err();
     assert!(matches!(error, FleetError::Devices { line: 3, .. }), "{error}");
+}
+
+/// What a browser makes of a page, after it has run whatever is in it.
+fn shown(page: &Path) -> String {
+    let profile = tempfile::tempdir().unwrap();
+    let run = std::process::Command::new("chromium")
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", profile.path().display()))
+        .arg(format!("file://{}", page.display()))
+        .output()
+        .expect("chromium isn't there: `cargo xtask soak` installs it");
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    String::from_utf8(run.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "the soak's: it takes a browser"]
+fn the_page_says_the_same_in_a_real_browser_and_runs_nothing_that_a_device_has_written() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "good", 1, |_| {});
+    let evil =
+        "<script>document.title='taken over'</script><img src=x onerror=\"document.title='taken over'\">";
+    put(folder.path(), "evil", 2, |report| {
+        failed(Reason::CheckFailed, evil)(report);
+        report.hostname = Some(evil.to_owned());
+        report.drift = Some(drift(7));
+    });
+    let summary = told(folder.path());
+    let page = folder.path().join("fleet.html");
+    fs::write(&page, html(&summary)).unwrap();
+    let dom = shown(&page);
+    assert!(dom.contains("<title>Fleet</title>"), "{dom}");
+    for told in [
+        "<h1>2 devices</h1>",
+        "Lagging: check failed (1)",
+        "Snowflakes (1)",
+        "7 paths differ",
+        "&lt;script&gt;document.title=",
+    ] {
+        assert!(dom.contains(told), "{told}: {dom}");
+    }
+    assert!(!dom.contains("<img") && !dom.contains("<script"), "{dom}");
 }

@@ -5,8 +5,8 @@ use std::{path::PathBuf, sync::Arc};
 use include_dir::{Dir, include_dir};
 use jiff::Timestamp;
 use outcrop_release::{
-    arch::Architecture, board::Board, channel::ChannelDefinition, device_config::DeviceDefinition,
-    manifest::RunningManifest, name::ReleaseName, state::StateDefinition,
+    agent::AgentDefinition, arch::Architecture, board::Board, channel::ChannelDefinition,
+    device_config::DeviceDefinition, manifest::RunningManifest, name::ReleaseName, state::StateDefinition,
 };
 
 use super::{
@@ -183,6 +183,23 @@ impl RootInputs<'_> {
         }))
     }
 
+    /// How the device looks after its updates; nothing where it couldn't follow a channel. The agent's units want this file.
+    fn agent_layer(&self) -> Result<Option<Layer>, FinishError> {
+        let update = &self.recipe.update;
+        let has_keys = update
+            .trust
+            .as_ref()
+            .is_some_and(|trust| trust.channel().is_some());
+        if !has_keys {
+            return Ok(None);
+        }
+        let path = AgentDefinition::PATH.parse().map_err(FinishError::Path)?;
+        Ok(Some(Layer {
+            origin: "the recipe's [update]".to_owned(),
+            entries: vec![(path, Entry::file(0o644, update.agent.to_bytes()))],
+        }))
+    }
+
     /// What lies over the packages, and which of it comes from elsewhere.
     fn layers(&self) -> Result<(Vec<Layer>, Vec<Part>), Error> {
         let mut layers = vec![Layer::embedded("images/base", &BASE)?];
@@ -213,6 +230,7 @@ impl RootInputs<'_> {
             });
         }
         layers.extend(self.channel_layer()?);
+        layers.extend(self.agent_layer()?);
         layers.push(Layer {
             origin: "the recipe's [device]".to_owned(),
             entries: vec![(

@@ -7,7 +7,7 @@
 use std::{fs::File, path::Path};
 
 use outcrop_release::{
-    arch::Architecture, device_config::DeviceDefinition, digest::FileDigest,
+    agent::AgentDefinition, arch::Architecture, device_config::DeviceDefinition, digest::FileDigest,
     kubernetes::KubernetesDefinition, trust::Trust,
 };
 
@@ -122,6 +122,7 @@ impl Fields {
             trust,
             channel,
             url,
+            agent,
             rollback_index,
         } = update;
         self.add("trust", trust.iter().map(Trust::to_toml).collect::<Vec<_>>());
@@ -133,6 +134,9 @@ impl Fields {
             if let Some(text) = text {
                 self.add(name, [text]);
             }
+        }
+        if *agent != AgentDefinition::default() {
+            self.add("agent", [String::from_utf8_lossy(&agent.to_bytes())]);
         }
         self.add("rollback-index", [rollback_index.0.to_string()]);
     }

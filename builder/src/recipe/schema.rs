@@ -5,9 +5,9 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use outcrop_release::{
-    arch::Architecture, board::Board, channel::ChannelName, device_config::DeviceDefinition,
-    digest::FileDigest, kubernetes::KubernetesDefinition, loader::Enroll, manifest::RollbackIndex,
-    name::ImageName, state::StateDefinition, trust::Trust,
+    agent::AgentDefinition, arch::Architecture, board::Board, channel::ChannelName,
+    device_config::DeviceDefinition, digest::FileDigest, kubernetes::KubernetesDefinition, loader::Enroll,
+    manifest::RollbackIndex, name::ImageName, state::StateDefinition, trust::Trust,
 };
 use semver::Version;
 
@@ -325,6 +325,8 @@ pub struct Update {
     pub channel: Option<ChannelName>,
     /// `url`: where releases are published.
     pub url: Option<String>,
+    /// How devices look after their updates.
+    pub agent: AgentDefinition,
     /// `rollback-index`: a device that has committed a release refuses those with a lower one.
     pub rollback_index: RollbackIndex,
 }

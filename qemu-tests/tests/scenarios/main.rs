@@ -1,6 +1,7 @@
 //! What only a real build or a booted machine can show. One program: its scenarios share the machine's cores from the first to the
 //! last, whichever runner starts it.
 
+mod agent;
 mod bad_input;
 mod boot;
 mod boot_script;

@@ -58,7 +58,7 @@ impl ChannelDefinition {
     }
 }
 
-/// Takes the address of a publish tree as people write it: a slash at its end may be there or not.
+/// Takes the address of a publish tree, or of whoever takes reports, as people write it: a slash at its end may be there or not.
 ///
 /// # Errors
 /// When it is none, in words for people.
@@ -70,7 +70,7 @@ pub fn tree_url(text: &str) -> Result<String, String> {
     let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or_default();
     if host.is_empty() || host.contains('@') || text.len() > 1024 || !text.chars().all(is_legal) {
         return Err(format!(
-            "{text:?} is no address of a publish tree: write it like \"https://updates.example/edge\", without a name or password"
+            "{text:?} is no web address: write it like \"https://updates.example/edge\", without a name or password"
         ));
     }
     Ok(text.trim_end_matches('/').to_owned())

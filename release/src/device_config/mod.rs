@@ -19,7 +19,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 
 use serde::Serialize;
 
-use crate::digest::FileDigest;
+use crate::{agent::AgentOverrides, digest::FileDigest};
 
 pub use decide::{Decision, Found, decide};
 pub use definition::{DeviceDefinition, Import};
@@ -46,6 +46,10 @@ pub struct DeviceConfig {
     pub update_url: Option<String>,
     /// `time-servers`: names and addresses.
     pub time_servers: Vec<String>,
+    /// `time-zone`: by which the site's clocks go.
+    pub time_zone: Option<String>,
+    /// `[update]`: how it looks after its updates, where that differs from the release.
+    pub update: AgentOverrides,
     /// `blank-secrets`: whether secrets are to vanish from partition 1 once they are kept.
     pub blank_secrets: bool,
     /// `[labels]`: by which operators find it; its Kubernetes node has them too.

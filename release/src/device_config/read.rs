@@ -10,6 +10,7 @@ use super::{
     reader::{Reader, Section},
     secret, ssh_key, value,
 };
+use crate::agent::{AgentOverrides, BadAgentValue, Window, Windows};
 
 /// Most items of one list.
 const MOST: usize = 64;
@@ -101,6 +102,8 @@ fn config<'t>(reader: &mut Reader<'t>, top: &Section<'t>) -> DeviceConfig {
             "channel",
             "update-url",
             "time-servers",
+            "time-zone",
+            "update",
             "blank-secrets",
             "labels",
             "network",
@@ -113,6 +116,8 @@ fn config<'t>(reader: &mut Reader<'t>, top: &Section<'t>) -> DeviceConfig {
         channel: reader.text(top, "channel", value::channel),
         update_url: reader.text(top, "update-url", crate::channel::tree_url),
         time_servers: list(reader, top, "time-servers", value::host),
+        time_zone: reader.text(top, "time-zone", value::time_zone),
+        update: update(reader, top),
         blank_secrets: reader.flag(top, "blank-secrets").unwrap_or_default(),
         labels: labels(reader, top),
         network: network(reader, top),
@@ -140,6 +145,34 @@ fn list<'t, T: PartialEq>(
         }
     }
     values
+}
+
+fn update<'t>(reader: &mut Reader<'t>, top: &Section<'t>) -> AgentOverrides {
+    let Some(section) = reader.section(top, "update") else {
+        return AgentOverrides::default();
+    };
+    reader.known(
+        &section,
+        &["mode", "windows", "download-windows", "daily-limit", "report-url"],
+    );
+    let in_words = |error: BadAgentValue| error.to_string();
+    AgentOverrides {
+        mode: reader.text(&section, "mode", |text| text.parse().map_err(in_words)),
+        windows: windows(reader, &section, "windows"),
+        download_windows: windows(reader, &section, "download-windows"),
+        daily_limit: reader.text(&section, "daily-limit", str::parse),
+        report_url: reader.text(&section, "report-url", crate::channel::tree_url),
+    }
+}
+
+/// A list of windows; an empty one means at any time, whatever the release says.
+fn windows<'t>(reader: &mut Reader<'t>, section: &Section<'t>, key: &str) -> Option<Windows> {
+    let place = section.place_of(key)?;
+    let parse = |text: &str| text.parse::<Window>().map_err(|error| error.to_string());
+    let windows = Windows::new(list(reader, section, key, parse));
+    windows
+        .map_err(|error| reader.report(place, error.to_string()))
+        .ok()
 }
 
 fn labels<'t>(reader: &mut Reader<'t>, top: &Section<'t>) -> BTreeMap<String, String> {

@@ -68,6 +68,25 @@ pub(super) fn channel(text: &str) -> Result<String, String> {
     })
 }
 
+/// Name of a time zone, as in `/usr/share/zoneinfo`: no path out of that folder. Source: tz database, "Theory and pragmatics of the tz code and data", "Timezone identifiers".
+pub(super) fn time_zone(text: &str) -> Result<String, String> {
+    let is_part = |part: &str| {
+        (1..=64).contains(&part.len())
+            && part.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && part
+                .bytes()
+                .all(|c| c.is_ascii_alphanumeric() || b"_+-".contains(&c))
+    };
+    (text.len() <= 64 && text.split('/').all(is_part))
+        .then(|| text.to_owned())
+        .ok_or_else(|| {
+            format!(
+                "{} is no time zone: it is one of the tz database, like \"Europe/Berlin\"",
+                quoted(text)
+            )
+        })
+}
+
 /// The middle of a label is freer than its ends. Source: Kubernetes, "Labels and Selectors", "Syntax and character set".
 fn is_label_part(text: &str) -> bool {
     let is_end = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());

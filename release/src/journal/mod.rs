@@ -9,7 +9,7 @@
 
 mod verify;
 
-use std::fmt;
+use std::{fmt, iter};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,41 @@ pub enum Event {
         /// Why, for people.
         reason: String,
     },
+    /// The agent, or whoever told it to, decided something about a release.
+    Decided {
+        /// What.
+        deed: Deed,
+        /// The release's version.
+        version: String,
+        /// Why, for people.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reason: Option<String>,
+    },
+}
+
+/// A decision about a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deed {
+    /// Somebody allowed it.
+    Approved,
+    /// The agent restarts the device into its trial.
+    Restart,
+    /// The agent took its armed trial back.
+    TakenBack,
+    /// It couldn't be fetched or written, and is tried again later.
+    PutOff,
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Approved => "approved",
+            Self::Restart => "restarted into",
+            Self::TakenBack => "taken back",
+            Self::PutOff => "put off",
+        })
+    }
 }
 
 /// An event in its place.
@@ -199,6 +234,7 @@ impl Event {
                 ..
             } => [version, slot].into_iter().chain(reason).for_each(short),
             Self::Refused { what_was, reason } => [what_was, reason].into_iter().for_each(short),
+            Self::Decided { version, reason, .. } => iter::once(version).chain(reason).for_each(short),
         }
         self
     }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 
-use super::{Followed, Health, LastUpdate, MAX_REPORT_BYTES, Report};
+use super::{Drift, Followed, Health, LastUpdate, MAX_REPORT_BYTES, Report, Standing};
 use crate::{
     journal::Head,
     manifest::{ManifestError, json},
@@ -79,11 +79,20 @@ struct Json {
     channel: Option<Followed>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     last: Option<LastUpdate>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    agent: Option<Standing>,
     health: Health,
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    differences: Option<u32>,
+    drift: Option<JsonDrift>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     history: Option<JsonHead>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonDrift {
+    differences: u32,
+    fingerprint: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,8 +127,12 @@ impl Report {
             slot: self.slot.clone(),
             channel: self.channel.clone(),
             last: self.last.clone(),
+            agent: self.agent.clone(),
             health: self.health,
-            differences: self.differences,
+            drift: self.drift.map(|drift| JsonDrift {
+                differences: drift.differences,
+                fingerprint: drift.fingerprint.to_string(),
+            }),
             history: self.history.map(|head| JsonHead {
                 number: head.number,
                 digest: head.digest.to_string(),
@@ -150,6 +163,12 @@ impl Report {
                 digest: value("history", &head.digest)?,
             })
         };
+        let drift = |drift: JsonDrift| -> Result<Drift, ReportError> {
+            Ok(Drift {
+                differences: drift.differences,
+                fingerprint: value("drift", &drift.fingerprint)?,
+            })
+        };
         Ok(Self {
             key: value("key", &json.key)?,
             sequence: json.sequence,
@@ -161,8 +180,9 @@ impl Report {
             slot: json.slot,
             channel: json.channel,
             last: json.last,
+            agent: json.agent,
             health: json.health,
-            differences: json.differences,
+            drift: json.drift.map(drift).transpose()?,
             history: json.history.map(head).transpose()?,
         })
     }
@@ -175,7 +195,7 @@ fn value<T: FromStr>(field: &'static str, text: &str) -> Result<T, ReportError> 
 /// Texts are shown to people: none is endless, none moves a cursor.
 fn check_texts(json: &Json) -> Result<(), ReportError> {
     let is_fine = |text: &str| text.len() <= MAX_TEXT_BYTES && !text.chars().any(char::is_control);
-    let last = json.last.as_ref();
+    let (last, agent) = (json.last.as_ref(), json.agent.as_ref());
     let texts = [
         ("hostname", json.hostname.as_deref()),
         ("slot", Some(json.slot.as_str())),
@@ -185,6 +205,8 @@ fn check_texts(json: &Json) -> Result<(), ReportError> {
         ),
         ("last version", last.map(|last| last.version.as_str())),
         ("last detail", last.and_then(|last| last.detail.as_deref())),
+        ("agent version", agent.and_then(|agent| agent.version.as_deref())),
+        ("agent detail", agent.and_then(|agent| agent.detail.as_deref())),
     ];
     if let Some((field, _)) = texts
         .iter()

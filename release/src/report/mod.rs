@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use json::{ReportError, VerifiedReport, verify_report};
 
 use crate::{
+    agent::Waits,
     device_id::DeviceId,
     digest::FileDigest,
     journal::{Fate, Head},
@@ -45,10 +46,12 @@ pub struct Report {
     pub channel: Option<Followed>,
     /// The last update.
     pub last: Option<LastUpdate>,
+    /// How the agent stands; none where there is no agent.
+    pub agent: Option<Standing>,
     /// Whether it works.
     pub health: Health,
-    /// What makes it a snowflake: how many paths aren't as release and configuration have them; none where nobody has looked.
-    pub differences: Option<u32>,
+    /// What makes it a snowflake; none where nobody has looked.
+    pub drift: Option<Drift>,
     /// The newest event of its history.
     pub history: Option<Head>,
 }
@@ -61,6 +64,32 @@ pub struct Followed {
     pub name: String,
     /// The last list's serial.
     pub serial: u64,
+}
+
+/// How the agent stands with updates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Standing {
+    /// What it waits for.
+    pub waits: Waits,
+    /// Version of the release that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub version: Option<String>,
+    /// Why the last try failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<Reason>,
+    /// The same for people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<String>,
+}
+
+/// How far a device has drifted from its release and configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drift {
+    /// How many paths aren't as release and configuration have them.
+    pub differences: u32,
+    /// SHA-256 of which they are and what is there: devices that drifted in the same way have the same.
+    pub fingerprint: FileDigest,
 }
 
 /// How the last update went.

@@ -37,7 +37,16 @@ fn report(seed: u8) -> Report {
             detail: Some("the check ssh didn't hold".to_owned()),
         }),
         health: Health::Healthy,
-        differences: Some(0),
+        agent: Some(Standing {
+            waits: Waits::Window,
+            version: Some("1.3.0".to_owned()),
+            reason: Some(Reason::Network),
+            detail: Some("the web server answers 404".to_owned()),
+        }),
+        drift: Some(Drift {
+            differences: 0,
+            fingerprint: FileDigest::of(b"drift"),
+        }),
         history: Some(Head {
             number: 12,
             digest: FileDigest::of(b"event"),
@@ -62,7 +71,8 @@ fn a_report_that_its_device_signed_comes_out_as_it_went_in() {
         labels: BTreeMap::new(),
         channel: None,
         last: None,
-        differences: None,
+        agent: None,
+        drift: None,
         history: None,
         ..report(1)
     };

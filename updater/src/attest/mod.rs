@@ -16,6 +16,7 @@ use std::{
 use outcrop_release::{
     cmdline::{CommandLine, PARTITION_OPTION, SLOT_OPTION, START_OPTION},
     digest::FileDigest,
+    report::Drift,
 };
 use serde::Serialize;
 
@@ -132,6 +133,17 @@ fn read_error(path: &Path) -> impl FnOnce(io::Error) -> AttestError + use<'_> {
 }
 
 impl Attestation {
+    /// How far the device has drifted, as reports have it.
+    #[must_use]
+    pub fn drift(&self) -> Drift {
+        // Texts: nothing here can fail to be JSON.
+        let told = serde_json::to_vec(&self.differences).unwrap_or_default();
+        Drift {
+            differences: u32::try_from(self.differences.len()).unwrap_or(u32::MAX),
+            fingerprint: FileDigest::of(&told),
+        }
+    }
+
     /// Looks at the device whose root is `root`.
     ///
     /// # Errors

@@ -133,6 +133,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::testing::tls::{self, identity};
 
     /// Answers each request with the next of `answers`; PORT in them is the server's. What was asked for, in order.
     fn serve(answers: &[&str]) -> (WebList, thread::JoinHandle<Vec<String>>) {
@@ -254,5 +255,27 @@ mod tests {
     fn a_poll_without_news_asks_in_under_a_kilobyte() {
         let (_, requests) = fetch(&[&answer("304 Not Modified", "", "")], Some("\"7\""));
         assert!(requests[0].len() < 400, "{}", requests[0]);
+    }
+
+    #[test]
+    fn a_server_whose_certificate_nobody_vouches_for_or_that_is_past_gives_no_list() {
+        use std::error::Error as _;
+        for years in [[2000, 4000], [2000, 2001], [3000, 4000]] {
+            let (certificate, key) = identity(years);
+            let (port, server) = tls::serve(
+                certificate,
+                &key,
+                "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlist",
+            );
+            let mut list = WebList::new(&format!("https://127.0.0.1:{port}")).unwrap();
+            let error = list.fetch(&"stable".parse().unwrap(), None).unwrap_err();
+            let FetchError::Unreachable { url, .. } = &error else {
+                panic!("{error:?}")
+            };
+            assert!(url.ends_with("/stable.channel"));
+            let why = error.source().unwrap().to_string();
+            assert!(why.contains("certificate"), "{why}");
+            assert_eq!(server.join().unwrap(), "", "nothing was asked of it");
+        }
     }
 }

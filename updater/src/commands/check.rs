@@ -115,15 +115,27 @@ fn place(
     let tree = match &options.tree {
         Some(text) if is_address(&text) => TreePlace::Web(tree_url(text).map_err(NoChannel::Address)?),
         Some(folder) => TreePlace::Folder(PathBuf::from(folder)),
-        None => {
-            let url = release.and_then(|release| release.url.clone());
-            TreePlace::Web(device.update_url.clone().or(url).ok_or(NoChannel::Tree)?)
-        }
+        None => TreePlace::Web(web_tree(release, device).ok_or(NoChannel::Tree)?),
     };
-    let own = device.channel.as_ref().and_then(|name| name.parse().ok());
-    let channel = options.channel.clone().or(own);
-    let channel = channel.or_else(|| release.map(|release| release.channel.clone()));
+    let channel = channel(options.channel.clone(), release, device);
     Ok((tree, channel.ok_or(NoChannel::Channel)?))
+}
+
+/// Where the device's releases are published.
+pub(super) fn web_tree(release: Option<&ChannelDefinition>, device: &DeviceConfig) -> Option<String> {
+    let url = release.and_then(|release| release.url.clone());
+    device.update_url.clone().or(url)
+}
+
+/// Which channel it follows.
+pub(super) fn channel(
+    typed: Option<ChannelName>,
+    release: Option<&ChannelDefinition>,
+    device: &DeviceConfig,
+) -> Option<ChannelName> {
+    let own = device.channel.as_ref().and_then(|name| name.parse().ok());
+    let channel = typed.or(own);
+    channel.or_else(|| release.map(|release| release.channel.clone()))
 }
 
 impl TreePlace {

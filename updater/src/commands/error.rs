@@ -4,8 +4,9 @@ use std::io;
 
 use outcrop_release::{journal::JournalError, manifest::ManifestError, slot::Slot, trust::Untrusted};
 
-use super::NoChannel;
+use super::{ApproveError, NoChannel};
 use crate::{
+    agent::MemoryError,
     attest::AttestError,
     block_disk::OpenError,
     boot_control::ControlError,
@@ -25,6 +26,7 @@ use crate::{
     reports::ReportsError,
     state::{SnapshotError, StateError},
     status::StatusError,
+    stick::StickError,
 };
 
 /// What to do about a release that isn't trusted.
@@ -137,6 +139,11 @@ pub enum CommandError {
     /// The installation failed.
     #[error(transparent)]
     Install(#[from] InstallError),
+    /// A metered link's bytes are spent before anything could be written.
+    #[error(
+        "{0} bytes are a day's, and looking at the release alone takes more: allow more in a day (daily-limit), or install from a stick"
+    )]
+    TooLittle(u64),
     /// Health checks can't be read.
     #[error(transparent)]
     Health(#[from] HealthError),
@@ -170,6 +177,15 @@ pub enum CommandError {
     /// A channel's list doesn't count.
     #[error("{}", follow_remedy(.0))]
     Follow(#[from] FollowError),
+    /// Nothing is approved.
+    #[error(transparent)]
+    Approve(#[from] ApproveError),
+    /// What was approved can't be told.
+    #[error(transparent)]
+    Agent(#[from] MemoryError),
+    /// A stick can't be looked at.
+    #[error(transparent)]
+    Stick(#[from] StickError),
     /// What the release says of itself.
     #[error(transparent)]
     Release(#[from] ReleaseFileError),
@@ -202,7 +218,7 @@ impl CommandError {
             Self::PreCheck(_) => 32,
             Self::Untrusted(untrusted) => untrusted_code(untrusted),
             Self::Device(DeviceError::NoTrust) => 47,
-            Self::Install(InstallError::Budget(_)) => 35,
+            Self::Install(InstallError::Budget(_)) | Self::TooLittle(_) => 35,
             Self::Busy => 36,
             Self::NoTrial(_) => 37,
             Self::Install(InstallError::Source(_)) | Self::Source(_) | Self::Head(HeadError::Source(_)) => {
@@ -242,6 +258,9 @@ impl CommandError {
             Self::Follow(FollowError::Refused { .. }) => 56,
             Self::Follow(FollowError::State(_)) => 42,
             Self::NoChannel(_) => 57,
+            Self::Approve(_) => 59,
+            Self::Stick(_) => 60,
+            Self::Agent(_) => 42,
             Self::Reports(ReportsError::Send { .. }) => 38,
             Self::Reports(_) => 42,
             Self::History(KeepError::Damaged { .. }) | Self::Journal(_) => 58,

@@ -102,6 +102,16 @@ fn describe(entry: &Entry) -> String {
             format!("{version} {fate} in slot {slot}{reason}")
         }
         Event::Refused { what_was, reason } => format!("{what_was} refused: {reason}"),
+        Event::Decided {
+            deed,
+            version,
+            reason,
+        } => {
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |reason| format!(": {reason}"));
+            format!("{version} {deed}{reason}")
+        }
     };
     format!("{:>6}  {}  {what}", entry.number, entry.at)
 }

@@ -1,5 +1,6 @@
 //! What each command does. Here the decisions of the other modules meet the real device.
 
+mod agent;
 mod attest;
 mod check;
 mod commit;
@@ -11,6 +12,7 @@ mod install;
 mod install_to_disk;
 mod join;
 mod progress;
+mod reason;
 mod report;
 mod rollback;
 mod signals;
@@ -31,6 +33,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
+pub use agent::{AgentOptions, ApproveError, ApproveOptions, agent, approve};
 pub use attest::attest;
 pub use check::{CheckOptions, NoChannel, check};
 pub use commit::{catch_up, commit, trial_deadline, trial_vetoed};

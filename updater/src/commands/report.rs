@@ -4,23 +4,23 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use outcrop_release::{
-    bootrec::{BadReason, BootRecord, SlotState},
+    bootrec::BootRecord,
     channel::{ChannelName, tree_url},
     device_config::DeviceConfig,
-    journal::Fate,
-    report::{Followed, Health, LastUpdate, Reason, Report},
+    report::{Followed, Health, Report, Standing},
 };
 
 use super::{CommandError, Opened, check, remembered, say};
 use crate::{
+    agent::Memory,
     attest::Attestation,
     block_disk::Access,
     channel::Remembered,
     device::Device,
     device_config,
     device_key::DeviceKey,
-    history::Outcome,
     journal::Journal,
+    last_update::last_update,
     reports::{FolderSink, Sink, WebSink, keep, next_sequence, send_all},
     status::read_status,
 };
@@ -42,7 +42,9 @@ pub fn report(root: &Path, options: &ReportOptions) -> Result<(), CommandError> 
     let state = device.state_folder();
     let key = DeviceKey::of(&state)?;
     let mut sink = options.to.as_deref().map(sink).transpose()?;
-    let report = gather(root, &device, &key)?;
+    // A damaged memory is the agent's to tell.
+    let standing = Memory::load(&state).ok().and_then(|memory| memory.standing);
+    let report = gather(root, &device, &key, standing)?;
     let bytes = keep(&state, &key, &report)?;
     match &mut sink {
         Some(sink) => {
@@ -57,7 +59,7 @@ pub fn report(root: &Path, options: &ReportOptions) -> Result<(), CommandError> 
     Ok(())
 }
 
-fn sink(to: &str) -> Result<Box<dyn Sink>, check::NoChannel> {
+pub(super) fn sink(to: &str) -> Result<Box<dyn Sink>, check::NoChannel> {
     if to.starts_with("http://") || to.starts_with("https://") {
         let url = tree_url(to).map_err(check::NoChannel::Address)?;
         return Ok(Box::new(WebSink(url)));
@@ -65,7 +67,13 @@ fn sink(to: &str) -> Result<Box<dyn Sink>, check::NoChannel> {
     Ok(Box::new(FolderSink(PathBuf::from(to))))
 }
 
-fn gather(root: &Path, device: &Device, key: &DeviceKey) -> Result<Report, CommandError> {
+/// What this device is; `standing` is how its agent stands.
+pub(super) fn gather(
+    root: &Path,
+    device: &Device,
+    key: &DeviceKey,
+    standing: Option<Standing>,
+) -> Result<Report, CommandError> {
     let state = device.state_folder();
     let record = Opened::open(device, Access::Read)?.lifecycle(device).record()?;
     let history = remembered(device)?;
@@ -84,11 +92,10 @@ fn gather(root: &Path, device: &Device, key: &DeviceKey) -> Result<Report, Comma
         slot: device.slot().to_string(),
         channel: followed(device, &config)?,
         last: history.last.as_ref().map(|last| last_update(last, &record)),
+        agent: standing,
         health: health(device, &record, is_fine),
         // It takes a while, and says more than that something is wrong: where it can't be told, the rest is.
-        differences: Attestation::of(root)
-            .ok()
-            .map(|found| u32::try_from(found.differences.len()).unwrap_or(u32::MAX)),
+        drift: Attestation::of(root).ok().map(|found| found.drift()),
         history: head,
     })
 }
@@ -123,77 +130,9 @@ fn health(device: &Device, record: &BootRecord, is_fine: bool) -> Health {
     }
 }
 
-fn last_update(last: &Outcome, record: &BootRecord) -> LastUpdate {
-    let detail = last
-        .reason
-        .clone()
-        .map(|text| text.replace(char::is_control, " "));
-    let reason = match last.fate {
-        Fate::Installed | Fate::Committed => None,
-        Fate::RolledBack => Some(Reason::Operator),
-        Fate::Failed => Some(reason_of(bad_reason(last, record), detail.as_deref())),
-    };
-    LastUpdate {
-        fate: last.fate,
-        version: last.version.clone(),
-        reason,
-        detail: detail.map(|text| text.chars().take(300).collect()),
-    }
-}
-
-/// What the boot record says of the slot that failed.
-fn bad_reason(last: &Outcome, record: &BootRecord) -> Option<BadReason> {
-    let slots = outcrop_release::slot::Slot::ALL.into_iter();
-    let mut bad = slots
-        .filter(|slot| slot.to_string() == last.slot)
-        .filter_map(|slot| match record.slot(slot).state {
-            SlotState::Bad(reason) => Some(reason),
-            _ => None,
-        });
-    bad.next()
-}
-
-/// One of the few reasons that can be counted.
-fn reason_of(bad: Option<BadReason>, detail: Option<&str>) -> Reason {
-    let is_kubernetes = detail.is_some_and(|text| text.to_lowercase().contains("kubernetes"));
-    match bad {
-        Some(BadReason::CheckFailed | BadReason::Deadline) if is_kubernetes => Reason::Kubernetes,
-        Some(BadReason::Panic | BadReason::Watchdog | BadReason::Damaged | BadReason::TooManyAttempts) => {
-            Reason::BootFailed
-        }
-        Some(BadReason::TooManyTries) => Reason::Power,
-        Some(BadReason::Operator) => Reason::Operator,
-        Some(BadReason::CheckFailed | BadReason::Deadline) | None => Reason::CheckFailed,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_way_to_fail_has_its_reason() {
-        for (bad, detail, reason) in [
-            (
-                Some(BadReason::CheckFailed),
-                Some("the check ssh didn't hold"),
-                Reason::CheckFailed,
-            ),
-            (
-                Some(BadReason::Deadline),
-                Some("kubernetes-node: not ready"),
-                Reason::Kubernetes,
-            ),
-            (Some(BadReason::Panic), None, Reason::BootFailed),
-            (Some(BadReason::Watchdog), None, Reason::BootFailed),
-            (Some(BadReason::Damaged), None, Reason::BootFailed),
-            (Some(BadReason::TooManyTries), None, Reason::Power),
-            (Some(BadReason::Operator), None, Reason::Operator),
-            (None, None, Reason::CheckFailed),
-        ] {
-            assert_eq!(reason_of(bad, detail), reason, "{bad:?}");
-        }
-    }
 
     #[test]
     fn an_address_is_a_server_s_and_anything_else_a_folder() {

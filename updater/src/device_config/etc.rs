@@ -10,7 +10,7 @@ use std::{
 
 use outcrop_release::device_config::{
     DeviceConfig,
-    render::{Entry, ReleaseFacts, Rendered},
+    render::{Entry, ReleaseFacts, Rendered, ZONES},
 };
 
 /// Where units are enabled.
@@ -53,6 +53,10 @@ pub(super) fn release_facts(root: &Path, config: &DeviceConfig) -> ReleaseFacts 
         wifi: has("usr/lib/systemd/system/wpa_supplicant@.service"),
         timesyncd: wanted("systemd-timesyncd.service"),
         ssh: wanted("ssh.service") || wanted("ssh.socket"),
+        time_zone: config.time_zone.as_ref().is_some_and(|zone| {
+            let path = format!("{}/{zone}", ZONES.trim_start_matches('/'));
+            root.join(path).is_file()
+        }),
     }
 }
 

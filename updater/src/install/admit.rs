@@ -116,6 +116,9 @@ pub enum Refusal {
         "another release waits for its trial: restart the device into it, or take it back with `outcrop-updater rollback`"
     )]
     Armed,
+    /// The bundle isn't the one that the channel's list means.
+    #[error("the bundle is a release {0} that the channel doesn't offer: publish it again")]
+    NotOffered(Version),
     /// It was tried here, and failed.
     #[error("the release {0} failed on this device before: --retry-failed tries it again")]
     Failed(Version),
@@ -176,6 +179,7 @@ impl Refusal {
             Self::Geometry(_) => 28,
             Self::SignedForOtherSlot { .. } => 61,
             Self::Kubernetes { .. } => 48,
+            Self::NotOffered(_) => 56,
         }
     }
 }

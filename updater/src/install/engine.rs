@@ -224,6 +224,18 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     /// # Errors
     /// Whatever fails, and what would go over the budget; the boot record then says that the slot is empty, and running it again goes on.
     pub fn carry_out(&mut self, prepared: &Prepared<'_>) -> Result<Cost, InstallError> {
+        let done = self.write_and_check(prepared);
+        if done.is_err() {
+            let target = self.running.other();
+            // What was fetched is paid for: it is there for the next run, power cut or not. Why this one ended is the better error.
+            for area in [Area::Boot(target), Area::Root(target)] {
+                let _ = self.disk.flush(area);
+            }
+        }
+        done
+    }
+
+    fn write_and_check(&mut self, prepared: &Prepared<'_>) -> Result<Cost, InstallError> {
         let target = self.running.other();
         let mut record = record::load(self.disk)?;
         if record.trial.is_some_and(|trial| trial.slot == target) {

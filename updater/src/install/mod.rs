@@ -20,6 +20,7 @@ mod error;
 mod frames;
 mod head;
 mod http;
+mod limited;
 mod pack;
 #[doc(hidden)]
 pub mod parts;
@@ -39,6 +40,7 @@ pub use engine::{Installation, Prepared, Stage, Watch};
 pub use error::InstallError;
 pub use head::{HeadError, read_head};
 pub use http::{Answer, HttpSource, Pause, Server};
+pub use limited::{Limited, Limits, Meter, Metered};
 pub use scratch::Scratch;
 pub use server::WebServer;
 pub use source::{FileSource, Source, SourceError, Take};

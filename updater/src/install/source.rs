@@ -40,6 +40,12 @@ pub enum SourceError {
     /// It was asked to stop.
     #[error("interrupted: run the same installation again to go on")]
     Interrupted,
+    /// What may be fetched now is fetched.
+    #[error("{0} bytes were fetched, which is what may be fetched now: a later run goes on")]
+    Spent(u64),
+    /// The time to fetch is over.
+    #[error("the time to fetch is over: a later run goes on")]
+    Closed,
     /// Fewer bytes than were asked for.
     #[error("the bundle ends at byte {end}, bytes up to {wanted} were expected: it is cut off")]
     Short {

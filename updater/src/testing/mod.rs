@@ -4,3 +4,6 @@ pub(crate) mod bundle;
 pub(crate) mod delta;
 pub(crate) mod dice;
 pub(crate) mod sim;
+pub(crate) mod site;
+pub(crate) mod tls;
+pub(crate) mod world;

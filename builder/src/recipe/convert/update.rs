@@ -3,6 +3,7 @@
 use std::fs::Metadata;
 
 use outcrop_release::{
+    agent::{AgentDefinition, BadAgentValue, Window, Windows, inhibitor},
     channel::{BadChannelName, tree_url},
     device_config::{DeviceDefinition, Import},
     manifest::RollbackIndex,
@@ -47,7 +48,64 @@ pub(super) fn update(reader: &mut Reader<'_>, top: Section<'_>) -> Update {
         trust,
         channel,
         url: reader.optional(section, "url", tree_url),
+        agent: agent(reader, section, has_keys),
         rollback_index: rollback_index(reader, section),
+    }
+}
+
+/// How devices look after their updates. What only an agent needs is refused where none can run.
+fn agent(reader: &mut Reader<'_>, section: Section<'_>, has_keys: bool) -> AgentDefinition {
+    let needs_keys = [
+        "mode",
+        "poll",
+        "windows",
+        "download-windows",
+        "daily-limit",
+        "inhibitors",
+        "report-url",
+        "sticks",
+    ];
+    let given = needs_keys.iter().find_map(|key| Some((*key, section.get(key)?)));
+    if let Some((key, member)) = given.filter(|_| !has_keys) {
+        let problem = format!("`{key}` is about following a channel, and the trust file has no channel keys");
+        reader.report(
+            Problem::new(problem).at(member.node.place.clone()).help(
+                "`outcrop keys trust KEY.pub... --threshold N --channel-key KEY.pub` prints one that has",
+            ),
+        );
+    }
+    let in_words = |error: BadAgentValue| error.to_string();
+    let usual = AgentDefinition::default();
+    let inhibitors = reader.list(section, "inhibitors", inhibitor);
+    AgentDefinition {
+        mode: reader
+            .optional(section, "mode", |text| text.parse().map_err(in_words))
+            .unwrap_or(usual.mode),
+        poll: reader
+            .optional(section, "poll", |text| text.parse().map_err(in_words))
+            .unwrap_or(usual.poll),
+        windows: windows(reader, section, "windows"),
+        download_windows: windows(reader, section, "download-windows"),
+        daily_limit: reader.optional(section, "daily-limit", str::parse),
+        inhibitors: inhibitors.into_iter().map(|(words, _)| words).collect(),
+        report_url: reader.optional(section, "report-url", tree_url),
+        sticks: reader.flag(section, "sticks"),
+    }
+}
+
+fn windows(reader: &mut Reader<'_>, section: Section<'_>, key: &str) -> Windows {
+    let parse = |text: &str| text.parse::<Window>().map_err(|error| error.to_string());
+    let windows = reader.list(section, key, parse);
+    let place = windows.first().map(|(_, place)| (*place).clone());
+    match (
+        Windows::new(windows.into_iter().map(|(window, _)| window).collect()),
+        place,
+    ) {
+        (Err(error), Some(place)) => {
+            reader.report(Problem::new(error.to_string()).at(place));
+            Windows::default()
+        }
+        (windows, _) => windows.unwrap_or_default(),
     }
 }
 

@@ -55,6 +55,12 @@ fn kubernetes(line: &str) -> String {
     )
 }
 
+/// An `[update]` of a device that follows a channel, which says `line` too.
+fn agent(key: &'static str, line: &str) -> (&'static str, &'static str, String) {
+    let keys = "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"";
+    (key, "", format!("{keys}\n{line}"))
+}
+
 /// One with an archive of container images.
 fn archive(lines: &str) -> String {
     let digest = "ab".repeat(32);
@@ -212,6 +218,17 @@ fn examples() -> Vec<(&'static str, &'static str, String)> {
             "update.channel",
             "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nchannel = \"stable\"",
         ),
+        agent("update.mode", "mode = \"approved\""),
+        agent("update.poll", "poll = \"10min\""),
+        agent("update.windows", "windows = [\"mon-fri 01:00-05:00\"]"),
+        agent("update.download-windows", "download-windows = [\"22:00-06:00\"]"),
+        agent("update.daily-limit", "daily-limit = \"200MB\""),
+        agent("update.inhibitors", "inhibitors = [\"/usr/bin/till --closed\"]"),
+        agent(
+            "update.report-url",
+            "report-url = \"https://fleet.example/reports\"",
+        ),
+        agent("update.sticks", "sticks = true"),
         after("update.url", "[update]\nurl = \"https://updates.example/edge\""),
         after("update.rollback-index", "[update]\nrollback-index = 7"),
         after("device.import", "[device]\nimport = \"once\""),
@@ -289,7 +306,7 @@ fn the_trust_file_rollback_index_and_deadline_are_read_and_what_can_t_be_is_refu
             "the trust file has no channel keys",
         ),
         ("[update]\nchannel = \"../x\"", "is no channel"),
-        ("[update]\nurl = \"ftp://x\"", "is no address"),
+        ("[update]\nurl = \"ftp://x\"", "is no web address"),
         ("[update]\ntrust = \"nothing.toml\"", "nothing.toml can't be read"),
         (
             "[update]\ntrust = \"Cargo.toml\"",
@@ -392,4 +409,42 @@ fn every_recipe_of_this_repository_is_right() {
         }
     }
     assert!(count >= 2, "edge.toml and edge-dev.toml");
+}
+
+#[test]
+fn what_only_an_agent_needs_is_refused_without_channel_keys_and_so_is_what_it_can_t_do() {
+    for (after, told) in [
+        (
+            "[update]\nmode = \"approved\"",
+            "`mode` is about following a channel",
+        ),
+        ("[update]\nsticks = true", "`sticks` is about following a channel"),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nmode = \"sometimes\"",
+            "is no mode",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\npoll = \"1s\"",
+            "is no interval",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nwindows = [\"noon\"]",
+            "is no window",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\ndaily-limit = \"lots\"",
+            "is no amount a day",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\ninhibitors = [\"till\"]",
+            "is no command",
+        ),
+        (
+            "[update]\ntrust = \"src/recipe/tests/trust-with-channel.toml\"\nreport-url = \"fleet\"",
+            "is no web address",
+        ),
+    ] {
+        let problem = format!("{:?}", load_text(&text("", after)).unwrap_err());
+        assert!(problem.contains(told), "{after}: {problem}");
+    }
 }

@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use super::DeviceConfig;
 
+/// Where time zones are.
+pub const ZONES: &str = "/usr/share/zoneinfo";
+
 /// What rendering needs to know of the release.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReleaseFacts {
@@ -20,6 +23,8 @@ pub struct ReleaseFacts {
     pub timesyncd: bool,
     /// Whether it has an SSH server.
     pub ssh: bool,
+    /// Whether it has the time zone that the configuration names.
+    pub time_zone: bool,
 }
 
 /// What goes into `/etc`.
@@ -59,10 +64,23 @@ pub fn render(config: &DeviceConfig, release: &ReleaseFacts) -> Rendered {
             format!("[Time]\nNTP={servers}\n"),
         );
     }
+    time_zone(&mut rendered, config, release);
     network::proxy(&mut rendered, &config.network);
     network::interfaces(&mut rendered, &config.network.interfaces, release);
     ssh_keys(&mut rendered, config, release);
     rendered
+}
+
+fn time_zone(rendered: &mut Rendered, config: &DeviceConfig, release: &ReleaseFacts) {
+    let Some(zone) = &config.time_zone else { return };
+    if release.time_zone {
+        rendered.link("localtime", &format!("{ZONES}/{zone}"));
+    } else {
+        rendered.complain(
+            "time-zone",
+            "has no such time zone: its recipe needs the package tzdata, which has most",
+        );
+    }
 }
 
 fn ssh_keys(rendered: &mut Rendered, config: &DeviceConfig, release: &ReleaseFacts) {

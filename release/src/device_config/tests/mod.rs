@@ -14,7 +14,14 @@ fn full() -> String {
         r#"hostname = "reef-07"
 channel = "stable"
 time-servers = ["ntp.example.org", "192.168.7.1"]
+time-zone = "America/Argentina/Ushuaia"
 blank-secrets = true
+[update]
+mode = "approved"
+windows = ["mon-fri 01:00-05:00", "sun 00:00-24:00"]
+download-windows = []
+daily-limit = "200MB"
+report-url = "https://fleet.example/reports/"
 [labels]
 site = "reef"
 "example.org/kind" = "ship"
@@ -137,7 +144,7 @@ fn a_file_as_editors_of_other_systems_write_it_is_read() {
 }
 
 /// Each key with values that it can't have.
-const WRONG: [(&str, &str); 60] = [
+const WRONG: [(&str, &str); 71] = [
     ("hostname = ''", "is no host name"),
     ("hostname = 'a b'", "is no host name"),
     ("hostname = 'a\"; reboot; \"'", "is no host name"),
@@ -152,6 +159,20 @@ const WRONG: [(&str, &str); 60] = [
     ("time-servers = ['a b']", "neither a host's name nor its address"),
     ("time-servers = ['a\\nNTP=evil']", "neither"),
     ("time-servers = ['a', 'a']", "has this twice"),
+    ("time-zone = '/etc/shadow'", "is no time zone"),
+    ("time-zone = 'Europe/../../x'", "is no time zone"),
+    ("time-zone = ''", "is no time zone"),
+    ("update = 1", "write [update]"),
+    ("update.mode = 'sometimes'", "is no mode"),
+    ("update.windows = '01:00-05:00'", "is a list of texts"),
+    ("update.windows = ['noon']", "is no window"),
+    (
+        "update.windows = ['01:00-02:00', '01:00-02:00']",
+        "has this twice",
+    ),
+    ("update.daily-limit = '0MB'", "is no amount a day"),
+    ("update.daily-limit = 5", "this takes a text"),
+    ("update.report-url = 'ftp://x'", "is no web address"),
     ("blank-secrets = 'yes'", "takes true or false"),
     ("labels = 1", "write [labels]"),
     ("labels.site = 'a b'", "can't be a label's value"),

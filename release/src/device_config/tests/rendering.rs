@@ -21,6 +21,7 @@ fn facts() -> ReleaseFacts {
         wifi: true,
         timesyncd: true,
         ssh: true,
+        time_zone: true,
     }
 }
 

@@ -1,13 +1,12 @@
 mod power_cut;
-mod world;
 
 use outcrop_release::{
     bootrec::{BadReason, LastEnd, MAX_ATTEMPTS, MAX_TRIES, SlotState, TrialStage},
     slot::Slot,
 };
 
-use self::world::{World, end_of};
 use super::*;
+use crate::testing::world::{World, end_of};
 
 /// A device that runs release 1 from slot A and has release 2 written to slot B.
 fn written() -> World {

@@ -5,7 +5,7 @@ use outcrop_release::{
     slot::Slot,
 };
 
-use super::world::{Loader, World};
+use crate::testing::world::{Loader, World};
 use crate::{
     lifecycle::Next,
     testing::{

@@ -1,9 +1,7 @@
-//! `outcrop-updater install`
+//! The steps of an installation.
 
 use std::{
     fs::{self, File},
-    num::NonZeroU64,
-    path::Path,
     time::Duration,
 };
 
@@ -11,7 +9,7 @@ use outcrop_release::{
     bootrec::{BootRecord, SlotState},
     bundle::Head,
     delta,
-    journal::Event,
+    digest::FileDigest,
     plan::{Cost, Link, survey::Looked},
     slot::Slot,
     trust::{VerifiedRelease, verify},
@@ -19,10 +17,12 @@ use outcrop_release::{
 use serde_json::json;
 
 use super::{
-    CommandError, OnlyOne, Opened, announce, progress::Listener, reboot, record as record_event, remember,
-    warn,
+    super::{
+        CommandError, Opened, announce, drain::before_restart, progress::Progress, reboot, remember,
+        state::with_keeper, warn,
+    },
+    InstallOptions, arm_other,
 };
-use super::{drain::before_restart, progress::Progress, signals::Stop, state::with_keeper};
 use crate::{
     block_disk::Access,
     boot_control::BootControl as _,
@@ -32,8 +32,8 @@ use crate::{
     health,
     history::{History, KnownRelease},
     install::{
-        Allowed, FileSource, FoundDelta, HttpSource, InstallError, Installation, Refusal, Running, Search,
-        Source, Space, WebServer, admit, read_head,
+        Allowed, FoundDelta, InstallError, Installation, Refusal, Running, Search, Source, SourceError,
+        Space, admit, read_head,
     },
     state::is_neighbour,
 };
@@ -41,96 +41,24 @@ use crate::{
 /// Folder of checks that are looked at before anything is changed, below the root.
 const PRE_CHECKS: &str = "usr/lib/outcrop/install-checks.d";
 
-/// What was typed.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
-pub struct InstallOptions {
-    /// The bundle: a file, or an address that begins with http:// or https://.
-    #[arg(value_name = "FILE|URL")]
-    pub bundle: String,
-    /// Says what it would cost, and changes nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Refuses to fetch more than that, before anything is changed.
-    #[arg(long, value_name = "BYTES")]
-    pub max_download: Option<u64>,
-    /// Tells the time for a link that brings so many bytes a second.
-    #[arg(long, value_name = "BYTES", default_value_t = Link::default().rate)]
-    pub rate: NonZeroU64,
-    /// Tells the time for a link whose answers begin after so many milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 100)]
-    pub latency: u32,
-    /// Takes no delta: what the running slot lacks is fetched from the bundle.
-    #[arg(long)]
-    pub no_delta: bool,
-    /// Also a release that is older than what runs.
-    #[arg(long)]
-    pub allow_downgrade: bool,
-    /// Also a release whose Kubernetes is older than the one that wrote this device's state, or skips a minor version.
-    #[arg(long)]
-    pub allow_kubernetes_skip: bool,
-    /// Also a release that failed on this device.
-    #[arg(long)]
-    pub retry_failed: bool,
-    /// Restarts into the trial when everything is written.
-    #[arg(long)]
-    pub reboot: bool,
-    /// Tells everything as JSON lines.
-    #[arg(long)]
-    pub json: bool,
-    /// Tells nothing but failures.
-    #[arg(long, short)]
-    pub quiet: bool,
-}
-
-/// Installs a release into the slot that doesn't run, and has it tried at the next boot.
-///
-/// # Errors
-/// See [`CommandError`].
-pub fn install(root: &Path, options: &InstallOptions) -> Result<(), CommandError> {
-    let device = Device::read(root)?;
-    // Before anybody is asked for the bundle: that may take long.
-    let record = Opened::open(&device, Access::Read)?.lifecycle(&device).record()?;
-    if record.default != device.slot() {
-        return Err(Refusal::OnTrial.into());
-    }
-    let _only_one = OnlyOne::new(&device)?;
-    let stop = Stop::on_signals().map_err(CommandError::Signals)?;
-    let progress = Progress::new(Listener::new(options.json, options.quiet), stop.clone());
-    let work = Work {
-        device: &device,
-        options,
-        progress: &progress,
-    };
-    let done = if options.bundle.starts_with("http://") || options.bundle.starts_with("https://") {
-        let open = |address: &str| {
-            let server = WebServer::new(address).map_err(CommandError::Web)?;
-            Ok::<_, CommandError>(HttpSource::new(server, stop.clone()))
-        };
-        work.install(&mut open(&options.bundle)?, &|address| open(address).ok())
-    } else {
-        let mut bundle = FileSource::open(Path::new(&options.bundle))?;
-        // Where there is none, there is no file.
-        work.install(&mut bundle, &|path| FileSource::open(Path::new(path)).ok())
-    };
-    if let Err(error @ (CommandError::Refused(_) | CommandError::Untrusted(_) | CommandError::PreCheck(_))) =
-        &done
-    {
-        let event = Event::Refused {
-            what_was: options.bundle.clone(),
-            reason: crate::chain::describe(error),
-        };
-        record_event(&device, event);
-    }
-    done
-}
-
 /// Opens a file beside the bundle, or an address; none when it can't.
-type OpenFile<'a, S> = &'a dyn Fn(&str) -> Option<S>;
+pub(super) type OpenFile<'a, S> = &'a dyn Fn(&str) -> Option<S>;
 
-struct Work<'a> {
-    device: &'a Device,
-    options: &'a InstallOptions,
-    progress: &'a Progress,
+/// An installation.
+pub(super) struct Work<'a> {
+    pub(super) device: &'a Device,
+    pub(super) options: &'a InstallOptions,
+    pub(super) progress: &'a Progress,
+    pub(super) then: Then,
+}
+
+/// What follows when the release is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Its trial is armed.
+    Arm,
+    /// Nothing. Only the release with this manifest is meant: no other one that was signed once.
+    Leave(FileDigest),
 }
 
 /// What an admitted release needs.
@@ -142,10 +70,20 @@ enum Needed {
 }
 
 impl Work<'_> {
-    fn install<S: Source>(&self, source: &mut S, open: OpenFile<'_, S>) -> Result<(), CommandError> {
+    /// Installs what `source` has.
+    pub(super) fn install<S: Source>(
+        &self,
+        source: &mut S,
+        open: OpenFile<'_, S>,
+    ) -> Result<(), CommandError> {
         let trust = self.device.trust()?;
         let head = read_head(source)?;
         let release = verify(&head.manifest, &head.signatures, &trust)?;
+        if let Then::Leave(manifest) = self.then
+            && manifest != release.digest()
+        {
+            return Err(Refusal::NotOffered(release.manifest().release.version.clone()).into());
+        }
         let access = if self.options.dry_run {
             Access::Read
         } else {
@@ -172,7 +110,10 @@ impl Work<'_> {
             // The power may have gone before that was remembered.
             self.remember(&mut opened, &release)?;
         }
-        self.arm(&mut opened, &release)
+        match self.then {
+            Then::Arm => self.arm(&mut opened, &release),
+            Then::Leave(_) => Ok(()),
+        }
     }
 
     /// Whether the release may be installed, and what there is to do.
@@ -278,7 +219,10 @@ impl Work<'_> {
             memory: available_memory(self.device),
             watch: self.progress,
         };
-        let prepared = installation.prepare(head, release)?;
+        let prepared = installation.prepare(head, release).map_err(|error| match error {
+            InstallError::Source(SourceError::Spent(bytes)) => CommandError::TooLittle(bytes),
+            error => error.into(),
+        })?;
         let cost = prepared.cost();
         let manifest = release.manifest();
         self.progress
@@ -407,12 +351,7 @@ impl Work<'_> {
 
     fn arm(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
         let target = self.device.slot().other();
-        // The installation took its time, and the state may have grown.
-        with_keeper(self.device, |keeper| {
-            keeper.check_room().map_err(CommandError::NoRoomForState)
-        })?
-        .transpose()?;
-        opened.lifecycle(self.device).arm()?;
+        arm_other(self.device, opened)?;
         let name = &release.manifest().release;
         let next = if self.options.reboot {
             "restarting into its trial"

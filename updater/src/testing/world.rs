@@ -28,17 +28,17 @@ const MOST_RESTARTS: usize = 12;
 
 /// A device, and the releases that there are.
 #[derive(Debug)]
-pub(super) struct World {
-    pub(super) disk: SimDisk,
-    pub(super) firmware: SimFirmware,
-    pub(super) releases: BTreeMap<u64, Release>,
+pub(crate) struct World {
+    pub(crate) disk: SimDisk,
+    pub(crate) firmware: SimFirmware,
+    pub(crate) releases: BTreeMap<u64, Release>,
     /// The slot that runs, or ran last.
     running: Slot,
 }
 
 /// What starts a device's slots.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Loader {
+pub(crate) enum Loader {
     /// systemd-boot.
     Efi,
     /// U-Boot with Outcrop's script.
@@ -47,24 +47,24 @@ pub(super) enum Loader {
 
 /// How a boot came out.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Booted {
-    pub(super) slot: Slot,
+pub(crate) struct Booted {
+    pub(crate) slot: Slot,
     /// Number of the release that runs.
-    pub(super) release: u64,
-    pub(super) next: Next,
+    pub(crate) release: u64,
+    pub(crate) next: Next,
     /// The first trial that was found to have failed on the way.
-    pub(super) failed: Option<(Slot, BadReason)>,
-    pub(super) notes: Vec<String>,
+    pub(crate) failed: Option<(Slot, BadReason)>,
+    pub(crate) notes: Vec<String>,
 }
 
 impl World {
     /// Release 1 runs from slot A; releases 2 and 3 can be installed.
-    pub(super) fn flashed() -> Self {
+    pub(crate) fn flashed() -> Self {
         Self::flashed_for(Loader::Efi)
     }
 
     /// The same for a board with that loader.
-    pub(super) fn flashed_for(loader: Loader) -> Self {
+    pub(crate) fn flashed_for(loader: Loader) -> Self {
         let first = Release::new(1);
         let second = first.changed(2);
         let third = second.changed(3);
@@ -90,7 +90,7 @@ impl World {
     }
 
     /// The same device with another disk and variable: what a power cut left.
-    pub(super) fn with(&self, disk: SimDisk, one_shot: Option<Slot>) -> Self {
+    pub(crate) fn with(&self, disk: SimDisk, one_shot: Option<Slot>) -> Self {
         let firmware = SimFirmware::beside(&disk, one_shot);
         Self {
             disk,
@@ -100,7 +100,7 @@ impl World {
         }
     }
 
-    pub(super) const fn lifecycle(&mut self, running: Slot) -> Lifecycle<'_, SimDisk, SimFirmware> {
+    pub(crate) const fn lifecycle(&mut self, running: Slot) -> Lifecycle<'_, SimDisk, SimFirmware> {
         Lifecycle {
             disk: &mut self.disk,
             control: &mut self.firmware,
@@ -108,8 +108,13 @@ impl World {
         }
     }
 
+    /// The slot that runs, or ran last.
+    pub(crate) const fn running(&self) -> Slot {
+        self.running
+    }
+
     /// Installs a release into the slot that doesn't run.
-    pub(super) fn install(&mut self, number: u64) -> Result<(), InstallError> {
+    pub(crate) fn install(&mut self, number: u64) -> Result<(), InstallError> {
         let running = self.running;
         let bundle = Bundle::of(&self.releases[&number]);
         let mut source = MemorySource(bundle.bytes);
@@ -131,31 +136,31 @@ impl World {
     }
 
     /// The slot that the loader starts by itself.
-    pub(super) fn configured(&self) -> Option<Slot> {
+    pub(crate) fn configured(&self) -> Option<Slot> {
         LoaderConf::parse(self.disk.content(Area::LoaderConfig)).map(|conf| conf.default)
     }
 
-    pub(super) fn configure(&mut self, slot: Slot) {
+    pub(crate) fn configure(&mut self, slot: Slot) {
         self.disk
             .write(Area::LoaderConfig, 0, &LoaderConf::plain(slot).to_bytes())
             .unwrap();
         self.disk.flush(Area::LoaderConfig).unwrap();
     }
 
-    pub(super) fn lose_record(&mut self) {
+    pub(crate) fn lose_record(&mut self) {
         for at in COPY_OFFSETS {
             self.disk.write(Area::BootRecord, at, &[0; RECORD_BYTES]).unwrap();
         }
         self.disk.flush(Area::BootRecord).unwrap();
     }
 
-    pub(super) fn spoil_boot_payload(&mut self, slot: Slot) {
+    pub(crate) fn spoil_boot_payload(&mut self, slot: Slot) {
         self.disk.flip(Area::Boot(slot), 0);
     }
 
     /// Switches the device on after a boot that ended as `last`, and follows it until it stays up. What the firmware starts must be
     /// whole; what isn't comes back to the firmware, as it does after a reset.
-    pub(super) fn boot(&mut self, last: LastEnd) -> Result<Booted, String> {
+    pub(crate) fn boot(&mut self, last: LastEnd) -> Result<Booted, String> {
         let (mut failed, mut last) = (None, last);
         for _ in 0..MOST_RESTARTS {
             let entry = self.load()?;
@@ -236,7 +241,7 @@ impl World {
 }
 
 /// Where the device ends up when its power is lost again and again.
-pub(super) fn end_of(world: &mut World) -> Booted {
+pub(crate) fn end_of(world: &mut World) -> Booted {
     for _ in 0..20 {
         world.boot(LastEnd::PowerLost).unwrap();
     }

@@ -1,0 +1,457 @@
+//! One run of the agent.
+
+use jiff::{SignedDuration, Timestamp};
+use outcrop_release::{
+    agent::{Offered, Situation, Step, Waits, is_due, next_after_failure, next_after_success, plan},
+    channel::{Accepted, Offer, decide, withdrawn},
+    journal::{Deed, Event},
+    report::{Reason, Standing},
+};
+
+use super::{
+    memory::{Approval, Failing, Memory, MemoryError},
+    site::{Site, StageEnd, Trouble, Who, slots},
+};
+use crate::{chain, channel::FollowError, install::Limits};
+
+/// Steps of one run: more would go round in a circle.
+const MOST_STEPS: usize = 4;
+/// A report is made after that time also when nothing has changed.
+const REPORT_EVERY: SignedDuration = SignedDuration::from_hours(24);
+/// And not sooner after the last one, whatever has changed.
+const REPORT_GAP: SignedDuration = SignedDuration::from_mins(10);
+/// Longest text of a reason, in characters.
+const DETAIL_CHARACTERS: usize = 300;
+
+/// What the agent was started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Visit {
+    /// It is time to look after things.
+    Timer,
+    /// Somebody has brought a publish tree: it is asked at once, and once.
+    Stick,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// How the device stands.
+    pub standing: Standing,
+    /// The device restarts.
+    pub restarting: bool,
+}
+
+/// Takes the steps that can be taken now. Whatever fails is kept, told, and tried again in a later run.
+pub fn run(site: &mut impl Site, visit: Visit) -> Outcome {
+    let memory = memory(site);
+    let mut run = Run {
+        before: memory.clone(),
+        memory,
+        visit,
+        site,
+    };
+    let outcome = run.go();
+    run.tell(&outcome);
+    if !outcome.restarting {
+        run.report(&outcome.standing);
+    }
+    run.keep();
+    outcome
+}
+
+/// What is kept; nothing where that can't be read. The history and the boot record, which count, are elsewhere.
+fn memory(site: &mut impl Site) -> Memory {
+    let loaded = Memory::load(&site.state());
+    loaded.unwrap_or_else(|error: MemoryError| {
+        site.tell(&format!("the agent begins anew: {}", chain::describe(&error)));
+        Memory::default()
+    })
+}
+
+struct Run<'s, S> {
+    site: &'s mut S,
+    memory: Memory,
+    before: Memory,
+    visit: Visit,
+}
+
+/// Where a run rests.
+struct Rest {
+    waits: Waits,
+    version: Option<String>,
+    detail: Option<String>,
+    restarting: bool,
+}
+
+impl Rest {
+    const fn for_(waits: Waits, version: Option<String>, detail: Option<String>) -> Self {
+        Self {
+            waits,
+            version,
+            detail,
+            restarting: false,
+        }
+    }
+}
+
+impl<S: Site> Run<'_, S> {
+    fn now(&self) -> Timestamp {
+        self.site.now().timestamp()
+    }
+
+    fn go(&mut self) -> Outcome {
+        let rest = match self.site.who() {
+            Ok(who) => {
+                let list = self.list(&who);
+                self.steps(&who, list.as_ref())
+            }
+            Err(trouble) => Err((None, trouble)),
+        };
+        let rest = rest.unwrap_or_else(|(version, trouble)| self.failed(version, trouble));
+        if rest.waits != Waits::Retry {
+            self.memory.step_trouble = None;
+        }
+        let failing = self
+            .memory
+            .step_trouble
+            .as_ref()
+            .or(self.memory.list_trouble.as_ref());
+        let standing = Standing {
+            waits: rest.waits,
+            version: rest
+                .version
+                .or_else(|| failing.and_then(|failing| failing.version.clone())),
+            reason: failing.map(|failing| failing.reason),
+            detail: rest
+                .detail
+                .or_else(|| failing.map(|failing| failing.detail.clone())),
+        };
+        Outcome {
+            standing,
+            restarting: rest.restarting,
+        }
+    }
+
+    /// The channel's list: asked for when it is time, else the one that is remembered.
+    fn list(&mut self, who: &Who) -> Option<Accepted> {
+        let (now, interval) = (self.now(), self.site.definition().poll);
+        let asks = match self.visit {
+            Visit::Stick => true,
+            Visit::Timer => self.site.has_tree() && is_due(self.memory.next_poll, now, interval),
+        };
+        if !asks {
+            return self.site.recall();
+        }
+        let asked = self.site.ask();
+        if self.visit == Visit::Stick {
+            // What a stick has or hasn't says nothing about the next day.
+            return match asked {
+                Ok(followed) => Some(followed.list),
+                Err(error) => {
+                    self.list_failed(&error);
+                    None
+                }
+            };
+        }
+        match asked {
+            Ok(followed) => {
+                self.memory.poll_failures = 0;
+                self.memory.list_trouble = None;
+                self.memory.next_poll = Some(next_after_success(who.device, now, interval));
+                Some(followed.list)
+            }
+            Err(error) => {
+                let failures = self.memory.poll_failures.saturating_add(1);
+                self.memory.poll_failures = failures;
+                self.memory.next_poll = Some(next_after_failure(who.device, now, interval, failures));
+                self.memory.list_trouble = Some(self.list_failed(&error));
+                self.site.recall()
+            }
+        }
+    }
+
+    /// A list that doesn't count: refused ones are in the history, each kind once in a row.
+    fn list_failed(&mut self, error: &FollowError) -> Failing {
+        let failing = Failing {
+            reason: match error {
+                FollowError::Fetch { .. } => Reason::Network,
+                FollowError::Refused { .. } => Reason::Refused,
+                FollowError::State(_) => Reason::Storage,
+            },
+            version: None,
+            detail: short(&chain::describe(error)),
+        };
+        let is_known = self.before.list_trouble.as_ref() == Some(&failing);
+        if let FollowError::Refused { channel, .. } = error
+            && !is_known
+        {
+            self.site.note(Event::Refused {
+                what_was: format!("a list of the channel {channel}"),
+                reason: failing.detail.clone(),
+            });
+        }
+        if !is_known {
+            self.site.tell(&failing.detail);
+        }
+        failing
+    }
+
+    fn steps(&mut self, who: &Who, list: Option<&Accepted>) -> Result<Rest, (Option<String>, Trouble)> {
+        let approved = self.approved();
+        let decided = list.map(|list| decide(list, &who.subscriber()));
+        let about = decided.and_then(|decision| decision.offer());
+        let version = about.map(|offer| offer.release.version.to_string());
+        let failed = |trouble| (version.clone(), trouble);
+        for _ in 0..MOST_STEPS {
+            let (record, running) = self.site.record().map_err(failed)?;
+            let slots = slots(&record, running, self.memory.armed());
+            let (now, definition) = (self.site.now(), self.site.definition().clone());
+            let step = plan(&Situation {
+                now: &now,
+                definition: &definition,
+                slots,
+                offered: decided.map_or(Offered::Unknown, Offered::Decided),
+                approved,
+                spent: self.memory.spent,
+                is_free: self.site.is_free(),
+            });
+            let is_early = !is_due(self.memory.next_step, now.timestamp(), definition.poll);
+            let rest = match step {
+                Step::Rest(Waits::News) => Rest::for_(Waits::News, None, taken_back(who, list)),
+                Step::Rest(waits) => Rest::for_(waits, version, opening(waits, &definition, &now)),
+                Step::Stage { .. } | Step::Restart(_) if is_early && self.visit == Visit::Timer => {
+                    Rest::for_(Waits::Retry, version, None)
+                }
+                Step::Stage { .. } if !self.site.has_tree() => {
+                    let detail = "it was offered on a stick: plug that in again".to_owned();
+                    Rest::for_(Waits::Retry, version, Some(detail))
+                }
+                Step::Stage { offer, bytes, until } => {
+                    match self.stage(offer, Limits { bytes, until }).map_err(failed)? {
+                        None => continue,
+                        Some(waits) => Rest::for_(waits, version, opening(waits, &definition, &now)),
+                    }
+                }
+                Step::Restart(offer) => match self.site.objection() {
+                    Some(objection) => Rest::for_(Waits::Inhibitor, version, Some(short(&objection))),
+                    None => {
+                        self.restart(offer).map_err(failed)?;
+                        Rest {
+                            restarting: true,
+                            ..Rest::for_(Waits::Trial, version, None)
+                        }
+                    }
+                },
+                Step::Disarm => {
+                    self.site.disarm().map_err(failed)?;
+                    self.memory.restarting = None;
+                    self.decided(Deed::TakenBack, version.clone().unwrap_or_default(), None);
+                    continue;
+                }
+            };
+            return Ok(rest);
+        }
+        Ok(Rest::for_(Waits::Retry, version, None))
+    }
+
+    fn approved(&mut self) -> Option<outcrop_release::digest::FileDigest> {
+        match Approval::load(&self.site.state()) {
+            Ok(approval) => approval?.digest(),
+            Err(error) => {
+                self.site.tell(&format!(
+                    "what was approved can't be told, approve it again: {}",
+                    chain::describe(&error)
+                ));
+                None
+            }
+        }
+    }
+
+    /// Stages; what to wait for when it isn't done and hasn't failed.
+    fn stage(&mut self, offer: &Offer, limits: Limits) -> Result<Option<Waits>, Trouble> {
+        let (before, today) = (self.memory.spent, self.site.now().date());
+        if let Some(bytes) = limits.bytes {
+            // Until it is known what was fetched, all of it counts: a power cut gives nothing back.
+            self.memory.spent = before.and(bytes, today);
+            self.keep();
+        }
+        let (fetched, end) = self.site.stage(offer, limits);
+        self.memory.spent = match limits.bytes {
+            Some(_) => before.and(fetched, today),
+            None => before,
+        };
+        match end {
+            Ok(()) => {
+                self.memory.step_failures = 0;
+                self.memory.next_step = None;
+                Ok(None)
+            }
+            Err(StageEnd::Spent) => Ok(Some(Waits::Budget)),
+            Err(StageEnd::Closed) => Ok(Some(Waits::DownloadWindow)),
+            Err(StageEnd::Stopped) => Ok(Some(Waits::Retry)),
+            Err(StageEnd::Failed(trouble)) => Err(trouble),
+        }
+    }
+
+    fn restart(&mut self, offer: &Offer) -> Result<(), Trouble> {
+        let digest = offer.manifest.to_string();
+        if self.memory.restarting.as_ref() != Some(&digest) {
+            self.decided(Deed::Restart, offer.release.version.to_string(), None);
+        }
+        self.memory.restarting = Some(digest);
+        self.memory.next_step = None;
+        // First: an armed trial that nobody remembers would be taken for somebody else's.
+        self.keep();
+        self.site.restart()
+    }
+
+    fn decided(&mut self, deed: Deed, version: String, reason: Option<String>) {
+        self.site.note(Event::Decided {
+            deed,
+            version,
+            reason,
+        });
+    }
+
+    /// A step that failed: it is told once, and tried again later and later.
+    fn failed(&mut self, version: Option<String>, trouble: Trouble) -> Rest {
+        let failing = Failing {
+            reason: trouble.reason,
+            version: version.clone(),
+            detail: short(&trouble.detail),
+        };
+        if self.memory.step_trouble.as_ref() != Some(&failing)
+            && let Some(version) = version.clone()
+        {
+            self.decided(Deed::PutOff, version, Some(failing.detail.clone()));
+        }
+        let failures = self.memory.step_failures.saturating_add(1);
+        self.memory.step_failures = failures;
+        let (now, interval) = (self.now(), self.site.definition().poll);
+        let device = self.site.who().map(|who| who.device);
+        self.memory.next_step = device
+            .ok()
+            .map(|device| next_after_failure(device, now, interval, failures));
+        self.memory.step_trouble = Some(failing);
+        Rest::for_(Waits::Retry, version, None)
+    }
+
+    fn tell(&mut self, outcome: &Outcome) {
+        let standing = &outcome.standing;
+        if self.before.standing.as_ref() != Some(standing) {
+            let line = describe(standing);
+            self.site.tell(&line);
+        }
+        self.memory.standing = Some(standing.clone());
+    }
+
+    /// Reports when there is news, once a day, and when the last one hasn't arrived.
+    fn report(&mut self, standing: &Standing) {
+        if self.site.definition().report_url.is_none() {
+            return;
+        }
+        let Ok(who) = self.site.who() else { return };
+        let (now, interval) = (self.now(), self.site.definition().poll);
+        let about = format!(
+            "{} {} {:?} {:?} {}",
+            who.manifest,
+            who.fates,
+            standing.waits,
+            standing.reason,
+            standing.version.as_deref().unwrap_or_default()
+        );
+        let reported = &self.memory.reported;
+        let age = reported.at.map(|at| now.duration_since(at));
+        let is_new = reported.about != about && age.is_none_or(|age| age >= REPORT_GAP || age.is_negative());
+        let is_old = age.is_none_or(|age| age >= REPORT_EVERY || age.is_negative());
+        let sent = if is_new || is_old {
+            self.memory.reported.at = Some(now);
+            self.memory.reported.about = about;
+            self.site.report(standing)
+        } else if reported
+            .next
+            .is_some_and(|next| is_due(Some(next), now, interval))
+        {
+            self.site.send()
+        } else {
+            return;
+        };
+        let reported = &mut self.memory.reported;
+        match sent {
+            Ok(()) => {
+                reported.failures = 0;
+                reported.next = None;
+            }
+            Err(trouble) => {
+                reported.failures = reported.failures.saturating_add(1);
+                reported.next = Some(next_after_failure(who.device, now, interval, reported.failures));
+                if reported.failures == 1 {
+                    self.site.tell(&trouble.detail);
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self) {
+        if self.memory == self.before {
+            return;
+        }
+        match self.memory.save(&self.site.state()) {
+            Ok(()) => self.before = self.memory.clone(),
+            Err(error) => {
+                let line = format!("what the agent does can't be kept: {}", chain::describe(&error));
+                self.site.tell(&line);
+            }
+        }
+    }
+}
+
+/// Why what runs isn't offered any more, if it was taken back.
+fn taken_back(who: &Who, list: Option<&Accepted>) -> Option<String> {
+    let withdrawn = withdrawn(list?, &who.subscriber())?;
+    Some(short(&format!("what runs was withdrawn: {}", withdrawn.reason)))
+}
+
+/// When a window opens that is waited for.
+fn opening(
+    waits: Waits,
+    definition: &outcrop_release::agent::AgentDefinition,
+    now: &jiff::Zoned,
+) -> Option<String> {
+    let windows = match waits {
+        Waits::Window => &definition.windows,
+        Waits::DownloadWindow => &definition.download_windows,
+        _ => return None,
+    };
+    Some(format!("until {}", windows.opens(now)?))
+}
+
+/// How a device stands, in a line.
+#[must_use]
+pub(super) fn describe(standing: &Standing) -> String {
+    let Standing {
+        waits,
+        version,
+        reason,
+        detail,
+    } = standing;
+    let mut line = waits.as_str().to_owned();
+    if let Some(version) = version {
+        line = format!("{version}: {line}");
+    }
+    if let Some(reason) = reason {
+        line += &format!(" ({})", reason.as_str());
+    }
+    if let Some(detail) = detail {
+        line += &format!(": {detail}");
+    }
+    line
+}
+
+/// A text that fits into a report.
+fn short(text: &str) -> String {
+    text.replace(char::is_control, " ")
+        .chars()
+        .take(DETAIL_CHARACTERS)
+        .collect()
+}

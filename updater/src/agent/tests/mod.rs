@@ -1,0 +1,4 @@
+//! The agent on a device that is played.
+
+mod fleet;
+mod nights;

@@ -1,0 +1,444 @@
+//! One device: days, nights, sticks, power cuts.
+
+use std::{fs, path::Path};
+
+use jiff::{SignedDuration, Timestamp};
+use outcrop_release::{
+    agent::{Mode, Waits, Windows},
+    bootrec::LastEnd,
+    journal::{Deed, Event},
+    report::{Reason, verify_report},
+};
+
+use crate::{
+    agent::{Approval, Memory, Outcome, Visit},
+    testing::{
+        bundle::{Bundle, Release},
+        site::{Fault, PlayedSite, Published},
+    },
+};
+
+/// A Monday at noon, and the clock is on UTC.
+fn noon() -> Timestamp {
+    "2026-11-30T12:00:00Z".parse().unwrap()
+}
+
+fn after(hours: i64) -> Timestamp {
+    noon().checked_add(SignedDuration::from_hours(hours)).unwrap()
+}
+
+fn second() -> Bundle {
+    Bundle::of(&Release::new(1).changed(2))
+}
+
+/// 1.2.0 is offered to all, from an hour before on.
+fn offered() -> Published {
+    let mut published = Published::new(after(-2));
+    published.offer(after(-1), second(), "100%");
+    published
+}
+
+fn nights() -> Windows {
+    Windows::new(vec!["01:00-05:00".parse().unwrap()]).unwrap()
+}
+
+struct Fixture {
+    published: Published,
+    folder: tempfile::TempDir,
+}
+
+impl Fixture {
+    fn new(published: Published) -> Self {
+        Self {
+            published,
+            folder: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn reports(&self) -> std::path::PathBuf {
+        self.folder.path().join("reports")
+    }
+
+    /// A device that restarts at night only.
+    fn device(&self) -> PlayedSite<'_> {
+        let state = self.folder.path().join("state");
+        let mut site = PlayedSite::new(&self.published, &state, &self.reports(), 1, noon());
+        site.definition.windows = nights();
+        site
+    }
+}
+
+fn waits(outcome: &Outcome) -> Waits {
+    outcome.standing.waits
+}
+
+fn decisions(site: &PlayedSite<'_>) -> Vec<Deed> {
+    let deeds = site.events().into_iter().filter_map(|event| match event {
+        Event::Decided { deed, .. } => Some(deed),
+        _ => None,
+    });
+    deeds.collect()
+}
+
+#[test]
+fn what_is_offered_at_noon_is_written_at_once_and_started_at_night() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    let outcome = site.tick(0);
+    assert_eq!(waits(&outcome), Waits::Window);
+    assert_eq!(
+        outcome.standing.detail.as_deref(),
+        Some("until 2026-12-01T01:00:00Z")
+    );
+    assert_eq!(site.version(), "1.1.0");
+    // A power cut at noon doesn't start it.
+    site.start(LastEnd::PowerLost);
+    assert_eq!(site.version(), "1.1.0");
+    for _ in 0..12 {
+        assert_eq!(waits(&site.tick(60)), Waits::Window);
+    }
+    assert!(site.tick(60).restarting);
+    assert_eq!(site.version(), "1.2.0");
+    assert_eq!(waits(&site.tick(60)), Waits::News);
+    assert_eq!(decisions(&site), [Deed::Restart]);
+}
+
+#[test]
+fn whoever_objects_puts_the_restart_off_and_is_named() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.definition.windows = Windows::default();
+    site.objection = Some("/usr/bin/till --closed: exit status: 1".to_owned());
+    let outcome = site.tick(0);
+    assert_eq!(waits(&outcome), Waits::Inhibitor);
+    assert!(outcome.standing.detail.unwrap().contains("till"));
+    site.objection = None;
+    assert!(site.tick(5).restarting);
+    assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
+fn a_metered_link_gets_a_day_s_bytes_each_day_until_the_release_is_there() {
+    let mut published = Published::new(after(-2));
+    published.offer(after(-1), Bundle::of(&Release::new(2)), "100%");
+    let fixture = Fixture::new(published);
+    let mut site = fixture.device();
+    site.world.releases.insert(2, Release::new(2));
+    site.definition.windows = Windows::default();
+    site.definition.daily_limit = Some("80kB".parse().unwrap());
+    let mut days = 1;
+    loop {
+        let outcome = site.tick(0);
+        if outcome.restarting {
+            break;
+        }
+        assert_eq!(waits(&outcome), Waits::Budget, "{outcome:?}");
+        // The same day has no more.
+        assert_eq!(waits(&site.tick(60)), Waits::Budget);
+        let spent = Memory::load(site.state_folder()).unwrap().spent;
+        assert!((80_000..82_000).contains(&spent.on(site.now.date())), "{spent:?}");
+        site.now = site.now.checked_add(SignedDuration::from_hours(23)).unwrap();
+        days += 1;
+        assert!(days < 8, "it goes on for ever");
+    }
+    assert!(days > 2, "{days}");
+    assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
+fn a_restart_that_doesn_t_come_is_asked_for_again_and_taken_back_when_the_release_is_paused() {
+    let mut published = offered();
+    published.change(after(14), |channel, lifetime| {
+        channel.pause("1.2.0", lifetime).unwrap()
+    });
+    let fixture = Fixture::new(published);
+    let mut site = fixture.device();
+    site.refuses_restart = true;
+    site.tick(0);
+    let outcome = site.tick(13 * 60);
+    assert_eq!(
+        (waits(&outcome), outcome.standing.reason),
+        (Waits::Retry, Some(Reason::Refused))
+    );
+    assert!(site.world.firmware.one_shot.is_some(), "its trial is armed");
+    let outcome = site.tick(70);
+    assert_eq!(waits(&outcome), Waits::Paused);
+    assert_eq!(site.world.firmware.one_shot, None);
+    assert_eq!(decisions(&site), [Deed::Restart, Deed::PutOff, Deed::TakenBack]);
+    assert_eq!(site.version(), "1.1.0");
+}
+
+#[test]
+fn a_trial_that_somebody_else_has_armed_is_left_alone() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.tick(0);
+    let running = site.world.running();
+    site.world.lifecycle(running).arm().unwrap();
+    for _ in 0..20 {
+        assert_eq!(waits(&site.tick(60)), Waits::Restart);
+    }
+    assert!(site.world.firmware.one_shot.is_some());
+}
+
+#[test]
+fn off_the_network_for_a_month_it_catches_up_within_an_hour() {
+    let mut published = Published::new(after(-2));
+    published.offer(after(24), second(), "100%");
+    published.change(after(24 * 30), |channel, lifetime| {
+        channel.refreshed(lifetime).unwrap()
+    });
+    let fixture = Fixture::new(published);
+    let mut site = fixture.device();
+    site.definition.windows = Windows::default();
+    site.tick(0);
+    let back = after(24 * 31);
+    site.fault = Fault::OfflineUntil(back);
+    let mut asked = 0;
+    while site.now.timestamp() < back {
+        let outcome = site.tick(30);
+        asked += u32::from(outcome.standing.reason == Some(Reason::Network));
+    }
+    assert!(asked > 700, "it says so: {asked}");
+    let polls = Memory::load(site.state_folder()).unwrap().poll_failures;
+    assert!(
+        polls < 31 * 24 * 2,
+        "it asks no more than once in half an hour: {polls}"
+    );
+    for _ in 0..3 {
+        site.tick(30);
+    }
+    assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
+fn approval_is_waited_for_and_counts_for_that_release_only() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.definition.windows = Windows::default();
+    site.definition.mode = Mode::Approved;
+    assert_eq!(waits(&site.tick(0)), Waits::Approval);
+    assert!(site.events().is_empty(), "nothing was fetched");
+    let approve = |bytes: &[u8]| {
+        let digest = outcrop_release::digest::FileDigest::of(bytes);
+        Approval::new(digest, "1.2.0".to_owned())
+            .save(site.state_folder())
+            .unwrap();
+    };
+    approve(b"another one");
+    let state = site.state_folder().to_owned();
+    assert_eq!(waits(&site.tick(60)), Waits::Approval);
+    let digest = outcrop_release::digest::FileDigest::of(&second().manifest.to_bytes());
+    Approval::new(digest, "1.2.0".to_owned()).save(&state).unwrap();
+    assert!(site.tick(60).restarting);
+    assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
+fn a_release_that_was_withdrawn_while_it_waited_is_never_started() {
+    let mut published = offered();
+    published.change(after(2), |channel, lifetime| {
+        channel
+            .withdraw("1.2.0", "it eats the till's data", lifetime)
+            .unwrap()
+    });
+    let fixture = Fixture::new(published);
+    let mut site = fixture.device();
+    assert_eq!(waits(&site.tick(0)), Waits::Window);
+    for _ in 0..30 {
+        site.tick(60);
+    }
+    assert_eq!(site.version(), "1.1.0");
+    assert_eq!(waits(&site.tick(60)), Waits::News);
+}
+
+#[test]
+fn a_stick_is_offered_like_a_channel_and_costs_no_bytes_of_the_day() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    let stick = fixture.folder.path().join("stick");
+    fixture.published.lay_out(&stick, noon());
+    site.fault = Fault::OfflineUntil(after(1000));
+    site.definition.daily_limit = Some("1kB".parse().unwrap());
+    site.definition.download_windows = nights();
+    site.stick = Some(stick);
+    // It is written at once, and started when the site allows it.
+    assert_eq!(waits(&site.visit(Visit::Stick)), Waits::Window);
+    site.stick = None;
+    let mut restarted = false;
+    for _ in 0..30 {
+        restarted |= site.tick(60).restarting;
+    }
+    assert!(restarted, "without the stick, by the list that it left");
+    assert_eq!(site.version(), "1.2.0");
+}
+
+/// What becomes of the stick while it is read.
+fn with_spoiled_stick(spoil: impl FnOnce(&Path)) -> Outcome {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.definition.windows = Windows::default();
+    let stick = fixture.folder.path().join("stick");
+    fixture.published.lay_out(&stick, noon());
+    spoil(&stick);
+    site.stick = Some(stick);
+    let outcome = site.visit(Visit::Stick);
+    assert_eq!(site.version(), "1.1.0");
+    // The same device goes on by itself.
+    site.stick = None;
+    for _ in 0..4 {
+        site.tick(60);
+    }
+    assert_eq!(site.version(), "1.2.0");
+    outcome
+}
+
+#[test]
+fn a_stick_that_is_pulled_out_midway_or_holds_half_a_bundle_leaves_the_device_as_it_was() {
+    let bundle = |stick: &Path| stick.join("releases/edge-1.2.0-x86_64-efi.outcrop");
+    let outcome = with_spoiled_stick(|stick| {
+        let file = fs::File::options().write(true).open(bundle(stick)).unwrap();
+        file.set_len(20_000).unwrap();
+    });
+    assert_eq!(waits(&outcome), Waits::Retry);
+    let detail = outcome.standing.detail.unwrap();
+    assert!(detail.contains("cut off"), "{detail}");
+    let outcome = with_spoiled_stick(|stick| fs::remove_file(bundle(stick)).unwrap());
+    assert_eq!(outcome.standing.reason, Some(Reason::Storage));
+    // Another release that the same keys have signed.
+    let outcome = with_spoiled_stick(|stick| {
+        let other = Bundle::of(&Release::new(2));
+        fs::write(bundle(stick), &other.bytes).unwrap();
+    });
+    assert_eq!(outcome.standing.reason, Some(Reason::Refused));
+    let detail = outcome.standing.detail.unwrap();
+    assert!(detail.contains("the channel doesn't offer"), "{detail}");
+}
+
+#[test]
+fn a_stick_with_an_older_list_is_refused_and_that_is_in_the_history() {
+    let mut published = offered();
+    published.change(after(2), |channel, lifetime| {
+        channel.pause("1.2.0", lifetime).unwrap()
+    });
+    let fixture = Fixture::new(published);
+    let mut site = fixture.device();
+    site.now = after(3).to_zoned(jiff::tz::TimeZone::UTC);
+    assert_eq!(waits(&site.tick(0)), Waits::Paused);
+    let stick = fixture.folder.path().join("stick");
+    fixture.published.lay_out(&stick, noon());
+    site.stick = Some(stick);
+    assert_eq!(waits(&site.visit(Visit::Stick)), Waits::List);
+    let refused = site.events().into_iter().find_map(|event| match event {
+        Event::Refused { reason, .. } => Some(reason),
+        _ => None,
+    });
+    assert!(refused.unwrap().contains("played back"));
+}
+
+#[test]
+fn what_the_agent_keeps_may_be_lost_and_nothing_else_is() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    assert_eq!(waits(&site.tick(0)), Waits::Window);
+    fs::write(site.state_folder().join("agent.json"), "half").unwrap();
+    assert_eq!(waits(&site.tick(60)), Waits::Window);
+    assert!(
+        site.told
+            .iter()
+            .any(|line| line.starts_with("the agent begins anew")),
+        "{:?}",
+        site.told
+    );
+    site.tick(12 * 60);
+    assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
+fn a_poll_without_news_fetches_nothing_and_between_polls_nothing_is_written() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.tick(0);
+    site.tick(15);
+    let written = fs::metadata(site.state_folder().join("agent.json"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    for _ in 0..6 {
+        site.tick(5);
+    }
+    let now = fs::metadata(site.state_folder().join("agent.json"))
+        .unwrap()
+        .modified()
+        .unwrap();
+    assert_eq!(written, now);
+    for _ in 0..20 {
+        site.tick(60);
+    }
+    let (first, others) = site.lists.split_first().unwrap();
+    assert!(
+        *first > 0 && others.iter().all(|bytes| *bytes == 0),
+        "{:?}",
+        site.lists
+    );
+    assert!((9..=24).contains(&others.len()), "{}", others.len());
+}
+
+#[test]
+fn reports_go_out_when_something_has_changed_and_once_a_day_and_wait_while_nobody_takes_them() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    let sequence = |site: &PlayedSite<'_>| {
+        let path = fixture.reports().join(format!("{}.report", site.device()));
+        let report = verify_report(&fs::read(path).unwrap()).unwrap();
+        (
+            report.report().sequence,
+            report.report().agent.clone().unwrap().waits,
+        )
+    };
+    site.tick(0);
+    assert_eq!(sequence(&site), (1, Waits::Window));
+    for _ in 0..12 {
+        site.tick(60);
+    }
+    assert_eq!(sequence(&site).0, 1, "nothing has changed");
+    site.fault = Fault::SilentFrom(site.now.timestamp());
+    site.tick(60);
+    site.tick(60);
+    assert_eq!(site.version(), "1.2.0");
+    assert_eq!(sequence(&site).0, 1, "it waits");
+    site.fault = Fault::Nothing;
+    for _ in 0..3 {
+        site.tick(60);
+    }
+    let (number, waits) = sequence(&site);
+    assert!(number > 1 && waits == Waits::News);
+    for _ in 0..30 {
+        site.tick(60);
+    }
+    assert_eq!(sequence(&site).0, number + 1, "once a day");
+}
+
+#[test]
+fn a_release_that_can_t_be_written_is_tried_again_later_and_later_and_told_once() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.fault = Fault::BadDisk;
+    let outcome = site.tick(0);
+    assert_eq!(
+        (waits(&outcome), outcome.standing.reason),
+        (Waits::Retry, Some(Reason::Storage))
+    );
+    let writes = site.world.disk.writes();
+    assert_eq!(waits(&site.tick(1)), Waits::Retry);
+    assert_eq!(site.world.disk.writes(), writes, "not at once");
+    for _ in 0..100 {
+        site.tick(5);
+    }
+    let failures = Memory::load(site.state_folder()).unwrap().step_failures;
+    assert!((8..16).contains(&failures), "{failures}");
+    assert_eq!(decisions(&site), [Deed::PutOff]);
+    site.fault = Fault::Nothing;
+    site.tick(70);
+    assert_eq!(waits(&site.tick(60)), Waits::Window);
+}

@@ -1,0 +1,445 @@
+//! `outcrop-updater agent` and `approve`: the device looks after its own updates, or somebody lets it.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+};
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
+use outcrop_release::{
+    agent::{AgentDefinition, Mode},
+    bootrec::BootRecord,
+    channel::{Accepted, ChannelDefinition, ChannelName, Decision, Offer, decide},
+    device_config::DeviceConfig,
+    journal::{Deed, Event},
+    report::Standing,
+    slot::Slot,
+    trust::Trust,
+};
+use rustix::fs::{FlockOperation, flock};
+use serde_json::json;
+
+use super::{
+    CommandError, NoChannel, Opened,
+    check::{self, CHANNELS, TreePlace},
+    install, record as record_event, remembered, report, say,
+    signals::Stop,
+    warn,
+};
+use crate::{
+    agent::{self, Approval, Site, StageEnd, Trouble, Visit, Who},
+    block_disk::Access,
+    chain,
+    channel::{FetchError, Fetched, FolderSource, FollowError, Followed, Follower, ListSource, WebList},
+    clock::site_zone,
+    device::Device,
+    device_config,
+    device_key::DeviceKey,
+    durable::DurableError,
+    install::{Limits, Meter},
+    process, release_file, reports,
+    stick::{self, Mounted},
+};
+
+/// How long a program that is asked before a restart may take.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+/// Where the kernel tells which partition is whose.
+const BLOCK_DEVICES: &str = "/sys/class/block";
+
+/// What was typed.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct AgentOptions {
+    /// Looks at this stick, or folder, instead of the web: at once, whatever the time is.
+    #[arg(long, value_name = "DEVICE|DIR")]
+    pub stick: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What was typed.
+#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+pub struct ApproveOptions {
+    /// The version that is meant; without it, the one that is offered.
+    #[arg(value_name = "VERSION")]
+    pub version: Option<semver::Version>,
+    /// Takes the approval back.
+    #[arg(long, conflicts_with = "version")]
+    pub revoke: bool,
+}
+
+/// Why nothing is approved.
+#[derive(Debug, thiserror::Error)]
+pub enum ApproveError {
+    /// No list counts.
+    #[error("there is nothing to approve: no list of the channel counts; `outcrop-updater check` says why")]
+    NoList,
+    /// Nothing is offered to this device.
+    #[error("there is nothing to approve: {0}")]
+    Nothing(String),
+    /// Another one is offered.
+    #[error("{offered} is offered, not {wanted}")]
+    Other {
+        /// The one that is offered.
+        offered: String,
+        /// The one that was meant.
+        wanted: String,
+    },
+}
+
+/// Takes the steps that can be taken now: asks the channel, fetches, restarts. What keeps the device is told, and is no error.
+///
+/// # Errors
+/// See [`CommandError`]; only where nothing could even be tried.
+pub fn agent(root: &Path, options: &AgentOptions) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    let Some(definition) = definition(&device)? else {
+        say("this release follows no channel: its trust file has no channel keys");
+        return Ok(());
+    };
+    let config = device_config::kept(&device.state_folder())?;
+    let definition = definition.with(&config.update);
+    if definition.mode == Mode::Off {
+        say("the agent is off, as recipe or device.toml say");
+        return Ok(());
+    }
+    let release = check::definition(&device)?;
+    let Some(channel) = check::channel(None, release.as_ref(), &config) else {
+        say("neither the recipe nor device.toml names a channel to follow");
+        return Ok(());
+    };
+    let Some(_only_one) = only_one(&device, options.stick.is_some())? else {
+        return Ok(());
+    };
+    let (visit, mounted, folder) = match &options.stick {
+        None => (Visit::Timer, None, None),
+        Some(path) if path.is_dir() => (Visit::Stick, None, Some(path.clone())),
+        Some(path) => {
+            if !definition.sticks {
+                say("sticks aren't looked at: the recipe doesn't say [update] sticks = true");
+                return Ok(());
+            }
+            if stick::is_of_disk(path, device.disk(), Path::new(BLOCK_DEVICES)) {
+                return Ok(());
+            }
+            let mounted = Mounted::new(path, &device.run_folder().join("stick"))?;
+            let folder = mounted.folder().to_owned();
+            (Visit::Stick, Some(mounted), Some(folder))
+        }
+    };
+    let tree = match folder {
+        Some(folder) => Some(TreePlace::Folder(stick::tree(&folder, &channel)?)),
+        None => check::web_tree(release.as_ref(), &config).map(TreePlace::Web),
+    };
+    let mut site = RealSite::new(root, device, config, definition, tree)?;
+    let outcome = agent::run(&mut site, visit);
+    drop(mounted);
+    if options.json {
+        let told = json!({"standing": outcome.standing, "restarting": outcome.restarting});
+        say(&serde_json::to_string_pretty(&told).unwrap_or_default());
+    }
+    Ok(())
+}
+
+/// Lets the agent install what is offered, where it waits for somebody's word.
+///
+/// # Errors
+/// See [`CommandError`]; when nothing is offered, or another version than was meant.
+pub fn approve(root: &Path, options: &ApproveOptions) -> Result<(), CommandError> {
+    let device = Device::read(root)?;
+    let state = device.state_folder();
+    if options.revoke {
+        Approval::remove(&state)?;
+        say("nothing is approved any more");
+        return Ok(());
+    }
+    let config = device_config::kept(&state)?;
+    let definition = definition(&device)?.unwrap_or_default().with(&config.update);
+    let mut site = RealSite::new(root, device, config, definition, None)?;
+    let who = site.who_is()?;
+    let list = site.recall().ok_or(ApproveError::NoList)?;
+    let offer = match decide(&list, &who.subscriber()) {
+        // Approval may come before the device's turn.
+        Decision::Install(offer) | Decision::Later { offer, .. } | Decision::Paused(offer) => offer,
+        Decision::UpToDate => return Err(ApproveError::Nothing("nothing newer is offered".to_owned()).into()),
+        Decision::HeldBack { offer, label } => {
+            let why = format!(
+                "{} isn't for devices with the label {label}",
+                offer.release.version
+            );
+            return Err(ApproveError::Nothing(why).into());
+        }
+        Decision::Failed(offer) => {
+            let version = &offer.release.version;
+            let why = format!(
+                "{version} failed on this device; `outcrop-updater install --retry-failed` tries it again"
+            );
+            return Err(ApproveError::Nothing(why).into());
+        }
+    };
+    let version = offer.release.version.to_string();
+    if let Some(wanted) = options
+        .version
+        .as_ref()
+        .filter(|wanted| **wanted != offer.release.version)
+    {
+        return Err(ApproveError::Other {
+            offered: version,
+            wanted: wanted.to_string(),
+        }
+        .into());
+    }
+    let deed = Event::Decided {
+        deed: Deed::Approved,
+        version: version.clone(),
+        reason: None,
+    };
+    Approval::new(offer.manifest, version.clone()).save(&state)?;
+    record_event(&site.device, deed);
+    say(&format!(
+        "{version} is approved: the agent installs it when it may"
+    ));
+    Ok(())
+}
+
+/// What the release says about looking after updates; nothing when it can't follow a channel.
+fn definition(device: &Device) -> Result<Option<AgentDefinition>, CommandError> {
+    let root = device.path("/");
+    Ok(release_file::read(
+        &root,
+        AgentDefinition::PATH,
+        AgentDefinition::parse,
+    )?)
+}
+
+/// One agent at a time: the timer's gives way, a stick's waits.
+fn only_one(device: &Device, waits: bool) -> Result<Option<File>, CommandError> {
+    let path = device.run_folder().join("agent.lock");
+    let failed = |source| DurableError {
+        doing: "make",
+        path: path.clone(),
+        source,
+    };
+    let mut options = File::options();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path)
+        .map_err(failed)?;
+    let how = match waits {
+        true => FlockOperation::LockExclusive,
+        false => FlockOperation::NonBlockingLockExclusive,
+    };
+    match flock(&file, how) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(failed(errno.into()).into()),
+    }
+}
+
+/// This device.
+struct RealSite {
+    root: PathBuf,
+    device: Device,
+    config: DeviceConfig,
+    definition: AgentDefinition,
+    channel: ChannelName,
+    tree: Option<TreePlace>,
+    trust: Trust,
+    built: Timestamp,
+    key: DeviceKey,
+    zone: TimeZone,
+    stop: Stop,
+}
+
+impl RealSite {
+    /// The device, and the publish tree that is asked, if any is.
+    fn new(
+        root: &Path,
+        device: Device,
+        config: DeviceConfig,
+        definition: AgentDefinition,
+        tree: Option<TreePlace>,
+    ) -> Result<Self, CommandError> {
+        let release: Option<ChannelDefinition> = check::definition(&device)?;
+        let channel = check::channel(None, release.as_ref(), &config).ok_or(NoChannel::Channel)?;
+        let zone = site_zone(root).unwrap_or_else(|error| {
+            warn(&format!("going by UTC: {}", chain::describe(&error)));
+            TimeZone::UTC
+        });
+        Ok(Self {
+            root: root.to_owned(),
+            key: DeviceKey::of(&device.state_folder())?,
+            trust: device.trust()?,
+            built: release.map_or(Timestamp::UNIX_EPOCH, |release| release.built),
+            stop: Stop::on_signals().map_err(CommandError::Signals)?,
+            device,
+            config,
+            definition,
+            channel,
+            tree,
+            zone,
+        })
+    }
+
+    fn who_is(&self) -> Result<Who, CommandError> {
+        let (record, slot) = self.boot_record()?;
+        let history = remembered(&self.device)?;
+        Ok(Who {
+            device: self.key.device(),
+            labels: self.config.labels.clone(),
+            running: self.device.release.release.clone(),
+            manifest: record.slot(slot).release,
+            failed: history.failed_digests().collect(),
+            fates: history.fates(),
+        })
+    }
+
+    fn boot_record(&self) -> Result<(BootRecord, Slot), CommandError> {
+        let record = Opened::open(&self.device, Access::Read)?
+            .lifecycle(&self.device)
+            .record()?;
+        Ok((record, self.device.slot()))
+    }
+
+    fn follow(&self, source: &mut impl ListSource) -> Result<Followed, FollowError> {
+        let follower = Follower {
+            trust: &self.trust,
+            channel: &self.channel,
+            folder: &self.device.state_folder().join(CHANNELS),
+            now: Timestamp::now(),
+            built: self.built,
+        };
+        follower.look(source)
+    }
+}
+
+/// Nobody is asked: what is remembered is held against the clock again.
+struct Nobody;
+
+impl ListSource for Nobody {
+    fn fetch(&mut self, _: &ChannelName, _: Option<&str>) -> Result<Fetched, FetchError> {
+        Ok(Fetched::Same)
+    }
+}
+
+impl Site for RealSite {
+    fn now(&self) -> Zoned {
+        Timestamp::now().to_zoned(self.zone.clone())
+    }
+
+    fn definition(&self) -> &AgentDefinition {
+        &self.definition
+    }
+
+    fn state(&self) -> PathBuf {
+        self.device.state_folder()
+    }
+
+    fn who(&mut self) -> Result<Who, Trouble> {
+        self.who_is().map_err(|error| error.trouble())
+    }
+
+    fn record(&mut self) -> Result<(BootRecord, Slot), Trouble> {
+        self.boot_record().map_err(|error| error.trouble())
+    }
+
+    fn has_tree(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    fn ask(&mut self) -> Result<Followed, FollowError> {
+        match self.tree.clone() {
+            Some(TreePlace::Folder(folder)) => self.follow(&mut FolderSource::new(&folder)),
+            Some(TreePlace::Web(url)) => match WebList::new(&url) {
+                Ok(mut list) => self.follow(&mut list),
+                Err(source) => Err(FollowError::Fetch {
+                    channel: self.channel.clone(),
+                    source: FetchError::Unreachable { url, source },
+                }),
+            },
+            None => self.follow(&mut Nobody),
+        }
+    }
+
+    fn recall(&mut self) -> Option<Accepted> {
+        let follower = Follower {
+            trust: &self.trust,
+            channel: &self.channel,
+            folder: &self.device.state_folder().join(CHANNELS),
+            now: Timestamp::now(),
+            built: self.built,
+        };
+        follower.recall()
+    }
+
+    fn is_free(&self) -> bool {
+        matches!(self.tree, Some(TreePlace::Folder(_)))
+    }
+
+    fn stage(&mut self, offer: &Offer, limits: Limits) -> (u64, Result<(), StageEnd>) {
+        let Some(bundle) = self.tree.as_ref().map(|tree| tree.bundle(offer)) else {
+            return (0, Err(StageEnd::Stopped));
+        };
+        self.tell(&format!("fetching {}", offer.release));
+        let meter = Meter::default();
+        let done = install::stage(&self.device, bundle, offer.manifest, limits, &meter, &self.stop);
+        if done.is_ok() {
+            self.tell(&format!(
+                "{} is written, {} bytes were fetched",
+                offer.release,
+                meter.bytes()
+            ));
+        }
+        (meter.bytes(), done.map_err(|error| error.stage_end()))
+    }
+
+    fn objection(&mut self) -> Option<String> {
+        self.definition.inhibitors.iter().find_map(|words| {
+            let why = process::succeed(words, PATIENCE).err()?;
+            Some(format!("{}: {why}", words.join(" ")))
+        })
+    }
+
+    fn restart(&mut self) -> Result<(), Trouble> {
+        install::restart_into_trial(&self.device).map_err(|error| error.trouble())
+    }
+
+    fn disarm(&mut self) -> Result<(), Trouble> {
+        let disarm = || {
+            let mut opened = Opened::open(&self.device, Access::Write)?;
+            Ok::<_, CommandError>(opened.lifecycle(&self.device).disarm()?)
+        };
+        disarm().map_err(|error| error.trouble())
+    }
+
+    fn note(&mut self, event: Event) {
+        record_event(&self.device, event);
+    }
+
+    fn report(&mut self, standing: &Standing) -> Result<(), Trouble> {
+        let make = || {
+            let report = report::gather(&self.root, &self.device, &self.key, Some(standing.clone()))?;
+            reports::keep(&self.device.state_folder(), &self.key, &report)?;
+            Ok::<_, CommandError>(())
+        };
+        make().map_err(|error| error.trouble())?;
+        self.send()
+    }
+
+    fn send(&mut self) -> Result<(), Trouble> {
+        let send = || {
+            let Some(url) = &self.definition.report_url else {
+                return Ok(());
+            };
+            reports::send_all(&self.device.state_folder(), report::sink(url)?.as_mut())?;
+            Ok::<_, CommandError>(())
+        };
+        send().map_err(|error| error.trouble())
+    }
+
+    fn tell(&mut self, line: &str) {
+        say(line);
+    }
+}
