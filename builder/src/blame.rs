@@ -8,6 +8,7 @@ use crate::{
     error::Error,
     finish::error::{AccountError, FinishError, KernelError, UnitError},
     recipe::{Item, LoadedRecipe, Problem},
+    secure_boot::SecureBootError,
 };
 
 /// An error that may be about one thing of the recipe.
@@ -43,6 +44,15 @@ impl Blames for FinishError {
                 Some(Item::User(name.clone()))
             }
             Self::Kernel(KernelError::NoModule { name, .. }) => Some(Item::KernelModule(name.clone())),
+            _ => None,
+        }
+    }
+}
+
+impl Blames for SecureBootError {
+    fn item(&self) -> Option<Item> {
+        match self {
+            Self::NoKey | Self::Mismatch { .. } => Some(Item::SecureBoot),
             _ => None,
         }
     }

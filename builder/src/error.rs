@@ -24,6 +24,7 @@ use crate::{
     progress::Cancelled,
     publish::PublishError,
     recipe::RecipeError,
+    secure_boot::SecureBootError,
     signed_image::SignedImageError,
     store::StoreError,
 };
@@ -115,6 +116,10 @@ pub enum Error {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Image(#[from] ImageError),
+    /// Keys and signatures for Secure Boot.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    SecureBoot(#[from] SecureBootError),
     /// A bundle.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -188,6 +193,7 @@ impl Error {
             Self::Diff(error) => error.class(),
             Self::Cache(error) => error.class(),
             Self::Image(error) => error.class(),
+            Self::SecureBoot(error) => error.class(),
             Self::Bundle(error) => error.class(),
             Self::Delta(error) => error.class(),
             Self::SignedImage(error) => error.class(),

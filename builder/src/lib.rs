@@ -34,6 +34,7 @@ pub mod read_at;
 pub mod recipe;
 pub mod run;
 pub mod sbom;
+pub mod secure_boot;
 pub mod sha256;
 pub mod signed_image;
 pub mod store;

@@ -26,7 +26,12 @@ use outcrop_builder::{
     recipe::schema::Disk,
 };
 use outcrop_release::{
-    arch::Architecture, board::Board, bootrec::Payload, loader::loader_conf, partition::Partition, slot::Slot,
+    arch::Architecture,
+    board::Board,
+    bootrec::Payload,
+    loader::{Enroll, LoaderConf},
+    partition::Partition,
+    slot::Slot,
 };
 use tempfile::TempDir;
 
@@ -97,6 +102,8 @@ fn build(folder: &Path) -> (DiskFacts, Layout) {
         loaders: &loaders,
         payload: &uki,
         parts: Payload::of_uki(&uki),
+        payload_content: uki.len() as u64,
+        enroll: Enroll::Off,
     };
     let image = boot.finish(&files, data).unwrap();
     (image.publish().unwrap(), layout)
@@ -173,7 +180,7 @@ fn fsck_finds_the_fat_clean_and_mtools_reads_its_files() {
     assert!(read("EFI/BOOT/BOOTX64.EFI") == noise(2, 120_001));
     assert!(read("BGENV.DAT") == noise(4, 132_104));
     assert!(read("EFI/systemd/systemd-bootx64.efi") == noise(5, 90_000));
-    assert_eq!(read("loader/loader.conf"), loader_conf(Slot::A));
+    assert_eq!(read("loader/loader.conf"), LoaderConf::plain(Slot::A).to_bytes());
     let slot = read("EFI/Linux/outcrop-a.efi");
     assert!(slot[..5_000_000] == noise(3, 5_000_000) && slot[5_000_000..].iter().all(|&byte| byte == 0));
     assert_eq!(slot.len() as u64, DISK.boot_slot);

@@ -15,7 +15,7 @@ use outcrop_builder::{
         RunError,
         accel::Accelerator,
         board_files::BoardFiles,
-        firmware::Firmware,
+        firmware::{Firmware, FirmwareKind},
         machine::{DiskDrive, Machine, Platform, PortForward},
         overlay,
     },
@@ -46,6 +46,7 @@ pub struct Start<'a> {
     first_boot: usize,
     ports: Vec<PortForward>,
     addresses: Addresses,
+    firmware: FirmwareKind,
     extra: Vec<String>,
 }
 
@@ -69,6 +70,7 @@ impl<'a> Start<'a> {
             first_boot: 0,
             ports: Vec::new(),
             addresses: Addresses::Same,
+            firmware: FirmwareKind::Open,
             extra: Vec::new(),
         }
     }
@@ -107,6 +109,13 @@ impl<'a> Start<'a> {
     #[must_use]
     pub const fn as_shipped(mut self) -> Self {
         self.addresses = Addresses::AsShipped;
+        self
+    }
+
+    /// The firmware is of this kind.
+    #[must_use]
+    pub const fn firmware(mut self, kind: FirmwareKind) -> Self {
+        self.firmware = kind;
         self
     }
 
@@ -150,7 +159,7 @@ impl<'a> Start<'a> {
     }
 
     fn machine(&self) -> Result<Machine, Error> {
-        let firmware = Firmware::find(self.architecture)?;
+        let firmware = Firmware::find_kind(self.architecture, self.firmware)?;
         let variables = self.disks[0].folder().join(VARIABLES);
         if !variables.exists() {
             overlay::copy_variables(&firmware, &variables)?;

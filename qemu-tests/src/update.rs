@@ -12,36 +12,31 @@ use std::{
     fs::{self, File},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, Instant},
 };
 
-use outcrop_builder::{disk::read::DiskImage, run::board_files::BoardFiles};
-use outcrop_release::{
-    arch::Architecture, digest::FileDigest, loader::LOADER_CONF_PATH, partition::Partition, slot::Slot,
-    units::Extent,
+use outcrop_builder::{
+    disk::read::DiskImage,
+    run::{board_files::BoardFiles, firmware::FirmwareKind},
 };
-
-use rustix::fs::{FlockOperation, flock};
+use outcrop_release::{
+    arch::Architecture, loader::LOADER_CONF_PATH, partition::Partition, slot::Slot, units::Extent,
+};
 
 use crate::{
     Disk, Guest, Shell, Start,
     guest::VARIABLES,
-    scenario::{boot_time, place_of_boot_file, place_of_partition, shut_down, wait_healthy},
+    prepared::{CLOCK, DISK, armed, committed},
+    scenario::{boot_time, place_of_boot_file, place_of_partition, wait_healthy},
     web::WebServer,
 };
 
 /// The product that `cargo xtask test` builds releases of.
-const PRODUCT: &str = "unit";
+pub(crate) const PRODUCT: &str = "unit";
 /// What devices run at first.
 pub const OLD: &str = "1.0.0";
 /// What they are updated to: it can be told to fail.
 pub const NEW: &str = "1.1.0";
-
-/// Names of files of a prepared device.
-const DISK: &str = "disk.img";
-const STAMP: &str = "stamp";
-const CLOCK: &str = "clock";
 
 /// The control group that installations run in, and its memory.
 const MEMORY_GROUP: &str = "/sys/fs/cgroup/limited";
@@ -53,8 +48,9 @@ pub struct Device {
     pub guest: Guest,
     /// Where the new release is.
     pub server: WebServer,
-    disk: Disk,
+    pub(crate) disk: Disk,
     architecture: Architecture,
+    firmware: FirmwareKind,
     options: Vec<String>,
 }
 
@@ -169,12 +165,23 @@ impl Device {
     }
 
     fn boot(architecture: Architecture, disk: Disk, options: &[&str]) -> Self {
-        let guest = boot(architecture, &disk, options);
+        Self::switch_on(architecture, FirmwareKind::Open, disk, options, &releases())
+    }
+
+    /// A device with this firmware, switched on; its updates are those of `folder`.
+    pub(crate) fn switch_on(
+        architecture: Architecture,
+        firmware: FirmwareKind,
+        disk: Disk,
+        options: &[&str],
+        folder: &Path,
+    ) -> Self {
         Self {
-            guest,
-            server: WebServer::start(&releases()).unwrap(),
+            guest: boot(architecture, firmware, &disk, options),
+            server: WebServer::start(folder).unwrap(),
             disk,
             architecture,
+            firmware,
             options: options.iter().map(|option| (*option).to_owned()).collect(),
         }
     }
@@ -316,16 +323,18 @@ impl Device {
             server,
             disk,
             architecture,
+            firmware,
             options,
         } = self;
         guest.power_cut();
         let words: Vec<&str> = options.iter().map(String::as_str).collect();
-        let guest = boot(architecture, &disk, &words);
+        let guest = boot(architecture, firmware, &disk, &words);
         Self {
             guest,
             server,
             disk,
             architecture,
+            firmware,
             options,
         }
     }
@@ -428,69 +437,12 @@ pub fn start_with_boot_guard(disk: &Disk) {
     }
 }
 
-/// The folder with the disk and the firmware's variables of a device that has just installed the new release, and was switched
-/// off.
-fn armed(architecture: Architecture) -> PathBuf {
-    prepared("armed", architecture, |folder| {
-        let mut device = Device::start(architecture);
-        // Nothing about an update may depend on the time. (The kernel takes none from before its own start.)
-        device.shell().run("date --set @86400").unwrap();
-        device.install(NEW);
-        let clock = device.shell().run("date +%F").unwrap();
-        fs::write(folder.join(CLOCK), clock).unwrap();
-        device
-    })
-}
-
-/// The same of a device that has committed the new release.
-fn committed(architecture: Architecture) -> PathBuf {
-    prepared("committed", architecture, |_| {
-        let mut device = Device::on_trial(architecture, "none", &[]);
-        device.expect(&format!("outcrop: committed: {PRODUCT} {NEW} "));
-        device.expect_healthy(NEW, "b");
-        device
-    })
-}
-
-/// A folder with the disk and the firmware's variables of a device that `make` has brought so far, switched off. Made by whichever
-/// scenario comes first, and kept beside the releases.
-fn prepared(name: &str, architecture: Architecture, make: impl FnOnce(&Path) -> Device) -> PathBuf {
-    let folder = releases().join(format!("{name}-{architecture}"));
-    fs::create_dir_all(&folder).unwrap();
-    let lock = File::create(folder.join("lock")).unwrap();
-    flock(&lock, FlockOperation::LockExclusive).unwrap();
-    // Of which releases it was made.
-    let bundle = releases().join(format!("{PRODUCT}-{NEW}-{architecture}-efi.outcrop"));
-    let times =
-        [image_of(OLD, architecture), bundle].map(|path| fs::metadata(path).unwrap().modified().unwrap());
-    // How it is prepared is part of what it is.
-    let recipe = FileDigest::of(include_bytes!("update.rs"));
-    let stamp = format!("{times:?} {recipe}");
-    if fs::read_to_string(folder.join(STAMP)).is_ok_and(|found| found == stamp) {
-        return folder;
-    }
-    let Device { guest, disk, .. } = make(&folder);
-    shut_down(guest).unwrap();
-    copy(disk.raw().unwrap(), &folder.join(DISK));
-    copy(&disk.folder().join(VARIABLES), &folder.join(VARIABLES));
-    fs::write(folder.join(STAMP), stamp).unwrap();
-    folder
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp")
-        .arg("--sparse=always")
-        .args([from, to])
-        .status()
-        .unwrap();
-    assert!(status.success(), "copy {}", from.display());
-}
-
 /// What of QEMU's `-fw_cfg` tells the new release how to fail.
-fn told_to_fail(fault: &str) -> String {
+pub(crate) fn told_to_fail(fault: &str) -> String {
     format!("name=opt/outcrop/fault,string={fault}")
 }
 
-fn boot(architecture: Architecture, disk: &Disk, options: &[&str]) -> Guest {
-    Start::new(architecture, disk).option(options).boot().unwrap()
+fn boot(architecture: Architecture, firmware: FirmwareKind, disk: &Disk, options: &[&str]) -> Guest {
+    let start = Start::new(architecture, disk).firmware(firmware);
+    start.option(options).boot().unwrap()
 }

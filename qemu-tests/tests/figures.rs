@@ -17,7 +17,7 @@ use outcrop_release::{
     bootrec,
     bundle::HEAD_BYTES,
     delta,
-    loader::loader_conf,
+    loader::LoaderConf,
     manifest::RollbackIndex,
     name::ReleaseName,
     plan::Cost,
@@ -74,6 +74,7 @@ impl Release {
             health_deadline: Duration::from_secs(600),
             kubernetes: None,
             layout_of: None,
+            secure_boot: None,
             compression: Compression::Best,
             boot: Payload {
                 bytes: &self.boot,
@@ -343,7 +344,9 @@ fn a_delta_makes_a_device_fetch_a_fraction_and_both_tell_the_same_figures_wherev
             slots.put(Slot::A, Some(&old));
             slots.put(Slot::B, content);
             slots.0.insert(Area::BootRecord, vec![0; (4 << 20) + 4096]);
-            slots.0.insert(Area::LoaderConfig, loader_conf(Slot::A).to_vec());
+            slots
+                .0
+                .insert(Area::LoaderConfig, LoaderConf::plain(Slot::A).to_bytes().to_vec());
             let figures = cost(&bundle, &installed, other, 0).unwrap();
             assert_eq!(
                 figures,
@@ -384,7 +387,9 @@ fn a_delta_from_nothing_is_smaller_than_all_frames_and_makes_the_whole_release()
     slots.put(Slot::A, Some(&unlike));
     slots.put(Slot::B, None);
     slots.0.insert(Area::BootRecord, vec![0; (4 << 20) + 4096]);
-    slots.0.insert(Area::LoaderConfig, loader_conf(Slot::A).to_vec());
+    slots
+        .0
+        .insert(Area::LoaderConfig, LoaderConf::plain(Slot::A).to_bytes().to_vec());
     let figures = cost(&bundle, &installed, OtherSlot::Empty, 0).unwrap();
     assert_eq!(figures, told(&mut slots, &path("new.outcrop"), Run::Whole));
     assert!(

@@ -20,50 +20,113 @@ auto-reboot no
 auto-poweroff no
 beep no
 console-mode keep
-secure-boot-enroll off
-";
+secure-boot-enroll ";
 
-/// The file that makes `slot` the default, padded with a comment.
-#[must_use]
-pub fn loader_conf(slot: Slot) -> [u8; LOADER_CONF_BYTES] {
-    let text = format!("default {}\n{FIXED}", slot.uki_file_name());
-    let mut bytes = [b'#'; LOADER_CONF_BYTES];
-    for (place, byte) in bytes.iter_mut().zip(text.bytes()) {
-        *place = byte;
-    }
-    bytes[LOADER_CONF_BYTES - 1] = b'\n';
-    bytes
+/// When the loader puts the keys of `loader/keys/auto` on partition 1 into a machine that has no platform key (setup mode).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Enroll {
+    /// Never.
+    #[default]
+    Off,
+    /// In a virtual machine: a real one may need keys of its maker's to start at all, for its option ROMs.
+    IfSafe,
+    /// In any machine, after 15 seconds in which a key press stops it.
+    Force,
 }
 
-/// The slot that the file makes the default; none when [`loader_conf`] didn't write it.
-#[must_use]
-pub fn default_slot(bytes: &[u8]) -> Option<Slot> {
-    Slot::ALL.into_iter().find(|slot| bytes == loader_conf(*slot))
+impl Enroll {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Off, Self::IfSafe, Self::Force];
+
+    /// As loader.conf says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::IfSafe => "if-safe",
+            Self::Force => "force",
+        }
+    }
+}
+
+/// What the file says: the default, and what else differs between images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LoaderConf {
+    /// What the loader starts by itself.
+    pub default: Slot,
+    /// What it does about keys.
+    pub enroll: Enroll,
+}
+
+impl LoaderConf {
+    /// That of an image without Secure Boot.
+    #[must_use]
+    pub const fn plain(default: Slot) -> Self {
+        Self {
+            default,
+            enroll: Enroll::Off,
+        }
+    }
+
+    /// The file, padded with a comment.
+    #[must_use]
+    pub fn to_bytes(self) -> [u8; LOADER_CONF_BYTES] {
+        let (entry, enroll) = (self.default.uki_file_name(), self.enroll.as_str());
+        let text = format!("default {entry}\n{FIXED}{enroll}\n");
+        let mut bytes = [b'#'; LOADER_CONF_BYTES];
+        for (place, byte) in bytes.iter_mut().zip(text.bytes()) {
+            *place = byte;
+        }
+        bytes[LOADER_CONF_BYTES - 1] = b'\n';
+        bytes
+    }
+
+    /// What a file says; none when [`LoaderConf::to_bytes`] didn't make it.
+    #[must_use]
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let all = Slot::ALL
+            .into_iter()
+            .flat_map(|default| Enroll::ALL.map(|enroll| Self { default, enroll }));
+        all.into_iter().find(|conf| bytes == conf.to_bytes())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn all() -> impl Iterator<Item = LoaderConf> {
+        let of = |default| Enroll::ALL.map(|enroll| LoaderConf { default, enroll });
+        Slot::ALL.into_iter().flat_map(of)
+    }
+
     #[test]
     fn the_file_is_one_sector_of_whole_lines_and_names_one_slot() {
-        for slot in Slot::ALL {
-            let bytes = loader_conf(slot);
+        for conf in all() {
+            let bytes = conf.to_bytes();
             let text = std::str::from_utf8(&bytes).unwrap();
+            let slot = conf.default;
             assert_eq!(
                 text.lines().next(),
                 Some(format!("default {}", slot.uki_file_name()).as_str())
             );
             assert!(!text.contains(slot.other().uki_file_name()));
-            assert!(text.ends_with("#\n") && text.contains("\nsecure-boot-enroll off\n#"));
-            assert_eq!(default_slot(&bytes), Some(slot));
+            let last = format!("\nsecure-boot-enroll {}\n#", conf.enroll.as_str());
+            assert!(text.ends_with("#\n") && text.contains(&last), "{text}");
+            assert!(
+                text.contains("\neditor no\n"),
+                "the command line is nobody's to edit"
+            );
+            assert_eq!(LoaderConf::parse(&bytes), Some(conf));
         }
-        assert_eq!(default_slot(&[0; 512]), None);
+        assert_eq!(LoaderConf::parse(&[0; 512]), None);
     }
 
     #[test]
-    fn both_files_differ_in_one_byte() {
-        let (a, b) = (loader_conf(Slot::A), loader_conf(Slot::B));
-        assert_eq!(a.iter().zip(b).filter(|(a, b)| **a != *b).count(), 1);
+    fn files_of_two_defaults_differ_in_one_byte() {
+        for enroll in Enroll::ALL {
+            let [a, b] = Slot::ALL.map(|default| LoaderConf { default, enroll }.to_bytes());
+            assert_eq!(a.iter().zip(b).filter(|(a, b)| **a != *b).count(), 1);
+        }
     }
 }

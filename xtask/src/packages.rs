@@ -62,6 +62,7 @@ const CHECKERS: &[&str] = &[
     "mtools",
     "openssh-client",
     "openssl",
+    "sbsigntool",
     "squashfs-tools",
     "systemd-container",
 ];

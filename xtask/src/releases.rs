@@ -68,6 +68,7 @@ pub(crate) fn build(outcrop: &Path, whose: For, archs: &[Arch]) -> Result<PathBu
             let key = (version != FLASHED).then_some(key.as_path());
             build_one(outcrop, &recipe, RASPBERRY_PI, &folder, &[], key)?;
         }
+        build_signed(outcrop, &folder)?;
         let recipe = recipes.join("watched.toml");
         write(&recipe, &text(WATCHED, FLASHED))?;
         let watched = folder.join("watched");
@@ -75,6 +76,38 @@ pub(crate) fn build(outcrop: &Path, whose: For, archs: &[Arch]) -> Result<PathBu
         build_one(outcrop, &recipe, WATCHED, &watched, &[Arch::X86_64], None)?;
     }
     Ok(folder)
+}
+
+/// Builds releases that are signed for Secure Boot, into a folder of their own; for aarch64 one, whose files a test looks at.
+fn build_signed(outcrop: &Path, releases: &Path) -> Result<(), Error> {
+    let folder = releases.join("secure-boot");
+    let keys = folder.join("keys");
+    make_folder(&folder)?;
+    if !keys.join("db.auth").exists() {
+        let mut command = Command::new(outcrop);
+        command.args([
+            "keys",
+            "secure-boot",
+            "--owner",
+            PRODUCT,
+            "--no-passphrase",
+            "--output",
+        ]);
+        shell::run(command.arg(&keys))?;
+    }
+    let key = key(outcrop, releases)?;
+    for (version, archs) in [
+        (FLASHED, &[Arch::X86_64, Arch::Aarch64][..]),
+        (GOOD, &[Arch::X86_64]),
+    ] {
+        let recipe = folder.join(format!("{PRODUCT}-{version}.toml"));
+        let section = "[secure-boot]\ncertificate = \"keys/db.crt\"\nkeys = \"keys\"\n";
+        write(&recipe, &(text(PLAIN, version) + section))?;
+        let key = (version != FLASHED).then_some(key.as_path());
+        let mut command = build_command(outcrop, &recipe, PLAIN, &folder, archs, key)?;
+        shell::run(command.arg("--secure-boot-key").arg(keys.join("db.key")))?;
+    }
+    Ok(())
 }
 
 /// Builds a history of releases with the tests' Kubernetes for `archs`; returns the folder with images and bundles: 1.0.0 is flashed, 1.1.0
@@ -140,6 +173,18 @@ fn build_one(
     archs: &[Arch],
     key: Option<&Path>,
 ) -> Result<(), Error> {
+    shell::run(&mut build_command(outcrop, recipe, base, folder, archs, key)?)
+}
+
+/// The command that builds a release. The recipe's lock is that of `base`.
+fn build_command(
+    outcrop: &Path,
+    recipe: &Path,
+    base: &str,
+    folder: &Path,
+    archs: &[Arch],
+    key: Option<&Path>,
+) -> Result<Command, Error> {
     let lock = project::root().join(base).with_extension("lock");
     copy(&lock, &recipe.with_extension("lock"))?;
     let mut command = Command::new(outcrop);
@@ -152,7 +197,7 @@ fn build_one(
         // Nobody downloads them: a bundle that is made quickly will do.
         command.arg("--fast-bundle").arg("--key").arg(key);
     }
-    shell::run(&mut command)
+    Ok(command)
 }
 
 /// The recipe of a version: the recipe `base`, and from the second version on what can be made to fail.

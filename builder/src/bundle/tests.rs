@@ -60,6 +60,7 @@ fn write_to(path: &Path, keys: &[PrivateKey]) -> Manifest {
         health_deadline: Duration::from_secs(600),
         kubernetes: None,
         layout_of: None,
+        secure_boot: None,
         compression: Compression::Best,
         boot: Payload {
             bytes: &boot,
@@ -153,6 +154,7 @@ fn a_payload_that_is_not_its_tree_s_is_never_bundled() {
         health_deadline: Duration::from_secs(1),
         kubernetes: None,
         layout_of: None,
+        secure_boot: None,
         compression: Compression::Best,
         boot: Payload {
             bytes: &boot,
@@ -188,6 +190,7 @@ fn a_frame_costs_little_whose_blocks_were_just_before_it_and_comes_out_whole() {
         health_deadline: Duration::from_secs(1),
         kubernetes: None,
         layout_of: None,
+        secure_boot: None,
         compression: Compression::Best,
         boot: Payload {
             bytes: &boot,

@@ -54,6 +54,8 @@ pub struct Contents<'a> {
     pub kubernetes: Option<Version>,
     /// Root hash of the release after which the root is laid out, if any.
     pub layout_of: Option<RootHash>,
+    /// SHA-256 of the certificate that the boot payload is signed by for Secure Boot.
+    pub secure_boot: Option<FileDigest>,
     /// How much time its size is worth.
     pub compression: Compression,
     /// The boot payload.
@@ -176,6 +178,7 @@ fn manifest_of(contents: &Contents<'_>, members: Members) -> Manifest {
         health_deadline: contents.health_deadline,
         kubernetes: contents.kubernetes.clone(),
         layout_of: contents.layout_of,
+        secure_boot: contents.secure_boot,
         root: target_of(&contents.root),
         boot: target_of(&contents.boot),
         verity: VerityParameters {

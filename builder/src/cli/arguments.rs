@@ -9,17 +9,18 @@ use outcrop_release::{arch::Architecture, name::ImageName};
 use super::{
     bundle::BundleCommand,
     fleet::FleetCommand,
+    keys::KeysCommand,
     publish::{ChannelCommand, PublishArgs},
 };
 use crate::{
     bundle::Compression,
-    commands::{self, keys::Protection},
+    commands,
     fetch::Mode,
     inspect::Wanted,
-    keys::{KeyName, KeySource},
+    keys::KeySource,
     lock::apt::Suites,
     pipeline::Request,
-    run::machine::PortForward,
+    run::{firmware::FirmwareKind, machine::PortForward},
 };
 
 /// What to do. The order is that of the help text.
@@ -143,74 +144,6 @@ pub(super) enum DeviceCommand {
     },
 }
 
-/// What to do about keys.
-#[derive(Debug, Subcommand)]
-pub(super) enum KeysCommand {
-    /// Make a key: NAME.key, to be kept safe, and NAME.pub
-    ///
-    /// The private key is encrypted with a passphrase: that of $OUTCROP_KEY_PASSPHRASE, else one that is asked for. It is a
-    /// PKCS #8 file that OpenSSL reads, too.
-    Generate(GenerateArgs),
-    /// Print the trust file of public keys, for the recipe
-    ///
-    /// A device installs what at least N of these keys have signed.
-    Trust(TrustArgs),
-}
-
-#[derive(Debug, Args)]
-pub(super) struct GenerateArgs {
-    /// What people call the key
-    #[arg(long, value_name = "NAME")]
-    name: KeyName,
-    /// Folder that the files go to
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    output: PathBuf,
-    /// Write the private key unencrypted, for machines that hold it in a secret store anyway
-    #[arg(long)]
-    no_passphrase: bool,
-}
-
-impl From<GenerateArgs> for commands::keys::Generate {
-    fn from(arguments: GenerateArgs) -> Self {
-        Self {
-            name: arguments.name,
-            folder: arguments.output,
-            protection: if arguments.no_passphrase {
-                Protection::Mode
-            } else {
-                Protection::Passphrase
-            },
-        }
-    }
-}
-
-#[derive(Debug, Args)]
-pub(super) struct TrustArgs {
-    /// Public keys
-    #[arg(required = true, value_name = "KEY.pub")]
-    keys: Vec<PathBuf>,
-    /// How many of the keys must have signed a release
-    #[arg(long, value_name = "N")]
-    threshold: usize,
-    /// Public key that signs channels, not releases; may repeat. Without any, devices follow no channel
-    #[arg(long, value_name = "KEY.pub")]
-    channel_key: Vec<PathBuf>,
-    /// How many of the channel keys must have signed a channel
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "channel_key")]
-    channel_threshold: usize,
-}
-
-impl From<TrustArgs> for commands::keys::TrustOptions {
-    fn from(arguments: TrustArgs) -> Self {
-        Self {
-            keys: arguments.keys,
-            threshold: arguments.threshold,
-            channel_keys: arguments.channel_key,
-            channel_threshold: arguments.channel_threshold,
-        }
-    }
-}
-
 /// Where packages come from.
 #[derive(Debug, Args)]
 struct MirrorArgs {
@@ -283,6 +216,9 @@ pub(super) struct BuildArgs {
     json: bool,
     #[command(flatten)]
     keys: KeyArgs,
+    /// Sign boot loader and boot payload for Secure Boot with the private key of the recipe's `secure-boot.certificate`. KEY as for --key
+    #[arg(long, value_name = "KEY")]
+    secure_boot_key: Option<KeySource>,
 }
 
 /// Which private keys sign.
@@ -320,6 +256,7 @@ impl From<BuildArgs> for commands::build::Options {
             json: arguments.json,
             locked: arguments.locked,
             keys: arguments.keys.key,
+            secure_boot_key: arguments.secure_boot_key,
         }
     }
 }
@@ -394,6 +331,9 @@ pub(super) struct RunArgs {
     /// Boot it only if this trust file trusts its signatures. An image with a manifest beside it is compared with that anyway
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
+    /// With a firmware that has Secure Boot and no keys yet: an image that brings its owner's enrols them first. Only for x86_64
+    #[arg(long)]
+    secure_boot: bool,
     /// Show the console until the machine says that it is healthy, then end it; fail when it isn't
     #[arg(long)]
     until_healthy: bool,
@@ -415,6 +355,11 @@ impl From<RunArgs> for commands::run::Options {
             ports: arguments.port,
             memory_mib: arguments.memory,
             cpus: arguments.cpus,
+            firmware: if arguments.secure_boot {
+                FirmwareKind::SecureBoot
+            } else {
+                FirmwareKind::Open
+            },
             trust: arguments.trust,
             until_healthy: arguments.until_healthy.then_some(limit),
         }

@@ -3,6 +3,7 @@
 mod arguments;
 mod bundle;
 mod fleet;
+mod keys;
 mod publish;
 
 use std::{
@@ -15,9 +16,10 @@ use clap::{ArgAction, Args, CommandFactory as _, Parser};
 use miette::Diagnostic;
 
 use self::{
-    arguments::{Command, DeviceCommand, KeysCommand},
+    arguments::{Command, DeviceCommand},
     bundle::BundleCommand,
     fleet::FleetCommand,
+    keys::KeysCommand,
 };
 use crate::{
     cache::Cache,
@@ -146,6 +148,9 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
         }
         Command::Keys(KeysCommand::Generate(arguments)) => {
             commands::keys::generate(&arguments.into(), context)
+        }
+        Command::Keys(KeysCommand::SecureBoot(arguments)) => {
+            commands::secure_boot_keys::run(&arguments.into(), context)
         }
         Command::Keys(KeysCommand::Trust(arguments)) => commands::keys::trust(&arguments.into(), context),
         Command::Cache(arguments) => commands::cache::run(&arguments.into(), context),

@@ -1,6 +1,6 @@
 //! `outcrop build`: images from a recipe and its lock.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use super::Context;
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
     fetch::Mode,
     keys::{self, KeySource, PrivateKey},
     lock::{LockFileError, apt::Suites},
-    pipeline::{self, Built, Request},
+    pipeline::{self, BuildKeys, Built, Request},
+    secure_boot::RsaKey,
 };
 
 /// `outcrop build`'s arguments.
@@ -20,6 +21,8 @@ pub struct Options {
     pub locked: bool,
     /// Keys that sign the bundles; none makes no bundles.
     pub keys: Vec<KeySource>,
+    /// The key that signs for Secure Boot.
+    pub secure_boot_key: Option<KeySource>,
     /// For a program.
     pub json: bool,
 }
@@ -33,7 +36,14 @@ pub struct Options {
 /// See [`Error`].
 pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let request = &options.request;
-    let keys = read_keys(&options.keys, context)?;
+    let ask = |question: &str| context.passphrase(question);
+    let secure_boot = options.secure_boot_key.as_ref();
+    let keys = BuildKeys {
+        release: read_keys(&options.keys, context)?,
+        secure_boot: secure_boot
+            .map(|source| RsaKey::read(source, &ask).map(Arc::new))
+            .transpose()?,
+    };
     let build = || pipeline::build(request, &keys, context.cache()?, context.progress.as_ref());
     let built = match build() {
         Err(error) if may_lock(options, &error) && context.confirms(&format!("{error}. Lock now?")) => {
@@ -140,6 +150,7 @@ mod tests {
                 request,
                 locked,
                 keys: Vec::new(),
+                secure_boot_key: None,
                 json: false,
             },
             &context,

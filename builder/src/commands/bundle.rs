@@ -56,6 +56,7 @@ fn describe(bundle: &Bundle) -> String {
         rollback_index,
         health_deadline,
         layout_of,
+        secure_boot,
         root,
         boot,
         members,
@@ -76,6 +77,9 @@ fn describe(bundle: &Bundle) -> String {
     );
     if let Some(before) = layout_of {
         text += &format!("laid out after  the release with root hash {before}\n");
+    }
+    if let Some(certificate) = secure_boot {
+        text += &format!("secure boot     signed by the certificate with SHA-256 {certificate}\n");
     }
     for signature in bundle.signatures().iter() {
         text += &format!("signed by       {}\n", signature.key);

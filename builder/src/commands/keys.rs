@@ -1,10 +1,8 @@
 //! `outcrop keys`: keys that sign releases, and the trust file that names them.
 
 use std::{
-    env,
-    fs::{self, File},
+    env, fs,
     io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -14,7 +12,7 @@ use zeroize::Zeroizing;
 use super::Context;
 use crate::{
     error::Error,
-    keys::{KeyName, KeysError, NamedKey, PASSPHRASE_VARIABLE, Passphrase, PrivateKey},
+    keys::{KeyName, KeysError, NamedKey, PASSPHRASE_VARIABLE, Passphrase, PrivateKey, write_private},
     output::PendingFile,
 };
 
@@ -78,7 +76,8 @@ pub fn generate(options: &Generate, context: &Context) -> Result<(), Error> {
     ))
 }
 
-fn new_passphrase(context: &Context) -> Result<Passphrase, KeysError> {
+/// The passphrase for a new private key: the environment's, or the one that a person chooses.
+pub(super) fn new_passphrase(context: &Context) -> Result<Passphrase, KeysError> {
     if let Ok(passphrase) = env::var(PASSPHRASE_VARIABLE) {
         return strong(Zeroizing::new(passphrase));
     }
@@ -103,30 +102,6 @@ fn write_public(path: &Path, key: &NamedKey) -> io::Result<()> {
     let file = PendingFile::create(path)?;
     file.file().write_all(key.to_string().as_bytes())?;
     file.publish_new()
-}
-
-/// Writes a file that nobody but its owner could read at any time.
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
-    let write = || -> io::Result<()> {
-        let mut file = File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)?;
-        let written = file
-            .set_permissions(fs::Permissions::from_mode(0o600))
-            .and_then(|()| file.write_all(bytes))
-            .and_then(|()| file.sync_all());
-        if written.is_err() {
-            fs::remove_file(path)?;
-        }
-        written
-    };
-    write().map_err(|source| KeysError::File {
-        doing: "write the private key",
-        path: path.to_owned(),
-        source,
-    })
 }
 
 /// `outcrop keys trust`'s arguments.
@@ -160,6 +135,8 @@ pub fn trust(options: &TrustOptions, context: &Context) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::{super::testing, *};
     use crate::{failure::FailureClass, keys};
 

@@ -17,6 +17,7 @@ pub mod man;
 pub mod new;
 pub mod publish;
 pub mod run;
+pub mod secure_boot_keys;
 
 use std::{
     fmt,

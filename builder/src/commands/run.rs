@@ -20,7 +20,7 @@ use crate::{
         RunError,
         accel::Accelerator,
         board_files::BoardFiles,
-        firmware::Firmware,
+        firmware::{Firmware, FirmwareKind},
         machine::{DiskBackend, Machine, PortForward},
         overlay,
         watch::{Verdict, watch},
@@ -39,6 +39,8 @@ pub struct Options {
     pub memory_mib: u32,
     /// Processors.
     pub cpus: u32,
+    /// What the firmware checks.
+    pub firmware: FirmwareKind,
     /// Whose images are booted; none asks for no signature.
     pub trust: Option<PathBuf>,
     /// Ends the machine once it is healthy, and fails when it isn't within this time.
@@ -115,7 +117,7 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
 }
 
 fn machine(options: &Options, architecture: Architecture, folder: &Path) -> Result<Machine, RunError> {
-    let firmware = Firmware::find(architecture)?;
+    let firmware = Firmware::find_kind(architecture, options.firmware)?;
     let (variables, disk) = (folder.join("variables"), folder.join("disk.qcow2"));
     overlay::copy_variables(&firmware, &variables)?;
     overlay::create(&options.image, &disk)?;
@@ -129,6 +131,9 @@ fn machine(options: &Options, architecture: Architecture, folder: &Path) -> Resu
 
 /// QEMU's Raspberry Pi: one board with its memory and processors, which the options don't change.
 fn raspberry_pi(options: &Options, image: &DiskImage, folder: &Path) -> Result<Machine, RunError> {
+    if options.firmware == FirmwareKind::SecureBoot {
+        return Err(RunError::NoSecureBoot);
+    }
     let files = BoardFiles::take(image, folder)?;
     let card = folder.join("card.qcow2");
     overlay::create_card(&options.image, image.len(), &card)?;
@@ -192,6 +197,7 @@ mod tests {
             ports: Vec::new(),
             memory_mib: 512,
             cpus: 1,
+            firmware: FirmwareKind::Open,
             trust: None,
             until_healthy: None,
         };

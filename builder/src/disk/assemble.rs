@@ -12,7 +12,7 @@ use outcrop_release::{
     device_config::{self, template},
     digest::{FileDigest, RootHash},
     fat::{FatPlan, FileSpec, Volume},
-    loader::{LOADER_CONF_PATH, loader_conf},
+    loader::{Enroll, LOADER_CONF_PATH, LoaderConf},
     partition::Partition,
     slot::Slot,
     verity::{HashTree, TreeBuilder},
@@ -68,8 +68,12 @@ pub struct BootFiles<'a> {
     pub loaders: &'a [(String, Vec<u8>)],
     /// The release's boot payload: a UKI, or on board `rpi` the start of a FAT32 as long as a boot partition.
     pub payload: &'a [u8],
+    /// Bytes of the payload that aren't room left for later releases: all of it, but where a signature ends the file.
+    pub payload_content: u64,
     /// What the boot record says of it.
     pub parts: Payload,
+    /// When the loader puts the owner's keys into a machine. Only for board `efi`.
+    pub enroll: Enroll,
 }
 
 /// A complete image that has no name yet.
@@ -230,7 +234,7 @@ impl BootStage {
     /// When the boot payload leaves its slot too little room, or writing fails.
     pub fn finish(self, boot: &BootFiles<'_>, data: DataFileSystem) -> Result<FinishedImage, DiskError> {
         let Self { mut parts, tree } = self;
-        parts.layout.check_boot(boot.payload.len() as u64)?;
+        parts.layout.check_boot(boot.payload_content)?;
         let boot_slots = match parts.layout.board() {
             Board::Efi => parts.write_esp_with_slots(boot)?,
             Board::Rpi => {
@@ -263,7 +267,11 @@ impl Parts {
         let slots = Slot::ALL.map(|slot| format!("EFI/Linux/{}", slot.uki_file_name()));
         let slot = u32::try_from(self.layout.boot_slot_bytes()).unwrap_or(u32::MAX);
         let mut files = boot.loaders.to_vec();
-        files.push((LOADER_CONF_PATH.to_owned(), loader_conf(Slot::A).to_vec()));
+        let conf = LoaderConf {
+            default: Slot::A,
+            enroll: boot.enroll,
+        };
+        files.push((LOADER_CONF_PATH.to_owned(), conf.to_bytes().to_vec()));
         let preallocated: Vec<_> = slots.iter().map(|path| (path.clone(), slot)).collect();
         let plan = self.write_fat(&files, &preallocated)?;
         let extents = slots.map(|path| {

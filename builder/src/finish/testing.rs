@@ -43,6 +43,7 @@ pub(super) fn recipe() -> Recipe {
         kubernetes: None,
         state: None,
         boot: Boot::default(),
+        secure_boot: None,
         disk: Disk {
             root_slot: 1 << 30,
             boot_slot: 64 << 20,

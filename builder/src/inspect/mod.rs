@@ -19,6 +19,7 @@ use crate::{
     erofs::Reader,
     progress::Progress,
     read_at::{FileSource, Window},
+    secure_boot::{self, Certificate},
     tree::TreePath,
 };
 
@@ -78,6 +79,18 @@ pub struct ReleaseFacts {
     pub command_line: Vec<String>,
     /// Root hash of the root file system, 64 hexadecimal digits.
     pub root_hash: String,
+    /// Whose signature for Secure Boot the boot payload has; none when it isn't signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secure_boot: Option<SignerFacts>,
+}
+
+/// Who signed a boot payload for Secure Boot. The signature holds; whether a machine trusts it is the machine's to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SignerFacts {
+    /// Subject of the certificate.
+    pub subject: String,
+    /// SHA-256 of the certificate, 64 hexadecimal digits.
+    pub sha256: String,
 }
 
 /// One partition.
@@ -130,10 +143,12 @@ pub fn inspect(path: &Path, wanted: Wanted, progress: &dyn Progress) -> Result<I
     let root = root(&image, path)?;
     let [built, _] = &both;
     let boot = built.boot.as_ref().ok_or_else(|| Fault::NoPayload.of(path))?;
+    let signature = image.boot_signature(Slot::A)?;
     let release = Release {
         root: &root,
         boot,
         hashed: built.root.as_ref(),
+        signature: signature.as_ref(),
     };
     let read = || {
         let os_release = release.os_release()?;
@@ -166,6 +181,7 @@ struct Release<'a> {
     root: &'a RootReader,
     boot: &'a BootFacts,
     hashed: Option<&'a RootFacts>,
+    signature: Option<&'a Result<Certificate, secure_boot::Fault>>,
 }
 
 impl Release<'_> {
@@ -192,12 +208,22 @@ impl Release<'_> {
                 .hashed
                 .map(|root| root.root_hash.to_string())
                 .unwrap_or_default(),
+            secure_boot: self
+                .signature
+                .and_then(|found| found.as_ref().ok())
+                .map(|signer| SignerFacts {
+                    subject: signer.subject(),
+                    sha256: signer.fingerprint().to_string(),
+                }),
         }
     }
 
     /// What contradicts itself.
     fn problems(&self, os_release: &str) -> Vec<String> {
         let mut problems = Vec::new();
+        if let Some(Err(fault)) = self.signature {
+            problems.push(format!("the boot payload's signature for Secure Boot: {fault}"));
+        }
         match self.hashed {
             None => problems.push("slot a has no hash tree: it is empty or half-written".to_owned()),
             Some(hashed) => problems.extend(self.hash_problems(hashed)),

@@ -7,7 +7,8 @@ use std::{
 };
 
 use outcrop_release::{
-    arch::Architecture, board::Board, bootrec::Payload, cmdline, partition::Partition, slot::Slot,
+    arch::Architecture, board::Board, bootrec::Payload, cmdline, loader::Enroll, partition::Partition,
+    slot::Slot,
 };
 
 use super::{Fault, ImageError, Inspection, Wanted, files::Kind, inspect};
@@ -24,6 +25,7 @@ use crate::{
     failure::FailureClass,
     progress::Silent,
     recipe::schema::Disk,
+    secure_boot::{self, key_set::testing::signer},
     tree::{Content, Entry, LinkGroup, Metadata, Node, Tree},
 };
 
@@ -72,6 +74,16 @@ pub(crate) fn image(folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout)
 
 /// Like [`image`], with another tree.
 pub(crate) fn image_of(tree: &Tree, folder: &Path, named: Option<[u8; 32]>) -> (PathBuf, Layout) {
+    image_with(tree, folder, named, |uki, _| uki)
+}
+
+/// Like [`image_of`]; `finish` makes the boot payload of the UKI and its slot's length.
+fn image_with(
+    tree: &Tree,
+    folder: &Path,
+    named: Option<[u8; 32]>,
+    finish: impl FnOnce(Vec<u8>, usize) -> Vec<u8>,
+) -> (PathBuf, Layout) {
     let arch = Architecture::Aarch64;
     let identity = Identity {
         image: "edge".parse().unwrap(),
@@ -102,10 +114,14 @@ pub(crate) fn image_of(tree: &Tree, folder: &Path, named: Option<[u8; 32]>) -> (
         linux: &linux,
     };
     let uki = uki.build().unwrap();
+    let content = uki.len() as u64;
+    let uki = finish(uki, usize::try_from(layout.boot_slot_bytes()).unwrap());
     let boot = BootFiles {
         loaders: &[("EFI/BOOT/BOOTX64.EFI".to_owned(), b"MZ".to_vec())],
         payload: &uki,
         parts: Payload::of_uki(&uki),
+        payload_content: content,
+        enroll: Enroll::Off,
     };
     let data = stage.make_data().unwrap();
     stage.finish(&boot, data).unwrap().publish().unwrap();
@@ -119,6 +135,39 @@ const ALL: Wanted = Wanted {
 
 fn read(path: &Path) -> Inspection {
     inspect(path, ALL, &Silent).unwrap()
+}
+
+#[test]
+fn a_signed_image_says_by_whom_and_a_changed_one_that_the_signature_is_of_other_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let signed = |uki, slot| secure_boot::sign(uki, Some(slot), &signer()).unwrap();
+    let (path, _) = image_with(&root(), folder.path(), None, signed);
+    let found = read(&path);
+    assert_eq!(found.problems, Vec::<String>::new());
+    let told = found.release.secure_boot.clone().unwrap();
+    assert_eq!(told.subject, "CN=Test db");
+    assert_eq!(told.sha256, signer().certificate().fingerprint().to_string());
+    assert!(
+        found.to_string().contains("signed by  CN=Test db (Secure Boot;"),
+        "{found}"
+    );
+    assert!(
+        found.slots[0].boot.unwrap().used < 1 << 20,
+        "padding isn't counted"
+    );
+    let changed = |uki, slot| {
+        let mut file = signed(uki, slot);
+        file[slot - 8192] = 1;
+        file
+    };
+    let (path, _) = image_with(&root(), folder.path(), None, changed);
+    let found = read(&path);
+    assert_eq!(found.release.secure_boot, None);
+    assert!(
+        found.problems[0].contains("its signature is of other bytes"),
+        "{:?}",
+        found.problems
+    );
 }
 
 #[test]

@@ -20,6 +20,13 @@ impl fmt::Display for Inspection {
         writeln!(f, "  kernel     {}", release.kernel)?;
         writeln!(f, "  options    {}", release.command_line.join(" "))?;
         writeln!(f, "  root hash  {}", release.root_hash)?;
+        if let Some(signer) = &release.secure_boot {
+            let (subject, sha256) = (shown(&signer.subject), &signer.sha256);
+            writeln!(
+                f,
+                "  signed by  {subject} (Secure Boot; certificate SHA-256 {sha256})"
+            )?;
+        }
         for problem in &self.problems {
             writeln!(f, "  PROBLEM    {problem}")?;
         }

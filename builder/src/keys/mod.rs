@@ -4,8 +4,9 @@
 //! AES-256-CBC. It is wiped from memory with the value that holds it.
 
 use std::{
-    fs::File,
-    io::{self, Read as _},
+    fs::{self, File},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
@@ -17,7 +18,9 @@ mod trust;
 
 pub use error::KeysError;
 pub use private::{Passphrase, PrivateKey, public_halves};
+pub(crate) use private::{encrypted_pem, open_pem};
 pub use public::{KeyName, NamedKey};
+pub(crate) use source::passphrase_of;
 pub use source::{AskPassphrase, KeySource, PASSPHRASE_VARIABLE, read};
 pub use trust::read_trust;
 
@@ -35,4 +38,28 @@ pub(crate) fn read_text(path: &Path) -> io::Result<String> {
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     Ok(text)
+}
+
+/// Writes a file that nobody but its owner could read at any time.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), KeysError> {
+    let write = || -> io::Result<()> {
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        let written = file
+            .set_permissions(fs::Permissions::from_mode(0o600))
+            .and_then(|()| file.write_all(bytes))
+            .and_then(|()| file.sync_all());
+        if written.is_err() {
+            fs::remove_file(path)?;
+        }
+        written
+    };
+    write().map_err(|source| KeysError::File {
+        doing: "write the private key",
+        path: path.to_owned(),
+        source,
+    })
 }

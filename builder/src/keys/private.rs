@@ -5,7 +5,8 @@ use std::fmt;
 use ed25519_dalek::{Signer as _, SigningKey, pkcs8::KeypairBytes};
 use outcrop_release::trust::{PublicKey, Purpose, Signature, signed_message};
 use pkcs8::{
-    DecodePrivateKey as _, EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, LineEnding, SecretDocument,
+    DecodePrivateKey as _, EncodePrivateKey as _, EncryptedPrivateKeyInfoRef, KeyError, LineEnding,
+    PrivateKeyInfoRef, SecretDocument,
     der::pem::PemLabel as _,
     pkcs5::{EncryptionScheme, pbes2::Kdf},
 };
@@ -77,30 +78,12 @@ impl PrivateKey {
         from: &str,
         passphrase: impl FnOnce() -> Result<Passphrase, KeysError>,
     ) -> Result<Self, KeysError> {
-        let not_private = |source: pkcs8::Error| KeysError::NotPrivate {
-            from: from.to_owned(),
-            source,
-        };
-        let (label, document) = SecretDocument::from_pem(pem).map_err(|error| not_private(error.into()))?;
-        if label != EncryptedPrivateKeyInfoRef::PEM_LABEL {
-            let key = SigningKey::from_pkcs8_pem(pem).map_err(not_private)?;
-            return Ok(Self(key));
-        }
-        let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(not_private)?;
-        if !is_reasonable(&encrypted.encryption_algorithm) {
-            return Err(not_private(pkcs8::Error::ParametersMalformed));
-        }
-        let passphrase = passphrase()?;
-        let opened = encrypted
-            .decrypt(passphrase.as_bytes())
-            .map_err(|_| KeysError::Passphrase {
-                from: from.to_owned(),
-            })?;
-        // A wrong passphrase can give bytes that are padded as they should be, and no key.
+        let opened = open_pem(pem, from, passphrase)?;
         SigningKey::from_pkcs8_der(opened.as_bytes())
             .map(Self)
-            .map_err(|_| KeysError::Passphrase {
+            .map_err(|source| KeysError::NotPrivate {
                 from: from.to_owned(),
+                source,
             })
     }
 
@@ -125,6 +108,52 @@ impl PrivateKey {
             bytes: self.0.sign(&signed_message(purpose, manifest)).to_bytes(),
         })
     }
+}
+
+/// The PKCS #8 document of a private key's PEM text, decrypted; `from` says where it is from, in errors. `passphrase` is asked for only if
+/// it is encrypted.
+pub(crate) fn open_pem(
+    pem: &str,
+    from: &str,
+    passphrase: impl FnOnce() -> Result<Passphrase, KeysError>,
+) -> Result<SecretDocument, KeysError> {
+    let not_private = |source: pkcs8::Error| KeysError::NotPrivate {
+        from: from.to_owned(),
+        source,
+    };
+    let (label, document) = SecretDocument::from_pem(pem).map_err(|error| not_private(error.into()))?;
+    if label == PrivateKeyInfoRef::PEM_LABEL {
+        return Ok(document);
+    }
+    if label != EncryptedPrivateKeyInfoRef::PEM_LABEL {
+        return Err(not_private(pkcs8::Error::KeyMalformed(KeyError::Invalid)));
+    }
+    let encrypted = EncryptedPrivateKeyInfoRef::try_from(document.as_bytes()).map_err(not_private)?;
+    if !is_reasonable(&encrypted.encryption_algorithm) {
+        return Err(not_private(pkcs8::Error::ParametersMalformed));
+    }
+    let passphrase = passphrase()?;
+    let wrong = || KeysError::Passphrase {
+        from: from.to_owned(),
+    };
+    let opened = encrypted.decrypt(passphrase.as_bytes()).map_err(|_| wrong())?;
+    // A wrong passphrase can give bytes that are padded as they should be, and no key.
+    if PrivateKeyInfoRef::try_from(opened.as_bytes()).is_err() {
+        return Err(wrong());
+    }
+    Ok(opened)
+}
+
+/// A private key's PKCS #8 document as PEM text, encrypted with `passphrase`.
+pub(crate) fn encrypted_pem(
+    document: &SecretDocument,
+    passphrase: &Passphrase,
+) -> Result<Zeroizing<String>, KeysError> {
+    let encrypted = PrivateKeyInfoRef::try_from(document.as_bytes())
+        .and_then(|key| key.encrypt(passphrase.as_bytes()))
+        .map_err(KeysError::Encrypt)?;
+    let pem = encrypted.to_pem(EncryptedPrivateKeyInfoRef::PEM_LABEL, LineEnding::LF);
+    pem.map_err(|error| KeysError::Encrypt(error.into()))
 }
 
 /// The public halves of `keys`, in their order.

@@ -52,7 +52,8 @@ impl fmt::Display for KeySource {
 }
 
 impl KeySource {
-    fn text(&self) -> Result<Zeroizing<String>, KeysError> {
+    /// The text of the key's file.
+    pub(crate) fn text(&self) -> Result<Zeroizing<String>, KeysError> {
         match self {
             Self::File(path) => match read_text(path) {
                 Ok(text) => Ok(Zeroizing::new(text)),
@@ -96,12 +97,17 @@ fn printed_by(command: &str) -> Result<Zeroizing<String>, KeysError> {
 /// When it can't be read or opened.
 pub fn read(source: &KeySource, ask: AskPassphrase<'_>) -> Result<PrivateKey, KeysError> {
     let from = source.to_string();
-    PrivateKey::parse(&source.text()?, &from, || {
-        let given = env::var(PASSPHRASE_VARIABLE).ok().map(Zeroizing::new);
-        given
-            .or_else(|| ask(&format!("Passphrase of {from}")))
-            .ok_or_else(|| KeysError::NoPassphrase { from: from.clone() })
-    })
+    PrivateKey::parse(&source.text()?, &from, || passphrase_of(&from, ask))
+}
+
+/// The passphrase of the private key `from`: [`PASSPHRASE_VARIABLE`]'s, or else asked for.
+pub(crate) fn passphrase_of(from: &str, ask: AskPassphrase<'_>) -> Result<Passphrase, KeysError> {
+    let given = env::var(PASSPHRASE_VARIABLE).ok().map(Zeroizing::new);
+    given
+        .or_else(|| ask(&format!("Passphrase of {from}")))
+        .ok_or_else(|| KeysError::NoPassphrase {
+            from: from.to_owned(),
+        })
 }
 
 #[cfg(test)]

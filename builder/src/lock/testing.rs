@@ -38,6 +38,7 @@ pub(crate) fn recipe(packages: &[&str]) -> Recipe {
         kubernetes: None,
         state: None,
         boot: schema::Boot::default(),
+        secure_boot: None,
         disk: schema::Disk {
             root_slot: 1 << 30,
             boot_slot: 64 << 20,

@@ -26,6 +26,7 @@ use super::{
     kubernetes::Part,
     payload::{self, LoaderFiles},
     root::{Root, RootInputs},
+    secure_boot,
     summary::{BundleSummary, ImageSummary, LayoutSummary},
 };
 use crate::{
@@ -49,6 +50,7 @@ use crate::{
     read_at::{FileSource, Window},
     recipe::LoadedRecipe,
     sbom::Sbom,
+    secure_boot::Signer,
     signed_image,
     tree::{Node, Tree},
 };
@@ -82,6 +84,8 @@ pub(super) struct ImageJob<'a> {
     pub(super) compression: Compression,
     /// Who signs the bundle; nobody makes none.
     pub(super) keys: &'a [PrivateKey],
+    /// Who signs loader and boot payload for Secure Boot, if anybody.
+    pub(super) signer: Option<&'a Signer>,
     /// The release after which the root file system is laid out.
     pub(super) previous: Option<&'a PreviousRelease>,
 }
@@ -89,11 +93,18 @@ pub(super) struct ImageJob<'a> {
 /// The boot payload and what it was made with.
 struct Payload {
     bytes: Vec<u8>,
+    /// Bytes of it that aren't room for later releases.
+    content_bytes: u64,
     parts: bootrec::Payload,
-    loaders: Vec<(String, Vec<u8>)>,
+    loaders: Files,
     initramfs_bytes: u64,
     command_line: String,
 }
+
+/// Files of partition 1: paths and contents.
+type Files = Vec<(String, Vec<u8>)>;
+/// A boot payload, bytes of it that aren't room for later releases, what the boot record says of it, and the files of partition 1.
+type Signed = (Vec<u8>, u64, bootrec::Payload, Files);
 
 impl ImageJob<'_> {
     /// Writes image, block map and bill of materials; each appears whole or not at all.
@@ -121,7 +132,9 @@ impl ImageJob<'_> {
         let files = BootFiles {
             loaders: &payload.loaders,
             payload: &payload.bytes,
+            payload_content: payload.content_bytes,
             parts: payload.parts,
+            enroll: secure_boot::enroll(recipe.secure_boot.as_ref()),
         };
         let tree = stage.tree().clone();
         let finished = stage
@@ -236,6 +249,7 @@ impl ImageJob<'_> {
                 .as_ref()
                 .map(|kubernetes| kubernetes.version.clone()),
             layout_of: self.previous.map(PreviousRelease::root_hash),
+            secure_boot: self.signer.map(|signer| signer.certificate().fingerprint()),
             compression: self.compression,
             boot: bundle::Payload {
                 bytes: &boot,
@@ -282,7 +296,7 @@ impl ImageJob<'_> {
             "read os-release in",
             self.inputs.store.path(),
         ))?;
-        let (bytes, parts, loaders) = match self.release.board {
+        let (bytes, content_bytes, parts, loaders) = match self.release.board {
             Board::Efi => {
                 let files = LoaderFiles::find(
                     &self.root.boot,
@@ -299,8 +313,7 @@ impl ImageJob<'_> {
                     linux: &linux,
                 }
                 .build()?;
-                let parts = bootrec::Payload::of_uki(&uki);
-                (uki, parts, files.loaders)
+                self.signed(uki, files.loaders, layout)?
             }
             Board::Rpi => {
                 let device_trees = payload::rpi_device_trees(&finished.kernel.device_trees)?;
@@ -314,16 +327,38 @@ impl ImageJob<'_> {
                 };
                 let bytes = self.boot_partition(&partition, layout)?;
                 let loaders = payload::rpi_loaders(&self.root.boot, &device_trees)?;
-                (bytes, partition.parts(), loaders)
+                let content_bytes = bytes.len() as u64;
+                (bytes, content_bytes, partition.parts(), loaders)
             }
         };
         Ok(Payload {
             bytes,
+            content_bytes,
             parts,
             loaders,
             initramfs_bytes: initramfs.len() as u64,
             command_line,
         })
+    }
+
+    /// Boot payload of board `efi` and files of partition 1, signed when the recipe wants that.
+    fn signed(&self, uki: Vec<u8>, loaders: Files, layout: &Layout) -> Result<Signed, Error> {
+        let content_bytes = uki.len() as u64;
+        let (payload, loaders) = match self.signer {
+            None => (uki, loaders),
+            Some(signer) => {
+                let room = layout.check_boot(content_bytes);
+                room.map_err(|error| in_recipe(self.loaded, error))?;
+                let section = self.inputs.recipe.secure_boot.as_ref();
+                let loaders = secure_boot::loaders(loaders, section, signer)?;
+                (
+                    secure_boot::payload(uki, layout.boot_slot_bytes(), signer)?,
+                    loaders,
+                )
+            }
+        };
+        let parts = bootrec::Payload::of_uki(&payload);
+        Ok((payload, content_bytes, parts, loaders))
     }
 
     fn boot_partition(&self, partition: &BootPartition<'_>, layout: &Layout) -> Result<Vec<u8>, Error> {
@@ -389,7 +424,7 @@ impl ImageJob<'_> {
             root_hash: facts.root_hash.to_string(),
             root_bytes: plan.size_bytes(),
             root_slot_bytes: slot(Partition::Root(Slot::A)),
-            boot_bytes: payload.bytes.len() as u64,
+            boot_bytes: payload.content_bytes,
             boot_slot_bytes: layout.boot_slot_bytes(),
             initramfs_bytes: payload.initramfs_bytes,
             kernel: finished.kernel.version.clone(),

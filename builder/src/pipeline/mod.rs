@@ -17,6 +17,7 @@ mod payload;
 mod programs;
 mod record;
 mod root;
+mod secure_boot;
 mod summary;
 mod sums;
 
@@ -29,6 +30,7 @@ use std::{
 use outcrop_release::{arch::Architecture, digest::FileDigest, name::ReleaseName, trust::PublicKey};
 
 pub use error::PipelineError;
+pub use secure_boot::BuildKeys;
 pub use summary::{ImageSummary, LayoutSummary};
 
 use self::{
@@ -49,6 +51,7 @@ use crate::{
     previous::{self, PreviousRelease},
     progress::Progress,
     recipe::{self, LoadedRecipe, digest},
+    secure_boot::Signer,
     store::{ImageRecord, RecordedPackage, StoreError, TreeStore},
 };
 
@@ -85,13 +88,13 @@ pub struct Built {
     pub unchanged: bool,
 }
 
-/// Builds images; with `keys`, also bundles that they have signed.
+/// Builds images; with release keys, also bundles that they have signed.
 ///
 /// # Errors
 /// See [`Error`]. Files that were complete before the failure stay; nothing half-written does.
 pub fn build(
     request: &Request,
-    keys: &[PrivateKey],
+    keys: &BuildKeys,
     cache: &Cache,
     progress: &dyn Progress,
 ) -> Result<Vec<Built>, Error> {
@@ -111,6 +114,7 @@ struct Session<'a> {
     request: &'a Request,
     keys: &'a [PrivateKey],
     signers: Vec<PublicKey>,
+    secure_boot: Option<Signer>,
     cache: &'a Cache,
     progress: &'a dyn Progress,
     loaded: LoadedRecipe,
@@ -132,11 +136,12 @@ struct Job {
 impl<'a> Session<'a> {
     fn new(
         request: &'a Request,
-        keys: &'a [PrivateKey],
+        keys: &'a BuildKeys,
         cache: &'a Cache,
         progress: &'a dyn Progress,
     ) -> Result<Self, Error> {
         let loaded = recipe::load(&request.recipe)?;
+        let secure_boot = secure_boot::signer(&loaded, keys.secure_boot.as_ref(), progress)?;
         let lock = lock::read(&request.recipe, &lock::recipe_digest(&loaded.recipe))?;
         let lock_path = lock::text::path_for(&request.recipe);
         let lock_digest = key::file_digest(&lock_path).map_err(PipelineError::file("read", &lock_path))?;
@@ -144,12 +149,13 @@ impl<'a> Session<'a> {
         fs::create_dir_all(&request.output).map_err(PipelineError::file("create folder", &request.output))?;
         let output = request.output.canonicalize();
         let output = output.map_err(PipelineError::file("open folder", &request.output))?;
-        let signers = keys::public_halves(keys)?;
+        let signers = keys::public_halves(&keys.release)?;
         let previous = previous::find_all(&request.previous, &cache.store(), progress)?;
         Ok(Self {
             request,
-            keys,
+            keys: &keys.release,
             signers,
+            secure_boot,
             cache,
             progress,
             loaded,
@@ -404,6 +410,7 @@ impl<'a> Session<'a> {
             folder: &self.output,
             compression: self.request.compression,
             keys: self.keys,
+            signer: self.secure_boot.as_ref(),
             previous: self.previous.get(&architecture),
         };
         let written = image.write()?;

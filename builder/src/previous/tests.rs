@@ -112,6 +112,7 @@ impl Bench {
             health_deadline: Duration::from_secs(60),
             kubernetes: None,
             layout_of: None,
+            secure_boot: None,
             compression: bundle::Compression::Best,
             boot: Payload {
                 bytes: &boot,

@@ -100,6 +100,7 @@ impl Site {
             health_deadline: Duration::from_secs(600),
             kubernetes: None,
             layout_of: None,
+            secure_boot: None,
             compression: Compression::Fast,
             boot: Payload {
                 bytes: &boot,

@@ -16,10 +16,10 @@ use super::{
     problem::RecipeError,
     schema::{
         Access, Boot, Disk, FileContent, Health, ImageArchive, Kernel, Kubernetes, KubernetesRole, Packages,
-        Recipe, Services, State, Update, User,
+        Recipe, SecureBoot, Services, State, Update, User,
     },
 };
-use crate::sha256::Sha256;
+use crate::{secure_boot::Enrollment, sha256::Sha256};
 
 /// Digest of everything that the recipe says, with the content of the files and overlays that it names.
 ///
@@ -38,6 +38,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
         kubernetes,
         state,
         boot,
+        secure_boot,
         disk,
         health,
         update,
@@ -74,6 +75,7 @@ pub fn build_digest(recipe: &Recipe) -> Result<FileDigest, RecipeError> {
     fields.add("mask", mask);
     fields.carried(kubernetes.as_ref(), state.as_ref());
     fields.layout(*boot, *disk);
+    fields.secure_boot(secure_boot.as_ref());
     fields.add("import", [&format!("{import:?}")]);
     let Health { deadline } = health;
     fields.add("health", [deadline.as_secs().to_string()]);
@@ -152,6 +154,26 @@ impl Fields {
             "disk",
             [root_slot, boot_slot, data].map(|bytes| bytes.to_string()),
         );
+    }
+
+    /// A recipe without it has the digest that it always had.
+    fn secure_boot(&mut self, secure_boot: Option<&SecureBoot>) {
+        let Some(SecureBoot {
+            certificate,
+            enrollment,
+            enroll,
+        }) = secure_boot
+        else {
+            return;
+        };
+        self.add(
+            "secure-boot",
+            [enroll.as_str(), &certificate.fingerprint().to_string()],
+        );
+        for file in enrollment.iter().flat_map(Enrollment::files) {
+            let digest = FileDigest::of(&file.content).to_string();
+            self.add("secure-boot-file", [file.name.as_str(), &digest]);
+        }
     }
 
     fn carried(&mut self, kubernetes: Option<&Kubernetes>, state: Option<&State>) {

@@ -150,6 +150,13 @@ pub(super) const RECIPE: &[Key] = &[
         "see below",
         "What happens before the kernel has started.",
     ),
+    optional(
+        "secure-boot",
+        Shape::Table(SECURE_BOOT),
+        "none: loader and boot payload aren't signed",
+        "UEFI Secure Boot: boot loader and boot payload (kernel, initramfs, command line with the root hash) are signed, and a machine with \
+         the owner's keys starts nothing else. Not for board `rpi`. docs/guide.md shows how to begin.",
+    ),
     optional("disk", Shape::Table(DISK), "see below", SIZES),
     optional(
         "health",
@@ -373,6 +380,30 @@ const BOOT: &[Key] = &[optional(
      for machines whose watchdog EFI Boot Guard and the initramfs know (Intel's TCO, AMD's FCH, ACPI's WDAT, QEMU's i6300esb): \
      another machine does not start. Needs a new lock.",
 )];
+
+const SECURE_BOOT: &[Key] = &[
+    required(
+        "certificate",
+        Shape::Text("path"),
+        "The X.509 certificate (PEM) of the key that signs boot loader and boot payload: `db.crt` of `outcrop keys secure-boot`, or one of your \
+         own. The private key comes with `outcrop build --secure-boot-key`.",
+    ),
+    optional(
+        "keys",
+        Shape::Text("path of a folder"),
+        "none: machines get the certificate in another way",
+        "The folder of `outcrop keys secure-boot`. Its `.auth`, `.esl` and `.cer` files go to `loader/keys/auto` on partition 1, where boot \
+         loader and firmware find them; its private keys go nowhere.",
+    ),
+    optional(
+        "enroll",
+        Shape::Text("off, if-safe or force"),
+        "`\"if-safe\"` with `keys`",
+        "When the boot loader puts `keys` into a machine that is in setup mode (it has no platform key): in virtual machines \
+         (`\"if-safe\"`), in any (`\"force\"`, 15 seconds after it said so on the screen), or never (`\"off\"`). A machine whose option ROMs are \
+         signed by others may not start any more: see the guide before you write `\"force\"`.",
+    ),
+];
 
 const DISK: &[Key] = &[
     optional(

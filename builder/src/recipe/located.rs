@@ -45,6 +45,8 @@ pub enum Item {
     Service(String),
     /// `kubernetes.binary.ARCH`.
     KubernetesBinary(Architecture),
+    /// `[secure-boot]`.
+    SecureBoot,
     /// `disk.root-slot`.
     RootSlot,
     /// `disk.boot-slot`.

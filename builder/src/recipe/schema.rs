@@ -6,12 +6,16 @@ use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use outcrop_release::{
     agent::AgentDefinition, arch::Architecture, board::Board, channel::ChannelName,
-    device_config::DeviceDefinition, digest::FileDigest, kubernetes::KubernetesDefinition,
+    device_config::DeviceDefinition, digest::FileDigest, kubernetes::KubernetesDefinition, loader::Enroll,
     manifest::RollbackIndex, name::ImageName, state::StateDefinition, trust::Trust,
 };
 use semver::Version;
 
-use crate::{boot::guard::WatchdogLimit, tree::TreePath};
+use crate::{
+    boot::guard::WatchdogLimit,
+    secure_boot::{Certificate, Enrollment},
+    tree::TreePath,
+};
 
 /// A complete recipe: what one image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +42,8 @@ pub struct Recipe {
     pub state: Option<State>,
     /// `[boot]`: what happens before the kernel has started.
     pub boot: Boot,
+    /// `[secure-boot]`: whose signature loader and boot payload carry; none carry none. Only for board `efi`.
+    pub secure_boot: Option<SecureBoot>,
     /// `[disk]`: sizes of the partitions.
     pub disk: Disk,
     /// `[health]`: when a release counts as working.
@@ -261,6 +267,17 @@ pub struct State {
 pub struct Boot {
     /// `watchdog`: EFI Boot Guard starts it, with this limit. None leaves that to the initramfs. Only for x86_64.
     pub watchdog: Option<WatchdogLimit>,
+}
+
+/// `[secure-boot]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecureBoot {
+    /// `certificate`: what loader and boot payload are signed by. The private key is never a recipe's.
+    pub certificate: Certificate,
+    /// `keys`: what brings the owner's keys into a machine; none puts nothing onto partition 1.
+    pub enrollment: Option<Enrollment>,
+    /// `enroll`: when the loader does that by itself.
+    pub enroll: Enroll,
 }
 
 /// `[disk]`: sizes in bytes; in the recipe as text with a binary unit (`"1GiB"`).

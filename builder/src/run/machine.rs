@@ -8,7 +8,11 @@ use std::{
 
 use outcrop_release::arch::Architecture;
 
-use super::{accel::Accelerator, board_files::BoardFiles, firmware::Firmware};
+use super::{
+    accel::Accelerator,
+    board_files::BoardFiles,
+    firmware::{Firmware, FirmwareKind},
+};
 
 /// A machine to start.
 #[derive(Debug, Clone)]
@@ -36,6 +40,8 @@ pub struct Machine {
 pub enum Platform {
     /// A machine with UEFI.
     Uefi {
+        /// What the firmware checks.
+        kind: FirmwareKind,
         /// The firmware's code.
         code: PathBuf,
         /// The machine's own copy of the firmware's variables; written by the guest.
@@ -107,6 +113,7 @@ impl Machine {
     #[must_use]
     pub fn new(architecture: Architecture, firmware: &Firmware, variables: &Path, disk: DiskBackend) -> Self {
         let platform = Platform::Uefi {
+            kind: firmware.kind,
             code: firmware.code.clone(),
             variables: variables.to_owned(),
         };
@@ -157,7 +164,11 @@ impl Machine {
     pub fn arguments(&self) -> Vec<OsString> {
         let mut list = Arguments(vec!["-nodefaults".into(), "-no-user-config".into()]);
         match &self.platform {
-            Platform::Uefi { code, variables } => self.uefi_machine(&mut list, code, variables),
+            Platform::Uefi {
+                kind,
+                code,
+                variables,
+            } => self.uefi_machine(&mut list, *kind, code, variables),
             Platform::RaspberryPi {
                 u_boot,
                 device_tree,
@@ -181,8 +192,16 @@ impl Machine {
         list.0
     }
 
-    fn uefi_machine(&self, list: &mut Arguments, code: &Path, variables: &Path) {
-        list.pair("-machine", self.board());
+    fn uefi_machine(&self, list: &mut Arguments, kind: FirmwareKind, code: &Path, variables: &Path) {
+        match kind {
+            FirmwareKind::Open => list.pair("-machine", self.board()),
+            // Only code in system management mode may write to the flash with the variables. Source: edk2, OvmfPkg/README.
+            FirmwareKind::SecureBoot => {
+                list.pair("-machine", format!("{},smm=on", self.board()));
+                list.pair("-global", "driver=cfi.pflash01,property=secure,value=on");
+                list.pair("-global", "ICH9-LPC.disable_s3=1");
+            }
+        }
         list.pair("-accel", self.accelerator.option());
         list.pair("-cpu", self.cpu());
         list.pair("-m", self.memory_mib.to_string());
@@ -281,6 +300,7 @@ mod tests {
 
     fn machine(architecture: Architecture) -> Machine {
         let firmware = Firmware {
+            kind: FirmwareKind::Open,
             code: "/code".into(),
             variables: "/template".into(),
         };
@@ -309,6 +329,20 @@ mod tests {
             ..machine(Architecture::X86_64)
         };
         assert!(text(&hardware).contains("-accel kvm -cpu host"));
+    }
+
+    #[test]
+    fn with_secure_boot_the_guest_s_kernel_can_t_write_to_the_firmware_s_variables() {
+        let mut machine = machine(Architecture::X86_64);
+        assert!(!text(&machine).contains("smm=on"));
+        if let Platform::Uefi { kind, .. } = &mut machine.platform {
+            *kind = FirmwareKind::SecureBoot;
+        }
+        let text = text(&machine);
+        assert!(
+            text.contains("-machine q35,smm=on") && text.contains("property=secure,value=on"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -36,6 +36,12 @@ pub enum RunError {
         /// Debian's package that holds one of them.
         package: &'static str,
     },
+    /// No firmware with Secure Boot for that machine.
+    #[error("QEMU has no machine with Secure Boot for this image")]
+    #[diagnostic(help(
+        "leave out --secure-boot: it is for images of board efi for x86_64, as Debian has no such firmware for others"
+    ))]
+    NoSecureBoot,
     /// A file of the run can't be made.
     #[error("prepare {}", path.display())]
     #[diagnostic(help(
@@ -61,6 +67,7 @@ impl RunError {
     pub const fn class(&self) -> FailureClass {
         match self {
             Self::Start { .. } | Self::Firmware { .. } | Self::Prepare { .. } => FailureClass::Environment,
+            Self::NoSecureBoot => FailureClass::Input,
             Self::Failed { .. } => FailureClass::Other,
         }
     }

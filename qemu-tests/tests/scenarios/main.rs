@@ -12,6 +12,7 @@ mod kubernetes;
 mod power_cuts;
 mod raspberry_pi;
 mod reproducible;
+mod secure_boot;
 mod ssh;
 mod update;
 mod updates_of_a_file;

@@ -68,6 +68,8 @@ struct Json {
     kubernetes: Option<Version>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     layout_of: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    secure_boot: Option<String>,
     root: JsonTarget,
     boot: JsonTarget,
     verity: JsonVerity,
@@ -123,6 +125,7 @@ pub(super) fn write(manifest: &Manifest) -> Vec<u8> {
         health_deadline_seconds: manifest.health_deadline.as_secs(),
         kubernetes: manifest.kubernetes.clone(),
         layout_of: manifest.layout_of.map(|hash| hash.to_string()),
+        secure_boot: manifest.secure_boot.map(|digest| digest.to_string()),
         root: manifest.root.into(),
         boot: manifest.boot.into(),
         verity: JsonVerity {
@@ -178,6 +181,10 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Manifest, ManifestError> {
         health_deadline: deadline(json.health_deadline_seconds)?,
         kubernetes: json.kubernetes,
         layout_of: json.layout_of.map(|hash| text("layout-of", &hash)).transpose()?,
+        secure_boot: json
+            .secure_boot
+            .map(|digest| text("secure-boot", &digest))
+            .transpose()?,
         root: target("root", &json.root)?,
         boot: target("boot payload", &json.boot)?,
         verity: VerityParameters {
@@ -282,6 +289,7 @@ pub(crate) mod tests {
             health_deadline: Duration::from_secs(600),
             kubernetes: Some(Version::new(1, 20, 2)),
             layout_of: Some(RootHash::of(b"before")),
+            secure_boot: Some(FileDigest::of(b"certificate")),
             root: target("root"),
             boot: target("boot"),
             verity: VerityParameters {
@@ -324,6 +332,27 @@ pub(crate) mod tests {
                 "{error:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_release_may_be_signed_for_secure_boot_by_a_certificate_whose_digest_has_64_digits() {
+        let mut unsigned = manifest();
+        unsigned.secure_boot = None;
+        assert!(!text_of(&unsigned).contains("secure-boot"));
+        assert_eq!(Manifest::parse(&unsigned.to_bytes()).unwrap(), unsigned);
+        let digest = FileDigest::of(b"certificate").to_string();
+        let text = text_of(&manifest()).replace(&digest, &digest[1..]);
+        let error = Manifest::parse(text.as_bytes()).unwrap_err();
+        assert!(
+            matches!(
+                error,
+                ManifestError::Value {
+                    field: "secure-boot",
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
     }
 
     #[test]

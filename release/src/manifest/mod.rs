@@ -90,6 +90,9 @@ pub struct Manifest {
     /// Root hash of the release after which the root file system was laid out, if any: whoever builds it again needs that one. A
     /// device doesn't look at it.
     pub layout_of: Option<RootHash>,
+    /// SHA-256 of the certificate that the boot payload is signed by for UEFI Secure Boot, if any: such a payload starts only from a slot of
+    /// exactly its length.
+    pub secure_boot: Option<FileDigest>,
     /// The root file system.
     pub root: Target,
     /// The boot payload.

@@ -5,7 +5,7 @@
 //! * By itself: `default` in `loader/loader.conf`, one sector, overwritten in place.
 
 use outcrop_release::{
-    loader::{LOADER_CONF_BYTES, default_slot, loader_conf},
+    loader::{Enroll, LOADER_CONF_BYTES, LoaderConf},
     slot::Slot,
 };
 
@@ -116,9 +116,14 @@ impl<V: VariableStore> BootControl for EfiBootControl<V> {
 
 /// The slot that `loader.conf` names; none when it isn't one of Outcrop's.
 pub(crate) fn configured_slot(disk: &impl Disk) -> Result<Option<Slot>, ControlError> {
+    Ok(configuration(disk)?.map(|conf| conf.default))
+}
+
+/// What `loader.conf` says; none when it isn't one of Outcrop's.
+fn configuration(disk: &impl Disk) -> Result<Option<LoaderConf>, ControlError> {
     let mut sector = [0; LOADER_CONF_BYTES];
     disk.read_medium(Area::LoaderConfig, 0, &mut sector)?;
-    Ok(default_slot(&sector))
+    Ok(LoaderConf::parse(&sector))
 }
 
 /// Has `loader.conf` name `slot`, unless it does so already, or the disk has none: then the loader reads the boot record itself.
@@ -129,9 +134,15 @@ pub(crate) fn ensure_configured(disk: &mut impl Disk, slot: Slot) -> Result<(), 
     configure_slot(disk, slot)
 }
 
-/// Has `loader.conf` name `slot`: one sector's write, flushed and read back.
+/// Has `loader.conf` name `slot`: one sector's write, flushed and read back. What the image says about the owner's keys stays; a file that
+/// isn't one of Outcrop's becomes one that enrols none.
 pub(crate) fn configure_slot(disk: &mut impl Disk, slot: Slot) -> Result<(), ControlError> {
-    disk.write(Area::LoaderConfig, 0, &loader_conf(slot))?;
+    let enroll = configuration(disk)?.map_or(Enroll::Off, |conf| conf.enroll);
+    let conf = LoaderConf {
+        default: slot,
+        enroll,
+    };
+    disk.write(Area::LoaderConfig, 0, &conf.to_bytes())?;
     disk.flush(Area::LoaderConfig)?;
     if configured_slot(disk)? == Some(slot) {
         Ok(())
@@ -145,7 +156,10 @@ mod tests {
     use std::{collections::BTreeMap, io};
 
     use super::*;
-    use crate::init::efi::Variables;
+    use crate::{
+        init::efi::Variables,
+        testing::{bundle::Release, sim::SimDisk},
+    };
 
     #[derive(Default)]
     struct Firmware {
@@ -175,6 +189,27 @@ mod tests {
             self.variables.remove(name);
             Ok(())
         }
+    }
+
+    /// A disk whose `loader.conf` is `sector`.
+    fn configured(sector: &[u8]) -> SimDisk {
+        let mut disk = SimDisk::flashed(&Release::new(1));
+        disk.write(Area::LoaderConfig, 0, sector).unwrap();
+        disk.flush(Area::LoaderConfig).unwrap();
+        disk
+    }
+
+    #[test]
+    fn another_default_leaves_what_the_image_says_about_keys() {
+        for enroll in Enroll::ALL {
+            let conf = |default| LoaderConf { default, enroll };
+            let mut disk = configured(&conf(Slot::A).to_bytes());
+            configure_slot(&mut disk, Slot::B).unwrap();
+            assert_eq!(configuration(&disk).unwrap(), Some(conf(Slot::B)));
+        }
+        let mut disk = configured(&[b'x'; LOADER_CONF_BYTES]);
+        configure_slot(&mut disk, Slot::A).unwrap();
+        assert_eq!(configuration(&disk).unwrap(), Some(LoaderConf::plain(Slot::A)));
     }
 
     #[test]

@@ -144,6 +144,16 @@ pub enum Refusal {
         /// The slot's.
         space: u64,
     },
+    /// Its boot payload is signed for Secure Boot, and the slot isn't the one that it was signed for.
+    #[error(
+        "the release's boot payload is signed for a slot of {signed} bytes, this device's has {space}, and firmware wouldn't start it: build it with this device's `boot-slot`"
+    )]
+    SignedForOtherSlot {
+        /// Length of the payload, its signature at the end.
+        signed: u64,
+        /// The slot's.
+        space: u64,
+    },
     /// Its payloads can't have a hash tree.
     #[error("the release's payloads can't be: {0}")]
     Geometry(GeometryError),
@@ -167,6 +177,7 @@ impl Refusal {
             Self::Armed => 41,
             Self::TooLarge { .. } => 27,
             Self::Geometry(_) => 28,
+            Self::SignedForOtherSlot { .. } => 61,
             Self::Kubernetes { .. } => 48,
             Self::NotOffered(_) => 56,
         }
@@ -259,6 +270,13 @@ fn fits(offered: &VerifiedRelease, space: &Space) -> Result<(), Refusal> {
         if needed > space {
             return Err(Refusal::TooLarge { what, needed, space });
         }
+    }
+    // Firmware looks for the signature at the end of the file, which is as long as the slot.
+    if manifest.secure_boot.is_some() && manifest.boot.bytes != space.boot {
+        return Err(Refusal::SignedForOtherSlot {
+            signed: manifest.boot.bytes,
+            space: space.boot,
+        });
     }
     Ok(())
 }

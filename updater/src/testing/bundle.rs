@@ -129,6 +129,7 @@ impl Bundle {
             health_deadline: Duration::from_secs(600),
             kubernetes: None,
             layout_of: None,
+            secure_boot: None,
             root: target(&release.root, &root_tree),
             boot: target(&release.boot, &boot_tree),
             verity: VERITY,

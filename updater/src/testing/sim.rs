@@ -9,7 +9,7 @@ use std::{
 
 use outcrop_release::{
     bootrec::{Payload, StartReason},
-    loader::loader_conf,
+    loader::LoaderConf,
     slot::Slot,
     verity::{BLOCK_BYTES, Geometry},
 };
@@ -159,7 +159,7 @@ impl SimDisk {
         let geometry = Geometry::new(blocks).unwrap();
         let mut areas = BTreeMap::from([
             (Area::BootRecord, vec![0; 2 * SECTOR]),
-            (Area::LoaderConfig, loader_conf(Slot::A).to_vec()),
+            (Area::LoaderConfig, LoaderConf::plain(Slot::A).to_bytes().to_vec()),
         ]);
         for slot in Slot::ALL {
             areas.insert(Area::Boot(slot), vec![0; 12 * BLOCK_BYTES]);

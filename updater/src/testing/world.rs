@@ -6,7 +6,7 @@ use outcrop_release::{
     bootrec::{
         BadReason, BootRecord, COPY_OFFSETS, LastEnd, RECORD_BYTES, SlotRecord, SlotState, StartReason,
     },
-    loader::{default_slot, loader_conf},
+    loader::LoaderConf,
     slot::Slot,
     trust::verify,
     verity::{BLOCK_BYTES, Superblock, root_hash_of_top_block},
@@ -137,12 +137,12 @@ impl World {
 
     /// The slot that the loader starts by itself.
     pub(crate) fn configured(&self) -> Option<Slot> {
-        default_slot(self.disk.content(Area::LoaderConfig))
+        LoaderConf::parse(self.disk.content(Area::LoaderConfig)).map(|conf| conf.default)
     }
 
     pub(crate) fn configure(&mut self, slot: Slot) {
         self.disk
-            .write(Area::LoaderConfig, 0, &loader_conf(slot))
+            .write(Area::LoaderConfig, 0, &LoaderConf::plain(slot).to_bytes())
             .unwrap();
         self.disk.flush(Area::LoaderConfig).unwrap();
     }

@@ -3,7 +3,7 @@
 /// The value of the optional header's `CheckSum`, over a file in which that field is 0: the 16-bit words added with
 /// end-around carry, plus the length. An odd last byte counts as a word.
 /// Source: Microsoft, `CheckSumMappedFile`.
-pub(super) fn pe_checksum(file: &[u8]) -> u32 {
+pub(crate) fn pe_checksum(file: &[u8]) -> u32 {
     let (words, rest) = file.as_chunks::<4>();
     let mut sum: u64 = words
         .iter()

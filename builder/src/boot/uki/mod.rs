@@ -6,6 +6,8 @@ mod build;
 mod checksum;
 mod read;
 
+pub(crate) use checksum::pe_checksum;
+
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a slot holds.
 
+use std::sync::Arc;
+
 use outcrop_release::{
     board::Board,
     cmdline::CommandLine,
@@ -15,8 +17,13 @@ use outcrop_release::{
 use super::image::{DiskImage, DiskReadError};
 use crate::{
     boot::{facts::PayloadFacts, partition::PartitionReadError, uki::UkiFacts},
-    read_at::ReadAt,
+    read_at::{FileSource, ReadAt, Window},
+    secure_boot::{self, Certificate},
 };
+
+/// The bytes of partition 1, and its file system.
+type EspBytes = Window<Arc<FileSource>>;
+type Esp = FatReader<EspBytes>;
 
 /// One slot of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,17 +164,41 @@ impl DiskImage {
         }))
     }
 
-    fn uki_facts(&self, slot: Slot) -> Result<Option<BootFacts>, DiskReadError> {
+    /// Whose signature for Secure Boot a slot's boot payload has, and why it can't be told; none when it has none.
+    ///
+    /// # Errors
+    /// When the slot can't be read. A signature that doesn't hold is what is told.
+    pub fn boot_signature(
+        &self,
+        slot: Slot,
+    ) -> Result<Option<Result<Certificate, secure_boot::Fault>>, DiskReadError> {
+        if self.board() == Board::Rpi || self.boot_facts(slot)?.is_none() {
+            return Ok(None);
+        }
         let esp = self.esp()?;
+        let content = self.uki_file(&esp, slot)?;
+        Ok(content.and_then(|content| secure_boot::read_signature(&content).transpose()))
+    }
+
+    /// The file of a slot's UKI.
+    fn uki_file<'e>(&self, esp: &'e Esp, slot: Slot) -> Result<Option<Window<&'e EspBytes>>, DiskReadError> {
         let path = format!("EFI/Linux/{}", slot.uki_file_name());
         let Some(file) = esp.find(&path).map_err(|source| self.bad_esp(source))? else {
             return Ok(None);
         };
         let content = esp.contiguous(&file).map_err(|source| self.bad_esp(source))?;
-        let content = content.ok_or_else(|| DiskReadError::Fragmented {
+        let in_pieces = || DiskReadError::Fragmented {
             path: self.path.clone(),
             slot,
-        })?;
+        };
+        content.ok_or_else(in_pieces).map(Some)
+    }
+
+    fn uki_facts(&self, slot: Slot) -> Result<Option<BootFacts>, DiskReadError> {
+        let esp = self.esp()?;
+        let Some(content) = self.uki_file(&esp, slot)? else {
+            return Ok(None);
+        };
         let mut start = [0; 2];
         let empty = content.len() < 2 || {
             content

@@ -8,8 +8,8 @@ use std::{
 };
 
 use outcrop_release::{
-    arch::Architecture, board::Board, bootrec::Payload, cmdline, fat::FatError, partition::Partition,
-    slot::Slot,
+    arch::Architecture, board::Board, bootrec::Payload, cmdline, fat::FatError, loader::Enroll,
+    partition::Partition, slot::Slot,
 };
 
 use super::{DiskImage, DiskReadError};
@@ -55,6 +55,8 @@ fn image(folder: &Path) -> PathBuf {
         loaders: &[("EFI/BOOT/BOOTX64.EFI".to_owned(), b"MZ".to_vec())],
         payload: &uki,
         parts: Payload::of_uki(&uki),
+        payload_content: uki.len() as u64,
+        enroll: Enroll::Off,
     };
     boot.finish(&files, data).unwrap().publish().unwrap().image
 }

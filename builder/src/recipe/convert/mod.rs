@@ -5,6 +5,7 @@ mod image;
 mod kubernetes;
 mod packages;
 mod reader;
+mod secure_boot;
 mod services;
 mod state;
 mod update;
@@ -44,6 +45,8 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
     }
     let state = state::state(&mut reader, top, kubernetes.as_ref());
     let boot = image::boot(&mut reader, top, architectures.unwrap_or_default());
+    let board = image.as_ref().map(|image| image.board);
+    let secure_boot = secure_boot::secure_boot(&mut reader, top, board);
     let disk = image::disk(&mut reader, top);
     let health = update::health(&mut reader, top);
     let update = update::update(&mut reader, top);
@@ -66,6 +69,7 @@ pub(super) fn convert(table: &Table, files: &[Arc<SourceFile>]) -> Result<(Recip
                 kubernetes,
                 state,
                 boot,
+                secure_boot,
                 disk,
                 health,
                 update,

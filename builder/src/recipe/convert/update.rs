@@ -140,7 +140,7 @@ fn trust(reader: &mut Reader<'_>, section: Section<'_>) -> Option<Trust> {
 }
 
 /// An error and what it came from, in one line.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(super) fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     let words: Vec<String> = chain
         .map(|error| error.to_string().trim().replace('\n', " "))

@@ -266,6 +266,9 @@ fn every_documented_key_is_read_and_changes_the_recipe() {
         "base.components",
         "packages.remove",
         "boot.watchdog",
+        "secure-boot.certificate",
+        "secure-boot.keys",
+        "secure-boot.enroll",
         "kubernetes.distribution",
     ];
     let mut expected = BTreeSet::new();

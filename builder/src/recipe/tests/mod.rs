@@ -5,6 +5,7 @@ mod good;
 mod hostile;
 mod includes;
 mod kubernetes;
+mod secure_boot;
 mod state;
 
 use std::path::Path;

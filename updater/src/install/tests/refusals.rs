@@ -2,7 +2,7 @@
 
 use outcrop_release::{
     bootrec::{BadReason, BootRecord, Payload, SlotRecord, SlotState},
-    digest::RootHash,
+    digest::{FileDigest, RootHash},
     manifest::RollbackIndex,
     slot::Slot,
     trust::{VerifiedRelease, verify},
@@ -214,4 +214,29 @@ fn what_does_not_fit_into_its_slot_is_refused_with_both_sizes() {
         assert_eq!(refusal.exit_code(), 27);
         assert!(refusal.to_string().contains(what), "{refusal}");
     }
+}
+
+#[test]
+fn a_payload_that_is_signed_for_a_slot_of_another_length_is_refused_with_both_lengths() {
+    let signed = offered(|bundle| {
+        with_index(3)(bundle);
+        bundle.manifest.secure_boot = Some(FileDigest::of(b"certificate"));
+    });
+    let boot = signed.manifest().boot.bytes;
+    let judge = |release, boot| {
+        let space = Space {
+            boot,
+            ..space(1 << 30)
+        };
+        admit(release, &running(), &record(), &space, NONE)
+    };
+    judge(&signed, boot).unwrap();
+    let refusal = judge(&signed, boot + 4096).unwrap_err();
+    assert_eq!(refusal.exit_code(), 61);
+    let text = refusal.to_string();
+    assert!(
+        text.contains(&boot.to_string()) && text.contains(&(boot + 4096).to_string()),
+        "{text}"
+    );
+    judge(&offered(with_index(3)), boot + 4096).unwrap();
 }

@@ -1,4 +1,4 @@
-use std::{error::Error as _, net::TcpListener, thread, time::Instant};
+use std::{error::Error as _, time::Instant};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustls::pki_types::CertificateDer;
