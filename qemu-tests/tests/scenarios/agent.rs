@@ -145,8 +145,13 @@ fn a_stick_that_is_plugged_in_updates_the_device_by_itself_and_the_new_release_r
     device.guest.monitor.execute("blockdev-add", &drive).unwrap();
     let plug = json!({"driver": "usb-storage", "id": "plugged", "bus": "usb.0", "drive": "stick"});
     device.guest.monitor.execute("device_add", &plug).unwrap();
-    device.expect("outcrop: restarting into the trial of slot b");
-    device.guest.wait_reset(Duration::from_secs(180)).unwrap();
+    // It is read twice, from an emulated stick.
+    device.guest.wait_reset(Duration::from_secs(600)).unwrap();
+    let console = device.guest.console.text();
+    assert!(
+        console.contains("restarting into the trial of slot b"),
+        "{console}"
+    );
     device.expect(&format!("outcrop: committed: unit {NEW} "));
     device.expect_healthy(NEW, "b");
 

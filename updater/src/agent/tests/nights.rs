@@ -196,14 +196,14 @@ fn off_the_network_for_a_month_it_catches_up_within_an_hour() {
     site.fault = Fault::OfflineUntil(back);
     let mut asked = 0;
     while site.now.timestamp() < back {
-        let outcome = site.tick(30);
+        let outcome = site.tick(60);
         asked += u32::from(outcome.standing.reason == Some(Reason::Network));
     }
-    assert!(asked > 700, "it says so: {asked}");
+    assert!(asked > 350, "it says so: {asked}");
     let polls = Memory::load(site.state_folder()).unwrap().poll_failures;
     assert!(
-        polls < 31 * 24 * 2,
-        "it asks no more than once in half an hour: {polls}"
+        polls <= 30 * 24,
+        "it asks no more than once in an interval: {polls}"
     );
     for _ in 0..3 {
         site.tick(30);
