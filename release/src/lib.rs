@@ -3,6 +3,7 @@
 //! Everything here is pure: bytes in, values out. No disk, clock, network or process.
 
 pub mod arch;
+pub mod bare;
 pub mod board;
 pub mod bootrec;
 pub mod bundle;

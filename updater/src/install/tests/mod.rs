@@ -1,3 +1,4 @@
+mod bare;
 mod damage;
 mod delta;
 mod economy;
