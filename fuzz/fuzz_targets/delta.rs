@@ -5,7 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 use outcrop_release::{
     delta::{
-        DIRECTORY_BYTES, DeltaIndex, DeltaManifest, FrameStreams, OldBytes as _, Patcher, parse_directory,
+        Code, DIRECTORY_BYTES, DeltaIndex, DeltaManifest, FrameStreams, OldBytes as _, Patcher,
+        parse_directory,
     },
     digest::RootHash,
     manifest::Target,
@@ -47,27 +48,29 @@ fn index(bytes: &[u8]) {
 
 /// The first three bytes say how the rest is cut into streams.
 fn patch(bytes: &[u8]) {
-    let Some((lengths, rest)) = bytes.split_first_chunk::<2>() else {
+    let Some(([first, second, code], rest)) = bytes.split_first_chunk::<3>() else {
         return;
     };
+    let code = Code::of_number(u64::from(code % 3)).unwrap_or_default();
     let cut = |part: u8| u32::try_from(rest.len() * usize::from(part) / 512).unwrap_or(0);
-    let (control, difference) = (cut(lengths[0]), cut(lengths[1]));
+    let (control, difference) = (cut(*first), cut(*second));
     let extra = u32::try_from(rest.len()).unwrap_or(0) - control - difference;
     let streams = FrameStreams {
         control,
         difference,
         extra,
+        code,
     };
     let old = vec![7; 5000];
     let mut old = old.as_slice();
     let mut probe = [0; 1];
     assert!(old.read(4999, &mut probe).is_ok() && old.read(5000, &mut probe).is_err());
     let mut out = vec![0; 8192];
-    if let Ok([control, difference, extra]) = streams.decoders(rest) {
-        let _bytes_or_error = Patcher::new(control, difference, extra, 5000).fill(&mut old, &mut out);
+    if let Ok(streams) = streams.decoders(rest) {
+        let _bytes_or_error = Patcher::new(streams, code, 5000).fill(&mut old, &mut out);
     }
     // The same without a compressor between, which would make most inputs an error at once.
     let (control, rest) = rest.split_at(streams.control as usize);
     let (difference, extra) = rest.split_at(streams.difference as usize);
-    let _bytes_or_error = Patcher::new(control, difference, extra, 5000).fill(&mut old, &mut out);
+    let _bytes_or_error = Patcher::new([control, difference, extra], code, 5000).fill(&mut old, &mut out);
 }

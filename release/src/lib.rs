@@ -4,6 +4,7 @@
 
 pub mod agent;
 pub mod arch;
+pub mod bare;
 pub mod board;
 pub mod bootrec;
 pub mod bundle;

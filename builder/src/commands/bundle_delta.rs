@@ -91,8 +91,11 @@ fn describe(delta: &Delta, place: &Path) -> String {
     let packed = summary.packed.map_or_else(String::new, |bytes| {
         format!("; {bytes} instead where the device packs the kernel itself")
     });
+    let bare = summary.bare.map_or_else(String::new, |bytes| {
+        format!("; {bytes} instead by way of the kernel without its entropy coding")
+    });
     format!(
-        "{}: from {from}: index {} bytes, root {}, boot payload {}{packed}\n  in {}",
+        "{}: from {from}: index {} bytes, root {}, boot payload {}{bare}{packed}\n  in {}",
         delta.manifest.release,
         summary.index,
         summary.root,

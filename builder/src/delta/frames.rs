@@ -1,14 +1,22 @@
 //! Ops become frames: three streams, compressed, bounded in what they make and in what they take.
 
-use std::io;
+use std::io::{self, Write as _};
 
 use outcrop_release::{
-    delta::{Control, FrameStreams, MAX_FRAME_BYTES, Part, compress},
+    delta::{Code, Control, FrameStreams, Part, compress},
     digest::FileDigest,
     read_at::ReadAt,
 };
 
-use super::ops::{Op, Ops};
+use liblzma::{
+    stream::{Filters, LzmaOptions, Stream},
+    write::XzEncoder,
+};
+
+use super::{
+    code::CodeRanges,
+    ops::{Op, Ops},
+};
 use crate::sha256::Sha256;
 
 /// Bytes that are read at a time.
@@ -28,6 +36,8 @@ struct Plain {
     control: Vec<u8>,
     difference: Vec<u8>,
     extra: Vec<u8>,
+    /// What code is in it.
+    code: Code,
 }
 
 /// New bytes that ops make, from their start on.
@@ -46,8 +56,9 @@ pub(super) fn encode(
     runs: &[Run<'_>],
     old: &(dyn ReadAt + Sync),
     new: &(dyn ReadAt + Sync),
+    code: &CodeRanges,
 ) -> io::Result<Option<Encoded>> {
-    let plain = plain(runs, old, new)?;
+    let plain = plain(runs, old, new, code)?;
     let control = compress(Part::Control, &plain.control)?;
     let difference = compress(Part::Difference, &plain.difference)?;
     let extra = compress(Part::Extra, &plain.extra)?;
@@ -56,6 +67,7 @@ pub(super) fn encode(
         control: len(&control),
         difference: len(&difference),
         extra: len(&extra),
+        code: plain.code,
     };
     if streams.total().is_none() {
         return Ok(None);
@@ -70,9 +82,44 @@ pub(super) fn encode(
     }))
 }
 
-fn plain(runs: &[Run<'_>], old: &(dyn ReadAt + Sync), new: &(dyn ReadAt + Sync)) -> io::Result<Plain> {
-    let mut plain = Plain::default();
-    let mut steps = Steps::default();
+/// About as many bytes as runs take in a frame, by a faster compressor than a frame's.
+///
+/// # Errors
+/// As [`encode`].
+pub(super) fn estimate(
+    runs: &[Run<'_>],
+    old: &(dyn ReadAt + Sync),
+    new: &(dyn ReadAt + Sync),
+    code: &CodeRanges,
+) -> io::Result<usize> {
+    const PRESET: u32 = 1;
+    let plain = plain(runs, old, new, code)?;
+    let mut bytes = 0;
+    for stream in [plain.control, plain.difference, plain.extra] {
+        let mut filters = Filters::new();
+        filters.lzma2(&LzmaOptions::new_preset(PRESET)?);
+        let mut encoder = XzEncoder::new_stream(Vec::new(), Stream::new_raw_encoder(&filters)?);
+        encoder.write_all(&stream)?;
+        bytes += encoder.finish()?.len();
+    }
+    Ok(bytes)
+}
+
+fn plain(
+    runs: &[Run<'_>],
+    old: &(dyn ReadAt + Sync),
+    new: &(dyn ReadAt + Sync),
+    code: &CodeRanges,
+) -> io::Result<Plain> {
+    let mut plain = Plain {
+        code: frame_code(runs, code),
+        ..Plain::default()
+    };
+    let mut steps = Steps {
+        code: plain.code,
+        ..Steps::default()
+    };
+    let mut made = 0;
     for run in runs {
         let mut at = run.start;
         for op in run.ops.iter() {
@@ -80,17 +127,44 @@ fn plain(runs: &[Run<'_>], old: &(dyn ReadAt + Sync), new: &(dyn ReadAt + Sync))
                 Op::Add { old: from, len } => {
                     steps.add(from, len, &mut plain.control);
                     differences(old, from, new, at, len, &mut plain.difference)?;
+                    made += len;
+                    at += len;
                 }
                 Op::Extra(len) => {
-                    steps.extra(len);
-                    read_into(new, at, len, &mut plain.extra)?;
+                    for (len, is_code) in code.cut(at, len) {
+                        let start = plain.extra.len();
+                        steps.extra(len, is_code, &mut plain.control);
+                        read_into(new, at, len, &mut plain.extra)?;
+                        if is_code {
+                            let run = plain.extra.get_mut(start..).unwrap_or_default();
+                            plain.code.encode(made, run);
+                        }
+                        made += len;
+                        at += len;
+                    }
                 }
             }
-            at += op.len();
         }
     }
     steps.end(&mut plain.control);
     Ok(plain)
+}
+
+/// What code is among the extra bytes of a frame.
+fn frame_code(runs: &[Run<'_>], code: &CodeRanges) -> Code {
+    let has_some = |run: &Run<'_>| {
+        let mut at = run.start;
+        run.ops.iter().any(|op| {
+            let start = at;
+            at += op.len();
+            matches!(op, Op::Extra(len) if code.cut(start, len).iter().any(|(_, is_code)| *is_code))
+        })
+    };
+    if runs.iter().any(has_some) {
+        code.code()
+    } else {
+        Code::None
+    }
 }
 
 /// Ops as steps: an add, and what is extra behind it.
@@ -99,6 +173,8 @@ struct Steps {
     waiting: Control,
     /// Where the last step's old bytes end.
     at: u64,
+    /// What code the frame has.
+    code: Code,
 }
 
 impl Steps {
@@ -113,13 +189,18 @@ impl Steps {
         self.at = old + len;
     }
 
-    fn extra(&mut self, len: u64) {
+    fn extra(&mut self, len: u64, is_code: bool, out: &mut Vec<u8>) {
+        // The turning of code begins anew with each run.
+        if self.waiting.copy > 0 && (is_code || self.waiting.is_code) {
+            self.end(out);
+        }
         self.waiting.copy += len;
+        self.waiting.is_code = is_code;
     }
 
     fn end(&mut self, out: &mut Vec<u8>) {
         if self.waiting.add + self.waiting.copy > 0 {
-            self.waiting.encode(out);
+            self.waiting.encode(self.code, out);
         }
         self.waiting = Control::default();
     }
@@ -158,11 +239,9 @@ fn piece(left: u64) -> usize {
     usize::try_from(left).map_or(PIECE_BYTES, |left| left.min(PIECE_BYTES))
 }
 
-const _: () = assert!(MAX_FRAME_BYTES <= 4 << 20, "a device holds it in memory");
-
 #[cfg(test)]
 mod tests {
-    use outcrop_release::delta::Patcher;
+    use outcrop_release::delta::{MAX_FRAME_BYTES, Patcher};
 
     use super::*;
     use crate::delta::matching::OldText;
@@ -187,11 +266,13 @@ mod tests {
                 ops: &ops,
             },
         ];
-        let encoded = encode(&runs, &old, &new).unwrap().unwrap();
+        let encoded = encode(&runs, &old, &new, &CodeRanges::default())
+            .unwrap()
+            .unwrap();
         assert!(encoded.bytes.len() < 400, "{}", encoded.bytes.len());
         assert_eq!(FileDigest::of(&encoded.bytes), encoded.sha256);
-        let [control, difference, extra] = encoded.streams.decoders(&encoded.bytes).unwrap();
-        let mut patcher = Patcher::new(control, difference, extra, old.len() as u64);
+        let streams = encoded.streams.decoders(&encoded.bytes).unwrap();
+        let mut patcher = Patcher::new(streams, Code::None, old.len() as u64);
         let mut found = vec![0; new.len()];
         patcher.fill(&mut old.as_slice(), &mut found).unwrap();
         assert!(found == new);
@@ -210,6 +291,10 @@ mod tests {
         let mut ops = Ops::default();
         ops.push(Op::Extra(new.len() as u64));
         let runs = [Run { start: 0, ops: &ops }];
-        assert!(encode(&runs, &Vec::new(), &new).unwrap().is_none());
+        assert!(
+            encode(&runs, &Vec::new(), &new, &CodeRanges::default())
+                .unwrap()
+                .is_none()
+        );
     }
 }

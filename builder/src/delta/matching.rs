@@ -32,6 +32,11 @@ impl OldText {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// All of them.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The ops that make `new`, all of it.
     pub(super) fn ops(&self, new: &[u8]) -> Ops {
         let mut ops = Ops::default();
@@ -67,6 +72,29 @@ impl OldText {
         ops
     }
 
+    /// How many of the new bytes that `ops` make are the same as the old ones that they are made of.
+    pub(super) fn same_bytes(&self, ops: &Ops, new: &[u8]) -> u64 {
+        let (mut same, mut at) = (0, 0);
+        for op in ops.iter() {
+            let len = usize::try_from(op.len()).unwrap_or(usize::MAX);
+            if let Op::Add { old, .. } = op {
+                let old = self.bytes.iter().skip(self.place(old));
+                let pairs = old.zip(new.iter().skip(at).take(len));
+                same += pairs.filter(|(old, new)| old == new).count() as u64;
+            }
+            at = at.saturating_add(len);
+        }
+        same
+    }
+
+    /// Where a byte of the payload is in the text.
+    fn place(&self, at: u64) -> usize {
+        let pieces = self.pieces.iter().rev();
+        let inside = pieces.filter_map(|(start, place)| Some((start, at.checked_sub(*place)?)));
+        let (start, offset) = inside.min_by_key(|(_, offset)| *offset).unwrap_or((&0, 0));
+        start.saturating_add(usize::try_from(offset).unwrap_or(usize::MAX))
+    }
+
     /// What is looked at for a part of the new bytes.
     fn window(&self, number: usize) -> Range<usize> {
         let at = number.saturating_mul(WINDOW_BYTES).min(self.bytes.len());
@@ -99,7 +127,7 @@ impl OldText {
     }
 
     /// Appends old bytes, piece by piece.
-    fn add(&self, mut at: usize, len: usize, ops: &mut Ops) {
+    pub(super) fn add(&self, mut at: usize, len: usize, ops: &mut Ops) {
         let end = at + len;
         while at < end {
             let piece = self.pieces.partition_point(|(start, _)| *start <= at);

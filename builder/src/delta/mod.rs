@@ -4,15 +4,17 @@
 //! two bundles ─→ spans: blocks that the old payload has ─→ texts: files, paired with what they were
 //!                       └─→ bsdiff's search ─→ ops ─→ frames of three LZMA streams ─→ signed file, beside the bundle or in it
 //! ```
-//! The boot payload of x86_64 is made twice, if its kernel can be packed to the same bytes again: as it is, and with a plain kernel for
-//! devices that have the memory to pack it. Decisions and figures: docs/adr/0018-deltas.md.
+//! The boot payload of x86_64 is made up to three times: as it is, with the kernel's bare form, and with a plain kernel for devices that have the
+//! memory to pack it, if that gives the same bytes again. Decisions and figures: docs/adr/0018-deltas.md.
 
 mod boot;
+mod code;
 mod error;
 mod frames;
 mod matching;
 mod ops;
 mod payload;
+mod records;
 mod spans;
 mod text;
 mod write;
@@ -65,6 +67,8 @@ pub struct DeltaSummary {
     pub boot: u64,
     /// Frames of the boot payload for devices that pack the kernel themselves, if there are any.
     pub packed: Option<u64>,
+    /// Frames of the boot payload by way of the kernel's bare form, if there are any.
+    pub bare: Option<u64>,
     /// Patched blocks of the root that belong to content of files: not the file system's own.
     pub file_blocks: u64,
 }
@@ -99,29 +103,37 @@ pub fn make(
     let after = Unpacked::of(new, scratch, progress)?;
     let total = new.manifest().root.bytes;
     let phase = progress.phase("compare the releases", Some(total), Unit::Bytes);
-    let packed = match &before {
-        Some(before) => boot::packed(&before.boot, &after.boot, phase.as_ref())?,
-        None => None,
+    let ways = match &before {
+        Some(before) => boot::ways(&before.boot, &after.boot, phase.as_ref())?,
+        None => boot::Ways::default(),
     };
     let texts = boot::texts(before.as_ref().map(|before| before.boot.as_slice()), &after.boot);
     let boot = payload::make(
         before.as_ref().map(Unpacked::boot_side),
         after.boot_side(),
         &texts,
+        &code::CodeRanges::default(),
         phase.as_ref(),
     )?;
     let texts = root_texts(old.zip(before.as_ref()), (new, &after))?;
+    let code = code::of_texts(&texts, &after.root).map_err(|source| DeltaError::Payload { source })?;
     let root = payload::make(
         before.as_ref().map(Unpacked::root_side),
         after.root_side(),
         &texts,
+        &code,
         phase.as_ref(),
     )?;
     let file_blocks = file_blocks(&texts, &root);
     drop(phase);
-    // It is worth its place only where it saves something.
-    let packed = packed.filter(|(packed, _)| packed.bytes() < boot.delta.bytes());
-    let mut made = signed(old.map(Bundle::manifest), new, root, boot, packed, keys)?;
+    // What saves nothing isn't worth its place.
+    let ways = boot::Ways {
+        packed: ways
+            .packed
+            .filter(|(packed, _)| packed.bytes() < boot.delta.bytes()),
+        bare: ways.bare.filter(|(bare, _)| bare.bytes() < boot.delta.bytes()),
+    };
+    let mut made = signed(old.map(Bundle::manifest), new, root, boot, ways, keys)?;
     made.summary.file_blocks = file_blocks;
     Ok(made)
 }
@@ -208,14 +220,16 @@ fn signed(
     new: &Bundle,
     root: Made,
     boot: Made,
-    packed: Option<boot::Packed>,
+    ways: boot::Ways,
     keys: &[PrivateKey],
 ) -> Result<Delta, Error> {
-    let (packed, packed_data) = packed.unzip();
+    let (packed, packed_data) = ways.packed.unzip();
+    let (bare, bare_data) = ways.bare.unzip();
     let index = DeltaIndex {
         root: root.delta,
         boot: boot.delta,
         packed,
+        bare,
     };
     let mut summary = DeltaSummary {
         index: 0,
@@ -225,11 +239,18 @@ fn signed(
             .packed
             .as_ref()
             .map(outcrop_release::delta::PackedBoot::bytes),
+        bare: index.bare.as_ref().map(outcrop_release::delta::BareBoot::bytes),
         file_blocks: 0,
     };
     let index = index.encode();
     summary.index = index.len() as u64;
-    let data = [root.data, boot.data, packed_data.unwrap_or_default()].concat();
+    let data = [
+        root.data,
+        boot.data,
+        packed_data.unwrap_or_default(),
+        bare_data.unwrap_or_default(),
+    ]
+    .concat();
     let mut hash = crate::sha256::Sha256::new();
     data.iter().for_each(|frame| hash.update(frame));
     let manifest = DeltaManifest {

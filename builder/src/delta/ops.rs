@@ -64,15 +64,13 @@ impl Ops {
     /// Takes the ops of the next `count` new bytes out.
     pub(super) fn take(&mut self, mut count: u64) -> Self {
         let mut taken = Self::default();
-        while let Some(op) = self.0.pop_front().filter(|_| count > 0) {
+        while count > 0 {
+            let Some(op) = self.0.pop_front() else { break };
             let (now, later) = op.split(count);
             count -= now.len();
             taken.push(now);
             if let Some(later) = later {
                 self.0.push_front(later);
-            }
-            if count == 0 {
-                break;
             }
         }
         taken
@@ -143,8 +141,11 @@ mod tests {
                 left -= piece.len();
                 piece.iter().for_each(|op| again.push(op));
             }
-            prop_assert_eq!(again, whole);
+            prop_assert_eq!(&again, &whole);
             prop_assert_eq!(ops.take(5).len(), 0);
+            let mut kept = again.clone();
+            prop_assert_eq!(kept.take(0).len(), 0);
+            prop_assert_eq!(kept, again);
         }
     }
 }

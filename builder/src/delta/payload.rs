@@ -9,6 +9,7 @@ use outcrop_release::{
 use rayon::prelude::*;
 
 use super::{
+    code::CodeRanges,
     frames::{self, Encoded, Run},
     matching::OldText,
     ops::Ops,
@@ -19,7 +20,10 @@ use crate::{error::Error, progress::Phase, read_at::ReadAt};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 /// New bytes that a frame makes, as long as it doesn't get too long: more is compressed better, less is fetched again after a power cut.
-const FRAME_BYTES: u64 = 12 << 20;
+const FRAME_BYTES: u64 = 20 << 20;
+
+/// A text of which as much is the same is patched. Of others it is tried whether its new bytes alone take less.
+const ALIKE_PERCENT: u64 = 90;
 
 /// A payload and its tree.
 #[derive(Clone, Copy)]
@@ -48,13 +52,14 @@ pub(super) fn make(
     old: Option<Side<'_>>,
     new: Side<'_>,
     texts: &[Text],
+    code: &CodeRanges,
     phase: &dyn Phase,
 ) -> Result<Made, Error> {
     let old_leaves = old.map_or(&[][..], |old| old.tree.leaves());
     let spans = spans::spans(old_leaves, new.tree.leaves());
     let nothing: &(dyn ReadAt + Sync) = &Vec::new();
     let old_bytes = old.map_or(nothing, |old| old.bytes);
-    let mut patched = matched(&spans, texts, old_bytes, new.bytes, phase)?;
+    let mut patched = matched(&spans, texts, (old_bytes, new.bytes, code), phase)?;
     let frames = cut(&spans, &mut patched);
     let encoded: io::Result<Vec<Vec<Framed>>> = frames
         .par_iter()
@@ -62,7 +67,7 @@ pub(super) fn make(
             if phase.checkpoint().is_err() {
                 return Ok(Vec::new()); // said below, by the thread that asks
             }
-            encode(frame, old_bytes, new.bytes)
+            encode(frame, old_bytes, new.bytes, code)
         })
         .collect();
     phase.checkpoint()?;
@@ -85,8 +90,7 @@ fn unreadable(source: io::Error) -> Error {
 fn matched(
     spans: &Spans,
     texts: &[Text],
-    old: &(dyn ReadAt + Sync),
-    new: &(dyn ReadAt + Sync),
+    (old, new, code): (&(dyn ReadAt + Sync), &(dyn ReadAt + Sync), &CodeRanges),
     phase: &dyn Phase,
 ) -> Result<Vec<Patched>, Error> {
     let found: io::Result<Vec<Vec<Patched>>> = texts
@@ -96,7 +100,7 @@ fn matched(
                 return Ok(Vec::new());
             }
             let runs = patched_runs(spans, text);
-            let made = match_text(&runs, text, old, new)?;
+            let made = match_text(&runs, text, (old, new, code))?;
             let blocks: u64 = runs.iter().map(|run| u64::from(run.end - run.start)).sum();
             phase.advance(blocks * BLOCK);
             Ok(made)
@@ -123,8 +127,7 @@ fn patched_runs(spans: &Spans, text: &Text) -> Vec<Range<u32>> {
 fn match_text(
     runs: &[Range<u32>],
     text: &Text,
-    old: &(dyn ReadAt + Sync),
-    new: &(dyn ReadAt + Sync),
+    (old, new, code): (&(dyn ReadAt + Sync), &(dyn ReadAt + Sync), &CodeRanges),
 ) -> io::Result<Vec<Patched>> {
     if runs.is_empty() {
         return Ok(Vec::new());
@@ -146,21 +149,45 @@ fn match_text(
         .iter()
         .map(|run| u64::from(run.end - run.start) * BLOCK)
         .sum();
-    let mut ops = if text.old.is_empty() {
-        super::ops::all_extra(total)
-    } else {
-        match text.likeness {
-            Likeness::Similar => before.ops(&wanted),
-            Likeness::Packed => before.same(&wanted),
-        }
-    };
-    Ok(runs
-        .iter()
-        .map(|run| Patched {
-            span: run.clone(),
-            ops: ops.take(u64::from(run.end - run.start) * BLOCK),
+    let split = |mut ops: Ops| -> Vec<Patched> {
+        let runs = runs.iter().cloned();
+        runs.map(|span| {
+            let ops = ops.take(u64::from(span.end - span.start) * BLOCK);
+            Patched { span, ops }
         })
-        .collect())
+        .collect()
+    };
+    if text.old.is_empty() {
+        return Ok(split(super::ops::all_extra(total)));
+    }
+    match text.likeness {
+        Likeness::Packed => Ok(split(before.same(&wanted))),
+        Likeness::Similar => {
+            let ops = before.ops(&wanted);
+            let is_alike = before.same_bytes(&ops, &wanted) >= total / 100 * ALIKE_PERCENT;
+            drop((before, wanted));
+            let patched = split(ops);
+            if is_alike {
+                return Ok(patched);
+            }
+            let anew = split(super::ops::all_extra(total));
+            let estimate = |patched: &[Patched]| frames::estimate(&runs_of(patched), old, new, code);
+            Ok(if estimate(&anew)? < estimate(&patched)? {
+                anew
+            } else {
+                patched
+            })
+        }
+    }
+}
+
+/// Patched blocks as what a frame is encoded of.
+fn runs_of<'p>(patched: &'p [Patched]) -> Vec<Run<'p>> {
+    let run = |patched: &'p Patched| Run {
+        start: u64::from(patched.span.start) * BLOCK,
+        ops: &patched.ops,
+    };
+    patched.iter().map(run).collect()
 }
 
 fn read(from: &(dyn ReadAt + Sync), range: Range<u64>) -> io::Result<Vec<u8>> {
@@ -230,18 +257,16 @@ fn made_by(patched: &[Patched]) -> u64 {
 }
 
 /// Encodes a frame; in halves where it gets too long.
-fn encode(cut: &Cut, old: &(dyn ReadAt + Sync), new: &(dyn ReadAt + Sync)) -> io::Result<Vec<Framed>> {
+fn encode(
+    cut: &Cut,
+    old: &(dyn ReadAt + Sync),
+    new: &(dyn ReadAt + Sync),
+    code: &CodeRanges,
+) -> io::Result<Vec<Framed>> {
     let mut done = Vec::new();
     let mut waiting = vec![(cut.groups.clone(), cut.patched.as_slice())];
     while let Some((groups, patched)) = waiting.pop() {
-        let runs: Vec<Run<'_>> = patched
-            .iter()
-            .map(|patched| Run {
-                start: u64::from(patched.span.start) * BLOCK,
-                ops: &patched.ops,
-            })
-            .collect();
-        match frames::encode(&runs, old, new)? {
+        match frames::encode(&runs_of(patched), old, new, code)? {
             Some(Encoded {
                 streams,
                 sha256,

@@ -1,6 +1,6 @@
 //! What of a payload belongs together: a file, and all that is no file's. It is looked for in what it was before.
 
-use std::{collections::HashMap, iter::once, ops::Range};
+use std::{collections::HashMap, ops::Range};
 
 use outcrop_release::verity::BLOCK_BYTES;
 
@@ -40,22 +40,17 @@ struct Placed {
     blocks: Range<u32>,
 }
 
-/// The texts of a root file system: each file with blocks of its own, and last all that is in none. Without an old root, its one text
-/// is all of it.
+/// The texts of a root file system: each file with blocks of its own, and last all that is in none.
 pub(super) fn of_root<O: ReadAt, N: ReadAt>(
     old: Option<&Reader<O>>,
     new: &Reader<N>,
     new_blocks: u32,
 ) -> Result<Vec<Text>, ReadError> {
-    let Some(old) = old else {
-        return Ok(vec![Text {
-            new: Vec::from_iter(once(0..new_blocks)),
-            old: Vec::new(),
-            likeness: Likeness::Similar,
-        }]);
-    };
-    let old_blocks = u32::try_from(old.size_bytes() / BLOCK).unwrap_or(u32::MAX);
-    let (before, after) = (files(old)?, files(new)?);
+    let old_blocks = old.map_or(0, |old| {
+        u32::try_from(old.size_bytes() / BLOCK).unwrap_or(u32::MAX)
+    });
+    let before = old.map(files).transpose()?.unwrap_or_default();
+    let after = files(new)?;
     let partners = Partners::new(
         before.iter().map(|file| &file.path),
         after.iter().map(|file| &file.path),

@@ -104,6 +104,13 @@ impl Payload {
             initramfs: PayloadPart::of([initramfs]).unwrap_or_default(),
         }
     }
+
+    /// Length of a UKI, in bytes; none when it isn't known, or these are files of their own.
+    #[must_use]
+    pub fn uki_bytes(&self) -> Option<u64> {
+        let is_uki = self.kernel.len > 0 && self.initramfs == PayloadPart::default();
+        is_uki.then_some(self.kernel.len.into())
+    }
 }
 
 /// What is known of a slot.

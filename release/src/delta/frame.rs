@@ -12,10 +12,11 @@ use liblzma::{
     write::XzEncoder,
 };
 
+use super::code::Code;
 use crate::digest::FileDigest;
 
 /// Most bytes of a frame as it lies in the data member: a device holds them in memory.
-pub const MAX_FRAME_BYTES: u32 = 3 << 20;
+pub const MAX_FRAME_BYTES: u32 = 5 << 20;
 /// Most groups of a frame: those of 4 GiB.
 pub const MAX_GROUPS: u32 = 8192;
 /// liblzma's preset: a quarter of the best one's time, for a twentieth more bytes.
@@ -49,7 +50,7 @@ impl Part {
     const fn settings(self) -> Settings {
         let (window, literal_context_bits, literal_position_bits, position_bits) = match self {
             Self::Control => (256 << 10, 0, 0, 0),
-            Self::Difference => (4 << 20, 3, 0, 2),
+            Self::Difference => (2 << 20, 3, 0, 2),
             Self::Extra => (8 << 20, 3, 0, 2),
         };
         Settings {
@@ -119,6 +120,8 @@ pub struct FrameStreams {
     pub difference: u32,
     /// New bytes.
     pub extra: u32,
+    /// What code is among the new bytes.
+    pub code: Code,
 }
 
 impl FrameStreams {
@@ -216,6 +219,7 @@ mod tests {
             control,
             difference,
             extra,
+            code: Code::None,
         };
         assert_eq!(streams(1, 2, 3).total(), Some(6));
         assert_eq!(streams(0, 0, 0).total(), None);

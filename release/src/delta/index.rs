@@ -5,6 +5,8 @@
 use std::io;
 
 use super::{
+    bare::BareBoot,
+    code::Code,
     frame::{FrameStreams, MAX_GROUPS, PatchFrame},
     packed::PackedBoot,
     span::{GROUP_BLOCKS, Spans, array},
@@ -18,9 +20,10 @@ use crate::{
 };
 
 const MAGIC: [u8; 8] = *b"OUTCROPD";
-const VERSION: u64 = 1;
+/// 2: frames of code, and the boot payload by way of the kernel's bare form.
+const VERSION: u64 = 2;
 /// Fewest bytes of a frame in the index.
-const MIN_FRAME_BYTES: usize = 32 + 5;
+const MIN_FRAME_BYTES: usize = 32 + 6;
 /// Fewest bytes of a hash in the index.
 const MIN_HASH_BYTES: usize = 32 + 1;
 
@@ -45,14 +48,21 @@ pub struct DeltaIndex {
     pub boot: PayloadDelta,
     /// The boot payload for devices that can pack its kernel, where that makes the delta smaller.
     pub packed: Option<PackedBoot>,
+    /// The boot payload by way of its kernel's bare form, where that makes the delta smaller.
+    pub bare: Option<BareBoot>,
 }
 
 /// Bytes that are no index of a delta.
 #[derive(Debug, thiserror::Error)]
 pub enum DeltaIndexError {
-    /// The signature or the version is another, numbers are malformed, or bytes are missing or left over.
-    #[error("the delta's index is damaged, or of a newer format")]
+    /// The signature is another, numbers are malformed, or bytes are missing or left over.
+    #[error("the delta's index is damaged")]
     Form(#[source] io::Error),
+    /// It is of a format that this program doesn't read: another version of Outcrop made it.
+    #[error(
+        "the delta's index has format {0}, not {VERSION}: make the delta again with the version of outcrop that made the release"
+    )]
+    Version(u64),
     /// Spans aren't all blocks of the payload.
     #[error("the delta's spans make {found} blocks of the {payload}, which has {expected}")]
     Blocks {
@@ -216,6 +226,13 @@ impl DeltaIndex {
                 packed.encode(&mut out);
             }
         }
+        match &self.bare {
+            None => out.push(0),
+            Some(bare) => {
+                out.push(1);
+                bare.encode(&mut out);
+            }
+        }
         out
     }
 
@@ -232,6 +249,10 @@ impl DeltaIndex {
     ) -> Result<Self, DeltaIndexError> {
         let blocks = |target: &Target| u32::try_from(target.bytes / BLOCK_BYTES as u64).unwrap_or(u32::MAX);
         let (old_root, old_boot) = old.map_or((0, 0), |(root, boot)| (blocks(root), blocks(boot)));
+        let version = version(&mut bytes).map_err(DeltaIndexError::Form)?;
+        if version != VERSION {
+            return Err(DeltaIndexError::Version(version));
+        }
         let index = Self::read(&mut bytes, old_root, old_boot).map_err(DeltaIndexError::Form)?;
         if !bytes.is_empty() {
             return Err(DeltaIndexError::Form(wrong()));
@@ -240,7 +261,8 @@ impl DeltaIndex {
         index.root.check("root file system", root)?;
         index.boot.check("boot payload", boot)?;
         let packed = index.packed.as_ref().map_or(0, PackedBoot::bytes);
-        let found = index.root.bytes() + index.boot.bytes() + packed;
+        let bare = index.bare.as_ref().map_or(0, BareBoot::bytes);
+        let found = index.root.bytes() + index.boot.bytes() + packed + bare;
         if found != data {
             let expected = data;
             return Err(DeltaIndexError::Data { found, expected });
@@ -249,9 +271,6 @@ impl DeltaIndex {
     }
 
     fn read(from: &mut &[u8], old_root: u32, old_boot: u32) -> io::Result<Self> {
-        if array(from)? != MAGIC || varint::get(from)? != VERSION {
-            return Err(wrong());
-        }
         let root = PayloadDelta::decode(from, old_root)?;
         let boot = PayloadDelta::decode(from, old_boot)?;
         let packed = match array(from)? {
@@ -259,7 +278,26 @@ impl DeltaIndex {
             [1] => Some(PackedBoot::decode(from)?),
             _ => return Err(wrong()),
         };
-        Ok(Self { root, boot, packed })
+        let bare = match array(from)? {
+            [0] => None,
+            [1] => Some(BareBoot::decode(from)?),
+            _ => return Err(wrong()),
+        };
+        Ok(Self {
+            root,
+            boot,
+            packed,
+            bare,
+        })
+    }
+}
+
+/// The version that follows the signature.
+fn version(from: &mut &[u8]) -> io::Result<u64> {
+    if array(from)? == MAGIC {
+        varint::get(from)
+    } else {
+        Err(wrong())
     }
 }
 
@@ -267,6 +305,7 @@ pub(super) fn encode_streams(out: &mut Vec<u8>, streams: &FrameStreams, sha256: 
     for len in [streams.control, streams.difference, streams.extra] {
         varint::put(out, len.into());
     }
+    varint::put(out, streams.code.number());
     out.extend_from_slice(sha256.as_bytes());
 }
 
@@ -275,6 +314,7 @@ pub(super) fn decode_streams(from: &mut &[u8]) -> io::Result<(FrameStreams, File
         control: varint::get_u32(from)?,
         difference: varint::get_u32(from)?,
         extra: varint::get_u32(from)?,
+        code: Code::of_number(varint::get(from)?).ok_or_else(wrong)?,
     };
     streams.total().ok_or_else(wrong)?;
     Ok((streams, FileDigest::from_bytes(array(from)?)))
@@ -291,4 +331,83 @@ pub(super) fn count(from: &mut &[u8], least: usize) -> io::Result<usize> {
 
 pub(super) fn wrong() -> io::Error {
     io::ErrorKind::InvalidData.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::BareKernel, *};
+    use crate::{delta::PackedFrame, digest::RootHash, units::Extent};
+
+    fn target() -> Target {
+        Target {
+            bytes: 3 * BLOCK_BYTES as u64,
+            root_hash: RootHash::from_bytes([0; 32]),
+        }
+    }
+
+    /// An index of old blocks alone, and a boot payload by way of its kernel's bare form.
+    fn index() -> DeltaIndex {
+        let mut payload = PayloadDelta::default();
+        (0..3).for_each(|block| payload.spans.push(super::super::SpanSource::Old(block)));
+        let kernel = BareKernel {
+            frame: Extent {
+                start: 100,
+                len: 2000,
+            },
+            bare: 8000,
+        };
+        DeltaIndex {
+            root: payload.clone(),
+            boot: payload,
+            packed: None,
+            bare: Some(BareBoot {
+                old: kernel,
+                new: kernel,
+                frames: vec![PackedFrame {
+                    plain: 9000,
+                    streams: FrameStreams {
+                        control: 1,
+                        difference: 2,
+                        extra: 3,
+                        code: Code::Arm64,
+                    },
+                    sha256: FileDigest::of(b"frame"),
+                }],
+            }),
+        }
+    }
+
+    fn decoded(bytes: &[u8], data: u64) -> Result<DeltaIndex, DeltaIndexError> {
+        let target = target();
+        DeltaIndex::decode(bytes, Some((&target, &target)), (&target, &target), data)
+    }
+
+    #[test]
+    fn an_index_survives_being_written_and_its_frames_fill_the_data() {
+        let index = index();
+        assert_eq!(decoded(&index.encode(), 6).unwrap(), index);
+        let error = decoded(&index.encode(), 7).unwrap_err();
+        assert!(matches!(
+            error,
+            DeltaIndexError::Data {
+                found: 6,
+                expected: 7
+            }
+        ));
+    }
+
+    #[test]
+    fn an_index_of_another_format_is_told_apart_from_a_damaged_one() {
+        let mut bytes = index().encode();
+        bytes[MAGIC.len()] = 1;
+        let error = decoded(&bytes, 6).unwrap_err();
+        assert!(matches!(error, DeltaIndexError::Version(1)), "{error:?}");
+        bytes[0] ^= 1;
+        let error = decoded(&bytes, 6).unwrap_err();
+        assert!(matches!(error, DeltaIndexError::Form(_)), "{error:?}");
+        let bytes = index().encode();
+        for cut in 0..bytes.len() {
+            assert!(decoded(&bytes[..cut], 6).is_err(), "{cut}");
+        }
+    }
 }

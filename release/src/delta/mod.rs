@@ -16,6 +16,8 @@
 //! A *group* is the 128 data blocks below one leaf block of a hash tree: what is proven and written together.
 
 mod archive;
+mod bare;
+mod code;
 mod frame;
 mod head;
 mod index;
@@ -28,6 +30,8 @@ mod varint;
 pub use archive::{
     DIRECTORY_BYTES, DeltaEntry, DirectoryError, MAX_DELTAS, directory, file_name, parse_directory,
 };
+pub use bare::{BareBoot, BareKernel};
+pub use code::Code;
 pub use frame::{
     FrameStreams, MAX_FRAME_BYTES, MAX_GROUPS, Part, PatchFrame, compress, decoder, memory_bytes,
 };

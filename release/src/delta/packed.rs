@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Fewest bytes of a frame in the index.
-const MIN_FRAME_BYTES: usize = 32 + 4;
+const MIN_FRAME_BYTES: usize = 32 + 5;
 /// Longest recipe, in bytes of JSON.
 const MAX_RECIPE_BYTES: usize = 1024;
 /// Longest boot payload that is made in memory.
@@ -79,11 +79,7 @@ impl PackedBoot {
             varint::put(out, kernel.frame.len);
             varint::put(out, kernel.plain_len.bytes().into());
         }
-        varint::put(out, self.frames.len() as u64);
-        for frame in &self.frames {
-            varint::put(out, frame.plain.into());
-            encode_streams(out, &frame.streams, &frame.sha256);
-        }
+        encode_frames(&self.frames, out);
     }
 
     pub(super) fn decode(from: &mut &[u8]) -> io::Result<Self> {
@@ -95,21 +91,7 @@ impl PackedBoot {
         *from = rest;
         let recipe = serde_json::from_slice(recipe).map_err(|_| wrong())?;
         let (old, new) = (kernel(from)?, kernel(from)?);
-        let mut frames = Vec::with_capacity(count(from, MIN_FRAME_BYTES)?);
-        let mut expanded = 0_u64;
-        for _ in 0..frames.capacity() {
-            let plain = varint::get_u32(from)?;
-            let (streams, sha256) = decode_streams(from)?;
-            expanded += u64::from(plain);
-            frames.push(PackedFrame {
-                plain,
-                streams,
-                sha256,
-            });
-        }
-        if expanded > MAX_BOOT_BYTES + u64::from(MAX_PLAIN_BYTES) {
-            return Err(wrong());
-        }
+        let frames = decode_frames(from)?;
         Ok(Self {
             recipe,
             old,
@@ -119,14 +101,47 @@ impl PackedBoot {
     }
 }
 
-fn kernel(from: &mut &[u8]) -> io::Result<PackedKernel> {
-    let frame = Extent {
+pub(super) fn encode_frames(frames: &[PackedFrame], out: &mut Vec<u8>) {
+    varint::put(out, frames.len() as u64);
+    for frame in frames {
+        varint::put(out, frame.plain.into());
+        encode_streams(out, &frame.streams, &frame.sha256);
+    }
+}
+
+pub(super) fn decode_frames(from: &mut &[u8]) -> io::Result<Vec<PackedFrame>> {
+    let mut frames = Vec::with_capacity(count(from, MIN_FRAME_BYTES)?);
+    let mut expanded = 0_u64;
+    for _ in 0..frames.capacity() {
+        let plain = varint::get_u32(from)?;
+        let (streams, sha256) = decode_streams(from)?;
+        expanded += u64::from(plain);
+        frames.push(PackedFrame {
+            plain,
+            streams,
+            sha256,
+        });
+    }
+    if expanded > MAX_BOOT_BYTES + u64::from(MAX_PLAIN_BYTES) {
+        return Err(wrong());
+    }
+    Ok(frames)
+}
+
+/// A place in a boot payload.
+pub(super) fn extent(from: &mut &[u8]) -> io::Result<Extent> {
+    let extent = Extent {
         start: varint::get(from)?,
         len: varint::get(from)?,
     };
-    if frame.start.max(frame.len) > MAX_BOOT_BYTES {
+    if extent.start.max(extent.len) > MAX_BOOT_BYTES {
         return Err(wrong());
     }
+    Ok(extent)
+}
+
+fn kernel(from: &mut &[u8]) -> io::Result<PackedKernel> {
+    let frame = extent(from)?;
     let plain_len = PlainLen::new(varint::get_u32(from)?).ok_or_else(wrong)?;
     Ok(PackedKernel { frame, plain_len })
 }

@@ -6,7 +6,10 @@
 
 use std::io::{self, Read};
 
-use super::varint;
+use super::{code::Code, varint};
+
+/// Code that is read at a time.
+const CODE_BYTES: usize = 16 << 10;
 
 /// The old bytes: an old payload, or several behind one another.
 pub trait OldBytes {
@@ -29,6 +32,8 @@ pub struct Control {
     pub add: u64,
     /// New bytes behind them that are extra.
     pub copy: u64,
+    /// Whether these are code. Only in frames that have some.
+    pub is_code: bool,
 }
 
 /// New bytes can't be made.
@@ -49,18 +54,31 @@ pub enum PatchError<E> {
 }
 
 impl Control {
-    /// Appends the step to a control stream.
-    pub fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the step to the control stream of a frame that has this code.
+    pub fn encode(&self, code: Code, out: &mut Vec<u8>) {
         varint::put_signed(out, self.seek);
         varint::put(out, self.add);
-        varint::put(out, self.copy);
+        varint::put(
+            out,
+            match code {
+                Code::None => self.copy,
+                Code::X86 | Code::Arm64 => self.copy << 1 | u64::from(self.is_code),
+            },
+        );
     }
 
-    fn decode(from: &mut impl Read) -> io::Result<Self> {
+    fn decode(code: Code, from: &mut impl Read) -> io::Result<Self> {
+        let (seek, add) = (varint::get_signed(from)?, varint::get(from)?);
+        let copy = varint::get(from)?;
+        let (copy, is_code) = match code {
+            Code::None => (copy, false),
+            Code::X86 | Code::Arm64 => (copy >> 1, copy & 1 == 1),
+        };
         Ok(Self {
-            seek: varint::get_signed(from)?,
-            add: varint::get(from)?,
-            copy: varint::get(from)?,
+            seek,
+            add,
+            copy,
+            is_code,
         })
     }
 }
@@ -77,11 +95,18 @@ pub struct Patcher<R> {
     /// What is left of the step.
     add: u64,
     copy: u64,
+    is_code: bool,
+    code: Code,
+    /// How many bytes were made.
+    made: u64,
+    /// Code that was read, and how much of it is as it shall be.
+    waiting: Vec<u8>,
+    ready: usize,
 }
 
 impl<R: Read> Patcher<R> {
-    /// A patcher over `old_len` old bytes.
-    pub const fn new(control: R, difference: R, extra: R, old_len: u64) -> Self {
+    /// A patcher over `old_len` old bytes, of a frame that has this code.
+    pub fn new([control, difference, extra]: [R; 3], code: Code, old_len: u64) -> Self {
         Self {
             control,
             difference,
@@ -90,6 +115,11 @@ impl<R: Read> Patcher<R> {
             at: 0,
             add: 0,
             copy: 0,
+            is_code: false,
+            code,
+            made: 0,
+            waiting: Vec::new(),
+            ready: 0,
         }
     }
 
@@ -108,9 +138,12 @@ impl<R: Read> Patcher<R> {
             let (now, later) = out.split_at_mut(count);
             if self.add > 0 {
                 self.added(old, now)?;
+            } else if self.is_code {
+                self.coded(now).map_err(PatchError::Stream)?;
             } else {
                 self.extra.read_exact(now).map_err(PatchError::Stream)?;
                 self.copy -= count as u64;
+                self.made += count as u64;
             }
             out = later;
         }
@@ -118,7 +151,7 @@ impl<R: Read> Patcher<R> {
     }
 
     fn next_step<E>(&mut self) -> Result<(), PatchError<E>> {
-        let step = Control::decode(&mut self.control).map_err(PatchError::Stream)?;
+        let step = Control::decode(self.code, &mut self.control).map_err(PatchError::Stream)?;
         if step.add == 0 && step.copy == 0 {
             // A stream of nothing but these would never end.
             return Err(PatchError::Stream(io::ErrorKind::InvalidData.into()));
@@ -129,10 +162,44 @@ impl<R: Read> Patcher<R> {
         match (start, end) {
             (Some(start), Some(end)) if end <= self.old_len => {
                 (self.at, self.add, self.copy) = (start, step.add, step.copy);
+                self.is_code = step.is_code;
                 Ok(())
             }
             _ => Err(outside),
         }
+    }
+
+    /// Fills `out` with code, of which the step has as much.
+    fn coded(&mut self, mut out: &mut [u8]) -> io::Result<()> {
+        while !out.is_empty() {
+            if self.ready == 0 {
+                self.read_code()?;
+            }
+            let count = self.ready.min(out.len());
+            let (now, later) = out.split_at_mut(count);
+            for (place, byte) in now.iter_mut().zip(self.waiting.drain(..count)) {
+                *place = byte;
+            }
+            self.ready -= count;
+            self.copy -= count as u64;
+            self.made += count as u64;
+            out = later;
+        }
+        Ok(())
+    }
+
+    /// Reads a piece of the step's code. What can't be turned without what follows waits for that.
+    fn read_code(&mut self) -> io::Result<()> {
+        let len = usize::try_from(self.copy).map_or(CODE_BYTES, |copy| copy.min(CODE_BYTES));
+        let kept = self.waiting.len().min(len);
+        self.waiting.resize(len, 0);
+        let (_, room) = self.waiting.split_at_mut(kept);
+        self.extra.read_exact(room)?;
+        self.ready = self.code.decode(self.made, &mut self.waiting);
+        if self.copy == len as u64 {
+            self.ready = len;
+        }
+        Ok(())
     }
 
     fn added<O: OldBytes>(&mut self, old: &mut O, out: &mut [u8]) -> Result<(), PatchError<O::Error>> {
@@ -150,6 +217,7 @@ impl<R: Read> Patcher<R> {
         }
         self.at += out.len() as u64;
         self.add -= out.len() as u64;
+        self.made += out.len() as u64;
         Ok(())
     }
 }
@@ -175,17 +243,24 @@ mod tests {
         old_len: u64,
     ) -> Patcher<Box<dyn Read + 'a>> {
         let mut control = Vec::new();
-        steps.iter().for_each(|step| step.encode(&mut control));
-        Patcher::new(
+        steps
+            .iter()
+            .for_each(|step| step.encode(Code::None, &mut control));
+        let streams: [Box<dyn Read + 'a>; 3] = [
             Box::new(io::Cursor::new(control)),
             Box::new(difference),
             Box::new(extra),
-            old_len,
-        )
+        ];
+        Patcher::new(streams, Code::None, old_len)
     }
 
     fn step(seek: i64, add: u64, copy: u64) -> Control {
-        Control { seek, add, copy }
+        Control {
+            seek,
+            add,
+            copy,
+            is_code: false,
+        }
     }
 
     #[test]
@@ -250,10 +325,42 @@ mod tests {
 
     proptest! {
         #[test]
+        fn code_comes_back_however_it_is_cut_and_asked_for(
+            runs in proptest::collection::vec((any::<bool>(), 1..40_000_usize), 1..4),
+            seed: u8,
+            piece in 1..30_000_usize,
+        ) {
+            for code in [Code::X86, Code::Arm64] {
+                let (mut control, mut extra, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+                for (is_code, len) in &runs {
+                    let copy = *len as u64;
+                    Control { seek: 0, add: 0, copy, is_code: *is_code }.encode(code, &mut control);
+                    let at = wanted.len() as u64;
+                    let run = (at..at + copy).map(|at| [0xe8, 0, 0xff, 0x94, 0x90][usize::try_from((at * 7 + at / 5 + u64::from(seed)) % 5).unwrap()]);
+                    let mut run: Vec<u8> = run.collect();
+                    wanted.extend_from_slice(&run);
+                    if *is_code {
+                        code.encode(at, &mut run);
+                    }
+                    extra.extend(run);
+                }
+                let mut patcher = Patcher::new([control.as_slice(), &[], &extra], code, 0);
+                let mut found = vec![0; wanted.len()];
+                let mut old: &[u8] = &[];
+                for part in found.chunks_mut(piece) {
+                    patcher.fill(&mut old, part).unwrap();
+                }
+                prop_assert!(found == wanted);
+            }
+        }
+
+        #[test]
         fn any_streams_give_bytes_or_an_error(control: Vec<u8>, difference: Vec<u8>, extra: Vec<u8>) {
             let mut old: &[u8] = &[7; 100];
-            let mut patcher = Patcher::new(control.as_slice(), difference.as_slice(), extra.as_slice(), 100);
-            let _bytes_or_error = patcher.fill(&mut old, &mut [0; 500]);
+            for code in [Code::None, Code::X86, Code::Arm64] {
+                let streams = [control.as_slice(), difference.as_slice(), extra.as_slice()];
+                let _bytes_or_error = Patcher::new(streams, code, 100).fill(&mut old, &mut [0; 500]);
+            }
         }
     }
 }

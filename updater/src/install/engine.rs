@@ -241,6 +241,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         if record.trial.is_some_and(|trial| trial.slot == target) {
             return Err(InstallError::TrialArmed);
         }
+        let held = record.slot(target).payload;
         record.begin_install(target, self.running)?;
         // Also when it says so already: an earlier run may have written that and never flushed it.
         record::store(self.disk, &record)?;
@@ -254,7 +255,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         }
         let boot_blocks = boot.tree.geometry().data_blocks();
         self.write_tree(&root, Area::Verity(target))?;
-        let cleared = self.clear_rest(Area::Boot(target), boot_blocks)?;
+        let cleared = self.clear_rest(Area::Boot(target), boot_blocks, &held)?;
         for area in [Area::Boot(target), Area::Root(target), Area::Verity(target)] {
             self.disk.flush(area)?;
         }

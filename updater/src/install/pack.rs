@@ -79,10 +79,10 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             let Some(bytes) = self.frame(&frame.streams, &frame.sha256, range)? else {
                 return Ok(None);
             };
-            let Ok([control, difference, extra]) = frame.streams.decoders(&bytes) else {
+            let Ok(streams) = frame.streams.decoders(&bytes) else {
                 return Ok(None);
             };
-            let mut patcher = Patcher::new(control, difference, extra, old.len() as u64);
+            let mut patcher = Patcher::new(streams, frame.streams.code, old.len() as u64);
             let start = new.len();
             new.resize(start + frame.plain as usize, 0);
             let mut before = old;

@@ -55,6 +55,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         match patches {
             Patches::None => {}
             Patches::Packed => self.pack_part(part)?,
+            Patches::Bare => self.bare_part(part)?,
             Patches::Frames(numbers) => {
                 let frames = self.delta_of(part.payload).map_or_else(Vec::new, |delta| {
                     let all: Vec<_> = delta.frames.iter().copied().zip(delta.ranges()).collect();
@@ -163,7 +164,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             .streams
             .decoders(bytes)
             .ok()
-            .map(|[control, difference, extra]| Patcher::new(control, difference, extra, old_len));
+            .map(|streams| Patcher::new(streams, frame.streams.code, old_len));
         let mut unpacking = Unpacking { patcher };
         for group in frame.first_group..frame.end_group() {
             self.watch.checkpoint()?;

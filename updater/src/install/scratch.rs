@@ -2,7 +2,7 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt as _};
 
-/// A place for the new release's hash trees: about 1/127 of it.
+/// A place for the new release's hash trees, about 1/127 of it, and behind them for the bare form of the running kernel, 40 MB.
 pub trait Scratch {
     /// Writes bytes, in any order.
     ///

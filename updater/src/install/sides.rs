@@ -136,6 +136,11 @@ impl<'a, C> Kept<'a, C> {
         })
     }
 
+    /// The byte of the scratch behind both trees.
+    pub(super) const fn end(&self) -> u64 {
+        self.all
+    }
+
     const fn at(&self, payload: PayloadName, number: u64) -> u64 {
         let before = match payload {
             PayloadName::Boot => 0,

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, iter, ops::Range};
 
 use outcrop_release::{
+    bootrec::Payload,
     bundle::{PayloadName, PlacedFrame},
     plan::{
         BlockSet, ByteRange, Cost, joined,
@@ -131,8 +132,20 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     }
 
     /// Writes zeros behind the boot payload where there are none: what a longer one left. Where that was.
-    pub(super) fn clear_rest(&mut self, area: Area, blocks: u64) -> Result<Vec<Range<u64>>, InstallError> {
-        let all = blocks..self.disk.bytes(area) / BLOCK_BYTES as u64;
+    ///
+    /// Of a slot that held a release, the record knows where its payload ended, and zeros up to the area's end were there before it said so:
+    /// they aren't read again. Before a slot's first byte changes the record forgets what it held, so after a power cut all is read.
+    pub(super) fn clear_rest(
+        &mut self,
+        area: Area,
+        blocks: u64,
+        held: &Payload,
+    ) -> Result<Vec<Range<u64>>, InstallError> {
+        let end = self.disk.bytes(area) / BLOCK_BYTES as u64;
+        let used = held
+            .uki_bytes()
+            .map_or(end, |bytes| bytes.div_ceil(BLOCK_BYTES as u64).min(end));
+        let all = blocks..used.max(blocks);
         let same = self.same(area, all.clone(), |_| Ok([0; BLOCK_BYTES]))?;
         let cleared = joined_numbers(all.filter(|number| !same.contains(number)));
         for number in cleared.iter().cloned().flatten() {

@@ -1,11 +1,13 @@
 //! Small deltas, good ones and such as nobody honest makes.
 
+use std::collections::HashMap;
+
 use ed25519_dalek::{Signer as _, SigningKey};
 use outcrop_release::{
     bundle::{ARCHIVE_BLOCK_BYTES, MemberName, header},
     delta::{
-        Control, DeltaIndex, DeltaManifest, FrameStreams, OldRelease, Part, PatchFrame, PayloadDelta,
-        SpanSource, Spans, compress, directory,
+        BareBoot, Code, Control, DeltaIndex, DeltaManifest, FrameStreams, OldRelease, PackedFrame, Part,
+        PatchFrame, PayloadDelta, SpanSource, Spans, compress, directory,
     },
     digest::{FileDigest, RootHash},
     manifest::{Member, Target},
@@ -76,10 +78,33 @@ impl Delta {
                 root,
                 boot,
                 packed: None,
+                bare: None,
             },
             data,
             key: key(),
         }
+    }
+
+    /// The same with the boot payload by way of the bare form, made of the expanded form `old`.
+    pub(crate) fn with_bare(
+        mut self,
+        boot: BareBoot,
+        (old, new): (&[u8], &[u8]),
+        change: &dyn Fn(&mut Plain),
+    ) -> Self {
+        let mut plain = copied(old, new);
+        change(&mut plain);
+        let (frame, data) = frame(&plain);
+        self.data.extend(data);
+        self.index.bare = Some(BareBoot {
+            frames: vec![PackedFrame {
+                plain: u32::try_from(new.len()).unwrap(),
+                streams: frame.streams,
+                sha256: frame.sha256,
+            }],
+            ..boot
+        });
+        self
     }
 
     pub(crate) fn starts_from(&self) -> Option<RootHash> {
@@ -176,8 +201,39 @@ fn payload(old: &[u8], new: &[u8], change: &dyn Fn(&mut Plain)) -> (PayloadDelta
     (delta, if has_patches { data } else { Vec::new() })
 }
 
+/// New bytes of old ones that are the same, at least 16 in a row.
+fn copied(old: &[u8], new: &[u8]) -> Plain {
+    const LEAST: usize = 16;
+    let places: HashMap<&[u8], usize> = old.windows(LEAST).zip(0..).collect();
+    let (mut plain, mut at, mut new_at) = (Plain::default(), 0, 0);
+    while new_at < new.len() {
+        let rest = &new[new_at..];
+        let from = rest.get(..LEAST).and_then(|bytes| places.get(bytes));
+        let Some(from) = from else {
+            step(&mut plain, 0, 0, 1);
+            plain.extra.push(rest[0]);
+            new_at += 1;
+            continue;
+        };
+        let len = rest.iter().zip(&old[*from..]).take_while(|(new, old)| new == old);
+        let len = len.count();
+        let start = i64::try_from(*from).unwrap();
+        step(&mut plain, start - at, len as u64, 0);
+        plain.difference.resize(plain.difference.len() + len, 0);
+        at = start + i64::try_from(len).unwrap();
+        new_at += len;
+    }
+    plain
+}
+
 fn step(plain: &mut Plain, seek: i64, add: u64, copy: u64) {
-    Control { seek, add, copy }.encode(&mut plain.control);
+    let step = Control {
+        seek,
+        add,
+        copy,
+        is_code: false,
+    };
+    step.encode(Code::None, &mut plain.control);
 }
 
 fn frame(plain: &Plain) -> (PatchFrame, Vec<u8>) {
@@ -195,6 +251,7 @@ fn frame(plain: &Plain) -> (PatchFrame, Vec<u8>) {
             control: len(0),
             difference: len(1),
             extra: len(2),
+            code: Code::None,
         },
         sha256: FileDigest::of(&bytes),
     };

@@ -304,8 +304,9 @@ impl SimDisk {
         }
         *self.read.borrow_mut().entry(area).or_default() += buffer.len() as u64;
         let start = place(area, at);
-        let content = areas.get(&area).ok_or_else(|| error("read", area, at))?;
-        buffer.copy_from_slice(&content[start..start + buffer.len()]);
+        let content = areas.get(&area);
+        let content = content.and_then(|content| content.get(start..start + buffer.len()));
+        buffer.copy_from_slice(content.ok_or_else(|| error("read", area, at))?);
         Ok(())
     }
 }

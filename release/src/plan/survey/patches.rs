@@ -22,6 +22,8 @@ pub enum Patches {
     Frames(Vec<usize>),
     /// The whole boot payload is made, and its kernel packed.
     Packed,
+    /// The whole boot payload is made, and its kernel's entropy coding put back on.
+    Bare,
 }
 
 impl<E: From<SurveyError>> Survey<'_, E> {
@@ -39,8 +41,10 @@ impl<E: From<SurveyError>> Survey<'_, E> {
             return Ok(Patches::None);
         };
         self.learn_in_place(made, tree, known, ledger)?;
-        if payload == PayloadName::Boot && packs(&usable, made, tree) {
-            return Ok(Patches::Packed);
+        if payload == PayloadName::Boot
+            && let Some(whole) = whole_boot(&usable, made, tree)
+        {
+            return Ok(whole);
         }
         let mut frames = Vec::new();
         for (number, frame) in made.delta.frames.iter().enumerate() {
@@ -182,6 +186,14 @@ impl<E: From<SurveyError>> Survey<'_, E> {
                     .map_or(0, crate::delta::PackedBoot::bytes);
                 ledger.fetched(Part::Delta, bytes, 1)?;
             }
+            Patches::Bare => {
+                let bytes = usable
+                    .index
+                    .bare
+                    .as_ref()
+                    .map_or(0, crate::delta::BareBoot::bytes);
+                ledger.fetched(Part::Delta, bytes, 1)?;
+            }
             Patches::Frames(numbers) => {
                 let ranges: Vec<ByteRange> = made
                     .delta
@@ -250,21 +262,31 @@ impl<E: From<SurveyError>> Survey<'_, E> {
     }
 }
 
-/// Whether the boot payload is made by packing its kernel: there is the memory, and it costs less.
-fn packs(usable: &UsableDelta<'_>, made: &MadeTree<'_>, tree: &ProvenTree) -> bool {
-    let wanted: u64 = made
+/// How the boot payload is made as a whole, if that costs less than the frames that are lacking: packed, where there is the memory,
+/// or by way of the kernel's bare form.
+fn whole_boot(usable: &UsableDelta<'_>, made: &MadeTree<'_>, tree: &ProvenTree) -> Option<Patches> {
+    let lacking = made
         .delta
         .frames
         .iter()
-        .filter(|frame| !unknown_groups(tree, frame).is_empty())
-        .filter_map(|frame| frame.streams.total())
-        .map(u64::from)
-        .sum();
-    usable.index.packed.as_ref().is_some_and(|packed| {
-        packed.bytes() < wanted
-            && packed.memory_bytes() <= usable.memory
-            && packed.recipe.check_library().is_ok()
-    })
+        .filter(|frame| !unknown_groups(tree, frame).is_empty());
+    let totals = lacking.filter_map(|frame| frame.streams.total());
+    let wanted: u64 = totals.map(u64::from).sum();
+    let packed = usable
+        .index
+        .packed
+        .as_ref()
+        .filter(|packed| packed.memory_bytes() <= usable.memory && packed.recipe.check_library().is_ok());
+    let packed = packed.map(|packed| (packed.bytes(), Patches::Packed));
+    let bare = usable
+        .index
+        .bare
+        .as_ref()
+        .map(|bare| (bare.bytes(), Patches::Bare));
+    let ways = [packed, bare].into_iter().flatten();
+    ways.filter(|(bytes, _)| *bytes < wanted)
+        .min_by_key(|(bytes, _)| *bytes)
+        .map(|(_, way)| way)
 }
 
 /// The groups of a frame whose blocks of leaves aren't known.

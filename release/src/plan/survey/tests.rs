@@ -6,7 +6,8 @@ use super::*;
 use crate::{
     bundle::{ARCHIVE_BLOCK_BYTES, Frame, FrameTable, Index, MemberName, header},
     delta::{
-        DeltaIndex, DeltaManifest, FrameStreams, OldRelease, PatchFrame, PayloadDelta, SpanSource, Spans,
+        Code, DeltaIndex, DeltaManifest, FrameStreams, OldRelease, PatchFrame, PayloadDelta, SpanSource,
+        Spans,
     },
     digest::FileDigest,
     manifest::{Member, VerityParameters, tests::manifest},
@@ -185,6 +186,7 @@ fn delta(old: &Release, new: &Release) -> (DeltaManifest, DeltaIndex) {
                 control: 100,
                 difference: 200,
                 extra: 300,
+                code: Code::None,
             },
             sha256: FileDigest::of(b""),
         })
@@ -218,6 +220,7 @@ fn delta(old: &Release, new: &Release) -> (DeltaManifest, DeltaIndex) {
         root,
         boot,
         packed: None,
+        bare: None,
     };
     (manifest, index)
 }

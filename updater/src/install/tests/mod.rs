@@ -1,3 +1,4 @@
+mod bare;
 mod damage;
 mod delta;
 mod economy;
@@ -153,6 +154,27 @@ fn a_shorter_boot_payload_leaves_nothing_of_the_longer_one() {
     install(&mut disk, &Bundle::of(&short)).unwrap();
     disk.assert_holds(Slot::B, &short);
     let rest = disk.content(Area::Boot(Slot::B))[short.boot.len()..].to_vec();
+    assert!(rest.iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn what_an_installation_that_was_cut_short_left_behind_the_boot_payload_is_cleared_by_the_next() {
+    let old = Release::new(1);
+    let mut disk = SimDisk::flashed(&old);
+    let second = old.changed(2);
+    install(&mut disk, &Bundle::of(&second)).unwrap();
+    // As after a power cut: the record says that the slot is empty, and a longer payload lies there.
+    let mut record = record::load(&disk).unwrap();
+    record.begin_install(Slot::B, Slot::A).unwrap();
+    record::store(&mut disk, &record).unwrap();
+    let end = second.boot.len() as u64;
+    disk.write(Area::Boot(Slot::B), end + BLOCK, &[0xaa; BLOCK_BYTES])
+        .unwrap();
+    disk.flush(Area::Boot(Slot::B)).unwrap();
+    let third = old.changed(3);
+    install(&mut disk, &Bundle::of(&third)).unwrap();
+    disk.assert_holds(Slot::B, &third);
+    let rest = disk.content(Area::Boot(Slot::B))[third.boot.len()..].to_vec();
     assert!(rest.iter().all(|byte| *byte == 0));
 }
 
