@@ -3,6 +3,9 @@
 pub(crate) mod bundle;
 pub(crate) mod delta;
 pub(crate) mod dice;
+pub(crate) mod fault;
+pub(crate) mod network;
+pub(crate) mod published;
 pub(crate) mod sim;
 pub(crate) mod site;
 pub(crate) mod tls;

@@ -7,224 +7,48 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ed25519_dalek::{Signer as _, SigningKey};
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 use outcrop_release::{
     agent::AgentDefinition,
     bootrec::{BadReason, BootRecord, LastEnd, SlotState},
-    channel::{Accepted, Channel, ChannelName, Lifetime, Offer, Publication, RELEASES_FOLDER},
+    channel::{Accepted, Offer, RELEASES_FOLDER},
     digest::FileDigest,
     journal::Event,
     manifest::RollbackIndex,
     name::ReleaseName,
-    plan::{ByteRange, survey::Looked},
+    plan::survey::Looked,
     report::{Drift, Health, Report, Standing},
-    signed,
     slot::Slot,
-    trust::{PublicKey, Purpose, Role, Signature, Signatures, Trust, signed_message, verify},
+    trust::{Trust, verify},
 };
 
 use super::{
-    bundle::{Bundle, MemorySource, trust},
+    bundle::MemorySource,
+    network::{Bytes, Counting, Network, Nobody, PlayedSink},
+    published::{public, trust_with_channel},
     sim::{Memory, Unwatched},
     world::World,
 };
+pub(crate) use super::{fault::Fault, published::Published};
 use crate::{
     agent::{Outcome, Site, StageEnd, Trouble, Visit, Who, run},
-    channel::{FetchError, Fetched, FollowError, Followed, Follower, ListSource},
+    channel::{FollowError, Followed, Follower},
     commands::CommandError,
     device_key::DeviceKey,
     disk::{Area, Disk as _},
     history::{self, History, KnownRelease},
     install::{
-        Allowed, Installation, Limited, Limits, Meter, Refusal, Running, Source, SourceError, Space, Take,
-        admit, read_head,
+        Allowed, Installation, Limited, Limits, Meter, Refusal, Running, Source, Space, admit, read_head,
     },
     journal::Journal,
     last_update::last_update,
     lifecycle::Next,
     recorder,
-    reports::{FolderSink, Sink, keep, next_sequence},
+    reports::{FolderSink, keep, next_sequence},
 };
 
 /// Restarts in a row that a device makes by itself at most.
 const MOST_RESTARTS: usize = 12;
-const CHANNEL_KEY: [u8; 32] = [2; 32];
-
-/// What is wrong with a device, or around it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    Nothing,
-    /// Bundles can't be had.
-    NoBundles,
-    /// The same until this moment.
-    NoBundlesUntil(Timestamp),
-    /// Nothing can be had at all until this moment.
-    OfflineUntil(Timestamp),
-    /// It trusts other keys.
-    Untrusting,
-    /// The slot that doesn't run can't be written.
-    BadDisk,
-    /// The new release panics here.
-    Panics,
-    /// A health check doesn't hold with it.
-    FailsCheck,
-    /// Its Kubernetes doesn't come up.
-    FailsKubernetes,
-    /// Its power goes in each trial.
-    LosesPower,
-    /// Somebody has changed files on it.
-    Drifted,
-    /// Its reports don't arrive after this moment.
-    SilentFrom(Timestamp),
-}
-
-/// What is published: the same for all devices.
-pub(crate) struct Published {
-    /// Lists, each from its moment on.
-    lists: Vec<(Timestamp, Vec<u8>)>,
-    channel: Channel,
-    /// By their versions.
-    bundles: BTreeMap<String, Bundle>,
-}
-
-fn lifetime(issued: Timestamp) -> Lifetime {
-    Lifetime {
-        issued,
-        counts_for: SignedDuration::from_hours(24 * 30),
-    }
-}
-
-fn public(seed: [u8; 32]) -> PublicKey {
-    PublicKey::from_bytes(SigningKey::from_bytes(&seed).verifying_key().as_bytes()).unwrap()
-}
-
-/// Whom devices trust.
-pub(crate) fn trust_with_channel() -> Trust {
-    let role = Role::new(1, vec![("channel".to_owned(), public(CHANNEL_KEY))]).unwrap();
-    trust().with_channel(role).unwrap()
-}
-
-fn signed_list(channel: &Channel) -> Vec<u8> {
-    let document = channel.to_bytes();
-    let mut signatures = Signatures::default();
-    let bytes = SigningKey::from_bytes(&CHANNEL_KEY)
-        .sign(&signed_message(Purpose::Channel, &document))
-        .to_bytes();
-    let key = public(CHANNEL_KEY);
-    signatures.add(Signature { key, bytes }).unwrap();
-    signed::join(&document, &signatures)
-}
-
-impl Published {
-    /// An empty channel.
-    pub(crate) fn new(at: Timestamp) -> Self {
-        let channel = Channel::new("stable".parse().unwrap(), lifetime(at)).unwrap();
-        Self {
-            lists: vec![(at, signed_list(&channel))],
-            channel,
-            bundles: BTreeMap::new(),
-        }
-    }
-
-    /// Changes the list.
-    pub(crate) fn change(&mut self, at: Timestamp, change: impl FnOnce(&Channel, Lifetime) -> Channel) {
-        self.channel = change(&self.channel, lifetime(at));
-        self.lists.push((at, signed_list(&self.channel)));
-    }
-
-    /// Offers a bundle.
-    pub(crate) fn offer(&mut self, at: Timestamp, bundle: Bundle, waves: &str) {
-        let manifest = bundle.manifest.to_bytes();
-        let publication = Publication {
-            release: bundle.manifest.release.clone(),
-            manifest: FileDigest::of(&manifest),
-            bytes: bundle.bytes.len() as u64,
-            rollback_index: RollbackIndex(0),
-            waves: waves.parse().unwrap(),
-            hold_back: Vec::new(),
-        };
-        self.change(at, |channel, lifetime| {
-            channel.publish(vec![publication], lifetime).unwrap()
-        });
-        self.bundles
-            .insert(bundle.manifest.release.version.to_string(), bundle);
-    }
-
-    /// Lays the tree out in a folder, as it is at a moment: a stick.
-    pub(crate) fn lay_out(&self, folder: &Path, at: Timestamp) {
-        fs::create_dir_all(folder.join(RELEASES_FOLDER)).unwrap();
-        fs::write(folder.join("stable.channel"), self.list(at)).unwrap();
-        for bundle in self.bundles.values() {
-            let name = format!("{}.outcrop", bundle.manifest.release);
-            fs::write(folder.join(RELEASES_FOLDER).join(name), &bundle.bytes).unwrap();
-        }
-    }
-
-    fn list(&self, at: Timestamp) -> &[u8] {
-        let since = self.lists.iter().rev().find(|(since, _)| *since <= at);
-        &since.unwrap().1
-    }
-}
-
-/// What a device's network gives it.
-struct Network<'p> {
-    published: &'p Published,
-    now: Timestamp,
-    offline: bool,
-    /// What was asked, in bytes; answers of a list that hasn't changed are empty.
-    lists: &'p mut Vec<usize>,
-}
-
-impl ListSource for Network<'_> {
-    fn fetch(&mut self, _: &ChannelName, tag: Option<&str>) -> Result<Fetched, FetchError> {
-        if self.offline {
-            return Err(FetchError::Unreachable {
-                url: "https://updates.example/edge/stable.channel".to_owned(),
-                source: std::io::ErrorKind::TimedOut.into(),
-            });
-        }
-        let bytes = self.published.list(self.now).to_vec();
-        let found = FileDigest::of(&bytes).to_string();
-        if tag == Some(found.as_str()) {
-            self.lists.push(0);
-            return Ok(Fetched::Same);
-        }
-        self.lists.push(bytes.len());
-        Ok(Fetched::List {
-            bytes,
-            tag: Some(found),
-        })
-    }
-}
-
-/// Nobody is asked.
-struct Nobody;
-
-impl ListSource for Nobody {
-    fn fetch(&mut self, _: &ChannelName, _: Option<&str>) -> Result<Fetched, FetchError> {
-        Ok(Fetched::Same)
-    }
-}
-
-/// A bundle that may not be there.
-struct Bytes {
-    there: bool,
-    inner: MemorySource,
-}
-
-impl Source for Bytes {
-    fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E> {
-        if self.there {
-            return self.inner.read(range, take);
-        }
-        Err(SourceError::Server {
-            tries: 8,
-            why: "connection refused".to_owned(),
-        }
-        .into())
-    }
-}
 
 /// A device.
 pub(crate) struct PlayedSite<'p> {
@@ -676,35 +500,5 @@ impl Site for PlayedSite<'_> {
 
     fn tell(&mut self, line: &str) {
         self.told.push(line.to_owned());
-    }
-}
-
-struct PlayedSink {
-    inner: FolderSink,
-    is_down: bool,
-}
-
-impl Sink for PlayedSink {
-    fn send(&mut self, report: &Report, bytes: &[u8]) -> std::io::Result<()> {
-        if self.is_down {
-            return Err(std::io::ErrorKind::TimedOut.into());
-        }
-        self.inner.send(report, bytes)
-    }
-}
-
-/// Counts what is read, as a metered link would.
-struct Counting {
-    inner: Bytes,
-    meter: Meter,
-}
-
-impl Source for Counting {
-    fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E> {
-        let meter = self.meter.clone();
-        self.inner.read::<E>(range, &mut |piece| {
-            meter.add(piece.len() as u64);
-            take(piece)
-        })
     }
 }
