@@ -273,7 +273,15 @@ impl<S: Site> Run<'_, S> {
         if let Some(bytes) = limits.bytes {
             // Until it is known what was fetched, all of it counts: a power cut gives nothing back.
             self.memory.spent = before.and(bytes, today);
-            self.keep();
+            if !self.keep() {
+                // Nobody would know the next time what this one has cost.
+                self.memory.spent = before;
+                return Err(Trouble {
+                    reason: Reason::Storage,
+                    detail: "what is fetched can't be counted, and the link is metered: make room in /var"
+                        .to_owned(),
+                });
+            }
         }
         let (fetched, end) = self.site.stage(offer, limits);
         self.memory.spent = match limits.bytes {
@@ -392,15 +400,20 @@ impl<S: Site> Run<'_, S> {
         }
     }
 
-    fn keep(&mut self) {
+    /// Keeps what changed; whether it is on the disk. That it isn't is told.
+    fn keep(&mut self) -> bool {
         if self.memory == self.before {
-            return;
+            return true;
         }
         match self.memory.save(&self.site.state()) {
-            Ok(()) => self.before = self.memory.clone(),
+            Ok(()) => {
+                self.before = self.memory.clone();
+                true
+            }
             Err(error) => {
                 let line = format!("what the agent does can't be kept: {}", chain::describe(&error));
                 self.site.tell(&line);
+                false
             }
         }
     }

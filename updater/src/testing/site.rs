@@ -12,6 +12,7 @@ use outcrop_release::{
     agent::AgentDefinition,
     bootrec::{BadReason, BootRecord, LastEnd, SlotState},
     channel::{Accepted, Offer, RELEASES_FOLDER},
+    device_id::DeviceId,
     digest::FileDigest,
     journal::Event,
     manifest::RollbackIndex,
@@ -23,7 +24,7 @@ use outcrop_release::{
 };
 
 use super::{
-    bundle::MemorySource,
+    bundle::{MemorySource, Release},
     network::{Bytes, Counting, Network, Nobody, PlayedSink},
     published::{public, trust_with_channel},
     sim::{Memory, Unwatched},
@@ -66,10 +67,9 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) lists: Vec<usize>,
     /// A tree in a folder instead of the network's.
     pub(crate) stick: Option<PathBuf>,
-    pub(crate) labels: BTreeMap<String, String>,
     pub(crate) hostname: String,
     published: &'p Published,
-    state: PathBuf,
+    pub(crate) state: PathBuf,
     key: DeviceKey,
     reports: PathBuf,
     trust: Trust,
@@ -103,7 +103,6 @@ impl<'p> PlayedSite<'p> {
             told: Vec::new(),
             lists: Vec::new(),
             stick: None,
-            labels: BTreeMap::new(),
             hostname: format!("shop-{number:03}"),
             published,
             state: state.to_owned(),
@@ -134,11 +133,7 @@ impl<'p> PlayedSite<'p> {
         self.running_release().version.to_string()
     }
 
-    pub(crate) fn state_folder(&self) -> &Path {
-        &self.state
-    }
-
-    pub(crate) fn device(&self) -> outcrop_release::device_id::DeviceId {
+    pub(crate) fn device(&self) -> DeviceId {
         self.key.device()
     }
 
@@ -150,10 +145,9 @@ impl<'p> PlayedSite<'p> {
 
     fn running_release(&self) -> ReleaseName {
         let payload = self.world.disk.content(Area::Boot(self.world.running()));
-        let mut releases = self.world.releases.iter();
-        let number = releases
-            .find_map(|(number, release)| payload.starts_with(&release.boot).then_some(*number))
-            .unwrap();
+        let runs =
+            |(number, release): (&u64, &Release)| payload.starts_with(&release.boot).then_some(*number);
+        let number = self.world.releases.iter().find_map(runs).unwrap();
         ReleaseName {
             image: "edge".parse().unwrap(),
             version: semver::Version::new(1, number, 0),
@@ -349,7 +343,7 @@ impl<'p> PlayedSite<'p> {
             sequence: next_sequence(&self.state).unwrap(),
             at: self.now.timestamp(),
             hostname: Some(self.hostname.clone()),
-            labels: self.labels.clone(),
+            labels: BTreeMap::new(),
             running: self.running_release(),
             manifest: record.slot(slot).release,
             slot: slot.to_string(),
@@ -384,7 +378,7 @@ impl Site for PlayedSite<'_> {
         let history = self.history();
         Ok(Who {
             device: self.key.device(),
-            labels: self.labels.clone(),
+            labels: BTreeMap::new(),
             running: self.running_release(),
             manifest: record.slot(self.world.running()).release,
             failed: history.unwanted(&record),

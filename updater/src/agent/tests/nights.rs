@@ -135,7 +135,7 @@ fn a_metered_link_gets_a_day_s_bytes_each_day_until_the_release_is_there() {
         assert_eq!(waits(&outcome), Waits::Budget, "{outcome:?}");
         // The same day has no more.
         assert_eq!(waits(&site.tick(60)), Waits::Budget);
-        let spent = Memory::load(site.state_folder()).unwrap().spent;
+        let spent = Memory::load(&site.state).unwrap().spent;
         assert!((80_000..82_000).contains(&spent.on(site.now.date())), "{spent:?}");
         site.now = site.now.checked_add(SignedDuration::from_hours(23)).unwrap();
         days += 1;
@@ -143,6 +143,23 @@ fn a_metered_link_gets_a_day_s_bytes_each_day_until_the_release_is_there() {
     }
     assert!(days > 2, "{days}");
     assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
+fn with_no_room_to_count_nothing_is_fetched_over_a_metered_link() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    // Whatever is kept is written here first.
+    let new = site.state.join("agent.new");
+    fs::create_dir(&new).unwrap();
+    site.definition.daily_limit = Some("80kB".parse().unwrap());
+    let writes = site.world.disk.writes();
+    let outcome = site.tick(0);
+    assert_eq!(outcome.standing.reason, Some(Reason::Storage));
+    assert_eq!(site.world.disk.writes(), writes);
+    fs::remove_dir(&new).unwrap();
+    site.definition.daily_limit = None;
+    assert_eq!(waits(&site.tick(60)), Waits::Window);
 }
 
 #[test]
@@ -200,7 +217,7 @@ fn off_the_network_for_a_month_it_catches_up_within_an_hour() {
         asked += u32::from(outcome.standing.reason == Some(Reason::Network));
     }
     assert!(asked > 350, "it says so: {asked}");
-    let polls = Memory::load(site.state_folder()).unwrap().poll_failures;
+    let polls = Memory::load(&site.state).unwrap().poll_failures;
     assert!(
         polls <= 30 * 24,
         "it asks no more than once in an interval: {polls}"
@@ -222,11 +239,11 @@ fn approval_is_waited_for_and_counts_for_that_release_only() {
     let approve = |bytes: &[u8]| {
         let digest = outcrop_release::digest::FileDigest::of(bytes);
         Approval::new(digest, "1.2.0".to_owned())
-            .save(site.state_folder())
+            .save(&site.state)
             .unwrap();
     };
     approve(b"another one");
-    let state = site.state_folder().to_owned();
+    let state = site.state.clone();
     assert_eq!(waits(&site.tick(60)), Waits::Approval);
     let digest = outcrop_release::digest::FileDigest::of(&second().manifest.to_bytes());
     Approval::new(digest, "1.2.0".to_owned()).save(&state).unwrap();
@@ -356,7 +373,7 @@ fn what_the_agent_keeps_may_be_lost_and_nothing_else_is() {
     let fixture = Fixture::new(offered());
     let mut site = fixture.device();
     assert_eq!(waits(&site.tick(0)), Waits::Window);
-    fs::write(site.state_folder().join("agent.json"), "half").unwrap();
+    fs::write(site.state.join("agent.json"), "half").unwrap();
     assert_eq!(waits(&site.tick(60)), Waits::Window);
     assert!(
         site.told
@@ -375,14 +392,14 @@ fn a_poll_without_news_fetches_nothing_and_between_polls_nothing_is_written() {
     let mut site = fixture.device();
     site.tick(0);
     site.tick(15);
-    let written = fs::metadata(site.state_folder().join("agent.json"))
+    let written = fs::metadata(site.state.join("agent.json"))
         .unwrap()
         .modified()
         .unwrap();
     for _ in 0..6 {
         site.tick(5);
     }
-    let now = fs::metadata(site.state_folder().join("agent.json"))
+    let now = fs::metadata(site.state.join("agent.json"))
         .unwrap()
         .modified()
         .unwrap();
@@ -450,7 +467,7 @@ fn a_release_that_can_t_be_written_is_tried_again_later_and_later_and_told_once(
     for _ in 0..100 {
         site.tick(5);
     }
-    let failures = Memory::load(site.state_folder()).unwrap().step_failures;
+    let failures = Memory::load(&site.state).unwrap().step_failures;
     assert!((8..16).contains(&failures), "{failures}");
     assert_eq!(decisions(&site), [Deed::PutOff]);
     site.fault = Fault::Nothing;
