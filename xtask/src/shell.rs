@@ -3,18 +3,27 @@
 use std::{
     ffi::OsStr,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use crate::error::Error;
+
+/// A command that took longer says how long.
+const WORTH_TELLING: Duration = Duration::from_secs(5);
 
 /// Runs `command` with the terminal's streams; its failure is ours.
 pub(crate) fn run(command: &mut Command) -> Result<(), Error> {
     let text = describe(command);
     eprintln!("+ {text}");
+    let started = Instant::now();
     let status = command.status().map_err(|source| Error::Start {
         command: text.clone(),
         source,
     })?;
+    let took = started.elapsed();
+    if took > WORTH_TELLING {
+        eprintln!("= {} s: {text}", took.as_secs());
+    }
     if status.success() {
         Ok(())
     } else {

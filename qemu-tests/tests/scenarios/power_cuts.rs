@@ -14,7 +14,7 @@ use outcrop_qemu::update::{Device, NEW, OLD};
 use outcrop_release::arch::Architecture;
 
 /// Power cuts of a run; `cargo xtask soak` sets the variable.
-const CUTS: u64 = 6;
+const CUTS: u64 = 3;
 const CUTS_VARIABLE: &str = "OUTCROP_POWER_CUTS";
 /// The number that the moments are drawn from.
 const SEED_VARIABLE: &str = "OUTCROP_POWER_CUT_SEED";

@@ -18,7 +18,8 @@ use outcrop_release::arch::Architecture;
 
 on_both_architectures! {
     a_release_from_a_web_server_is_tried_and_committed,
-    a_release_whose_check_fails_is_given_up_and_not_installed_again,
+    a_release_whose_check_fails_is_given_up_and_not_installed_again;
+    aarch64 in the soak:
     a_release_whose_kernel_panics_is_given_up_at_once,
     a_release_that_hangs_is_reset_by_the_watchdog_and_given_up,
 }
@@ -42,6 +43,7 @@ mod x86_64_only {
     const CHUNK_BYTES: usize = 1 << 20;
 
     #[test]
+    #[ignore = "the soak's: in CI a kernel that hangs has three trials without a verdict"]
     fn a_release_whose_init_crashes_is_given_up() {
         fails(ARCH, "init", "its trial ended three times without a verdict");
     }
