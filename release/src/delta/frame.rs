@@ -100,7 +100,7 @@ pub fn compress(part: Part, bytes: &[u8]) -> io::Result<Vec<u8>> {
 ///
 /// # Errors
 /// When there is no memory. What is wrong with the stream is found where it is read.
-pub fn decoder(part: Part, bytes: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+pub fn decoder(part: Part, bytes: &[u8]) -> io::Result<Box<dyn Read + Send + '_>> {
     if bytes.is_empty() {
         return Ok(Box::new(io::empty()));
     }
@@ -138,7 +138,7 @@ impl FrameStreams {
     ///
     /// # Errors
     /// When there is no memory, or `bytes` is shorter.
-    pub fn decoders<'b>(&self, bytes: &'b [u8]) -> io::Result<[Box<dyn Read + 'b>; 3]> {
+    pub fn decoders<'b>(&self, bytes: &'b [u8]) -> io::Result<[Box<dyn Read + Send + 'b>; 3]> {
         let short = || io::Error::from(io::ErrorKind::UnexpectedEof);
         let cut = |bytes: &'b [u8], len: u32| bytes.split_at_checked(len as usize).ok_or_else(short);
         let (control, rest) = cut(bytes, self.control)?;

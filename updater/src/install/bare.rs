@@ -3,7 +3,10 @@
 //! The old kernel's bare form, three times as long as the kernel, lies in the scratch; of the new one no more than a block and a group are
 //! in memory.
 
-use std::io::{self, BufReader, Read};
+use std::{
+    io::{self, BufReader, Read},
+    thread,
+};
 
 use outcrop_release::{
     bare::{BareEncoder, BareError, bare},
@@ -16,7 +19,7 @@ use outcrop_release::{
 use super::{
     engine::{Installation, Part},
     error::InstallError,
-    patch::{MadeGroup, blocks_of, kept_in},
+    patch::{MadeGroup, blocks_of, kept_in, streams_ahead},
     scratch::Scratch,
     sides::Kept,
     source::Source,
@@ -197,30 +200,48 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             let Some(bytes) = self.frame(&frame.streams, &frame.sha256, range)? else {
                 return Ok(());
             };
-            let Ok(streams) = frame.streams.decoders(&bytes) else {
-                return Ok(());
-            };
-            let mut patcher = Patcher::new(streams, frame.streams.code, old_len);
-            let mut left = frame.plain as usize;
-            let mut piece = vec![0; PIECE_BYTES];
-            while left > 0 {
-                self.watch.checkpoint()?;
-                piece.truncate(left);
-                left -= piece.len();
-                let mut old = OldForm {
-                    disk: &*self.disk,
-                    area: part.from,
-                    scratch: &*self.scratch,
-                    start,
-                    kernel: boot.old,
+            let is_made = thread::scope(|scope| {
+                let Ok(streams) = streams_ahead(scope, &frame.streams, &bytes) else {
+                    return Ok(false);
                 };
-                if patcher.fill(&mut old, &mut piece).is_err() || made.push(&piece).is_err() {
-                    return Ok(()); // what isn't known to be there by now comes from the bundle
-                }
-                self.write_rebuilt(part, &mut made)?;
+                let mut patcher = Patcher::new(streams, frame.streams.code, old_len);
+                self.rebuild_frame(part, (boot.old, start), frame.plain, &mut patcher, &mut made)
+            })?;
+            if !is_made {
+                return Ok(()); // what isn't known to be there by now comes from the bundle
             }
         }
         Ok(())
+    }
+
+    /// Makes the `plain` bytes of a frame, from the old kernel whose bare form begins at `start` in the scratch. Whether they could be made.
+    fn rebuild_frame(
+        &mut self,
+        part: &mut Part<'_>,
+        (kernel, start): (BareKernel, u64),
+        plain: u32,
+        patcher: &mut Patcher<impl Read>,
+        made: &mut Rebuilt,
+    ) -> Result<bool, InstallError> {
+        let mut left = plain as usize;
+        let mut piece = vec![0; PIECE_BYTES];
+        while left > 0 {
+            self.watch.checkpoint()?;
+            piece.truncate(left);
+            left -= piece.len();
+            let mut old = OldForm {
+                disk: &*self.disk,
+                area: part.from,
+                scratch: &*self.scratch,
+                start,
+                kernel,
+            };
+            if patcher.fill(&mut old, &mut piece).is_err() || made.push(&piece).is_err() {
+                return Ok(false);
+            }
+            self.write_rebuilt(part, made)?;
+        }
+        Ok(true)
     }
 
     /// Bytes of the delta's frames before those of the bare form.

@@ -12,6 +12,7 @@
 //! Memory: the frames to fetch (56 bytes each), 16 bytes for each block of the running slot, one frame.
 
 mod admit;
+mod ahead;
 mod bare;
 mod check;
 mod copy;

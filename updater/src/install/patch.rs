@@ -1,6 +1,10 @@
 //! Patching: groups of blocks made from what runs and from the frames of a delta, each proven before it is written.
 
-use std::{io::Read, ops::Range};
+use std::{
+    io::{self, Read},
+    ops::Range,
+    thread::{self, Scope},
+};
 
 use outcrop_release::{
     bundle::PayloadName,
@@ -14,6 +18,7 @@ use outcrop_release::{
 };
 
 use super::{
+    ahead::Ahead,
     copy::hash_blocks,
     engine::{Installation, Part, Stage},
     error::InstallError,
@@ -43,7 +48,7 @@ impl<D: Disk> OldBytes for OldArea<'_, D> {
 
 /// A frame that is being unpacked: its streams, as long as they give what they should.
 struct Unpacking<'b> {
-    patcher: Option<Patcher<Box<dyn Read + 'b>>>,
+    patcher: Option<Patcher<Box<dyn Read + Send + 'b>>>,
 }
 
 impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
@@ -160,12 +165,21 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         bytes: &[u8],
     ) -> Result<(), InstallError> {
         let old_len = self.old_bytes(part.payload);
-        let patcher = frame
-            .streams
-            .decoders(bytes)
-            .ok()
-            .map(|streams| Patcher::new(streams, frame.streams.code, old_len));
-        let mut unpacking = Unpacking { patcher };
+        thread::scope(|scope| {
+            let streams = streams_ahead(scope, &frame.streams, bytes);
+            let patcher = streams
+                .ok()
+                .map(|streams| Patcher::new(streams, frame.streams.code, old_len));
+            self.patch_groups(part, frame, Unpacking { patcher })
+        })
+    }
+
+    fn patch_groups(
+        &mut self,
+        part: &mut Part<'_>,
+        frame: &PatchFrame,
+        mut unpacking: Unpacking<'_>,
+    ) -> Result<(), InstallError> {
         for group in frame.first_group..frame.end_group() {
             self.watch.checkpoint()?;
             if self.is_left_alone(part, group) {
@@ -357,6 +371,17 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             })?;
         Ok(there)
     }
+}
+
+/// A frame's streams, decompressed beside whoever reads them. Steps are few.
+pub(super) fn streams_ahead<'scope, 'b: 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    streams: &FrameStreams,
+    bytes: &'b [u8],
+) -> io::Result<[Box<dyn Read + Send + 'scope>; 3]> {
+    let [control, difference, extra] = streams.decoders(bytes)?;
+    let ahead = |stream| Box::new(Ahead::new(scope, stream));
+    Ok([control, ahead(difference), ahead(extra)])
 }
 
 /// Those of a group's blocks of which the slot that is written says that they are in place.

@@ -9,10 +9,11 @@ use outcrop_release::{
         BlockSet, ByteRange, Cost, joined,
         survey::{Leaves, TreeStore as _},
     },
-    verity::{BLOCK_BYTES, hash_block},
+    verity::BLOCK_BYTES,
 };
 
 use super::{
+    copy::hash_blocks,
     engine::{Installation, Part, Prepared, Stage},
     error::InstallError,
     frames::{Cutter, Unpacker},
@@ -101,9 +102,10 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
                     let read_back = |at, room: &mut [u8]| Ok(disk.read(part.to, at, room)?);
                     let blocks = unpacker.unpack(frame, bytes, &read_back)?;
                     let mut out = Writer::new(part.to);
-                    for (block, at) in blocks.iter().zip(frame.first..) {
+                    let hashes = hash_blocks(&part.manifest.verity.salt, blocks);
+                    for ((block, hash), at) in blocks.iter().zip(hashes).zip(frame.first..) {
                         let leaf = leaves.get(at)?;
-                        if leaf.is_some_and(|leaf| leaf != hash_block(&part.manifest.verity.salt, block)) {
+                        if leaf.is_some_and(|leaf| leaf != hash) {
                             return Err(unpacker_damage(part, frame));
                         }
                         if leaf.is_some() && u32::try_from(at).is_ok_and(is_wanted) {
