@@ -61,7 +61,10 @@ fn deny(install: Install) -> Result<PathBuf, Error> {
     }
     let mut cargo = project::cargo();
     cargo.current_dir(env::temp_dir()); // the project's toolchain and configuration are not the tool's
-    // Compiled quickly rather than to run quickly: it runs for a second.
+    // Compiled quickly rather than to run quickly: it runs for a second, and nobody debugs it.
+    cargo
+        .env("CARGO_PROFILE_DEV_DEBUG", "0")
+        .env("CARGO_INCREMENTAL", "0");
     cargo.args([
         "install",
         "--debug",

@@ -4,7 +4,7 @@ use std::{io, iter::once, ops::Range};
 
 use outcrop_release::{
     bare::{self, Chunk},
-    delta::{BareBoot, BareKernel, PackedBoot, PackedFrame},
+    delta::{BareBoot, BareKernel, Effort, PackedBoot, PackedFrame},
     packed::{self, PackedKernel},
     units::Extent,
     verity::BLOCK_BYTES,
@@ -12,7 +12,7 @@ use outcrop_release::{
 use rayon::prelude::*;
 
 use super::{
-    DeltaError,
+    DeltaError, anchors,
     code::CodeRanges,
     frames::{self, Encoded, Run},
     matching::OldText,
@@ -168,7 +168,7 @@ fn packed_way(
     };
     let mut text = OldText::default();
     text.push(before.kernel.start, before.slice(before.kernel.clone()));
-    let kernel = text.ops(after.slice(after.kernel.clone()));
+    let kernel = text.anchored(after.slice(after.kernel.clone()), anchors::Likeness::Alike);
     drop(text);
     let (frames, data) = encode(&before, &after, &kernel, rest, phase)?;
     let packed = PackedBoot {
@@ -307,8 +307,13 @@ fn encode_part(
         streams,
         sha256,
         bytes,
-    }) = frames::encode(&runs, &before.bytes, &after.bytes, &CodeRanges::default())?
-    {
+    }) = frames::encode(
+        &runs,
+        &before.bytes,
+        &after.bytes,
+        &CodeRanges::default(),
+        Effort::Quick,
+    )? {
         let plain = u32::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
         let frame = PackedFrame {
             plain,

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use outcrop_release::{
-    delta::{Code, Control, FrameStreams, Part, compress},
+    delta::{Code, Control, Effort, FrameStreams, Part, compress},
     digest::FileDigest,
     read_at::ReadAt,
 };
@@ -57,11 +57,12 @@ pub(super) fn encode(
     old: &(dyn ReadAt + Sync),
     new: &(dyn ReadAt + Sync),
     code: &CodeRanges,
+    effort: Effort,
 ) -> io::Result<Option<Encoded>> {
     let plain = plain(runs, old, new, code)?;
-    let control = compress(Part::Control, &plain.control)?;
-    let difference = compress(Part::Difference, &plain.difference)?;
-    let extra = compress(Part::Extra, &plain.extra)?;
+    let control = compress(Part::Control, effort, &plain.control)?;
+    let difference = compress(Part::Difference, effort, &plain.difference)?;
+    let extra = compress(Part::Extra, effort, &plain.extra)?;
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
     let streams = FrameStreams {
         control: len(&control),
@@ -266,7 +267,7 @@ mod tests {
                 ops: &ops,
             },
         ];
-        let encoded = encode(&runs, &old, &new, &CodeRanges::default())
+        let encoded = encode(&runs, &old, &new, &CodeRanges::default(), Effort::Thorough)
             .unwrap()
             .unwrap();
         assert!(encoded.bytes.len() < 400, "{}", encoded.bytes.len());
@@ -292,7 +293,7 @@ mod tests {
         ops.push(Op::Extra(new.len() as u64));
         let runs = [Run { start: 0, ops: &ops }];
         assert!(
-            encode(&runs, &Vec::new(), &new, &CodeRanges::default())
+            encode(&runs, &Vec::new(), &new, &CodeRanges::default(), Effort::Thorough)
                 .unwrap()
                 .is_none()
         );

@@ -12,8 +12,6 @@ const MAX_OLD_BYTES: usize = 96 << 20;
 const WINDOW_BYTES: usize = 48 << 20;
 /// New bytes that one thread looks for; a match ends where they end, whichever threads there are.
 const PART_BYTES: usize = 4 << 20;
-/// Fewer bytes that are the same aren't worth a step.
-const LEAST_SAME_BYTES: usize = 24;
 /// How far beside its own place new content is looked for in a long old text.
 const BESIDE_BYTES: usize = 16 << 20;
 
@@ -49,26 +47,6 @@ impl OldText {
                 self.search(self.window(number), part, &mut ops);
             }
         }
-        ops
-    }
-
-    /// The ops that make `new` of old bytes that are exactly the same: all that packed content has in common, found in a fraction of
-    /// the time.
-    pub(super) fn same(&self, new: &[u8]) -> Ops {
-        let anchors = Anchors::of(&self.bytes);
-        let mut ops = Ops::default();
-        let (mut done, mut at) = (0, 0);
-        while let Some(found) = anchors.next(&self.bytes, new, done, at) {
-            at = found.new + found.len;
-            if found.len < LEAST_SAME_BYTES {
-                at = at.max(found.looked_at + 1);
-                continue;
-            }
-            ops.push(Op::Extra((found.new - done) as u64));
-            self.add(found.old, found.len, &mut ops);
-            done = at;
-        }
-        ops.push(Op::Extra((new.len() - done) as u64));
         ops
     }
 
@@ -143,90 +121,12 @@ impl OldText {
     }
 }
 
-/// Eight bytes, as a number.
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..)?.first_chunk().copied().map(u64::from_le_bytes)
-}
-
-/// Where in a text each of its aligned eight bytes are first: any 15 bytes that two texts share have some of them.
-struct Anchors {
-    /// By the word's hash: one and the number of the word, 0 for none.
-    places: Vec<u32>,
-    shift: u32,
-}
-
-/// Bytes that two texts share.
-struct Shared {
-    old: usize,
-    new: usize,
-    len: usize,
-    /// Where in the new text it was noticed.
-    looked_at: usize,
-}
-
-impl Anchors {
-    const BYTES: usize = size_of::<u64>();
-
-    fn of(old: &[u8]) -> Self {
-        let words = old.len() / Self::BYTES;
-        let bits = (words * 2).next_power_of_two().ilog2().max(1);
-        let mut anchors = Self {
-            places: vec![0; 1 << bits],
-            shift: u64::BITS - bits,
-        };
-        for (number, word) in (1..).zip(old.as_chunks().0) {
-            let place = anchors.place(u64::from_le_bytes(*word));
-            if let Some(place) = anchors.places.get_mut(place).filter(|place| **place == 0) {
-                *place = number;
-            }
-        }
-        anchors
-    }
-
-    /// Fibonacci hashing: the upper bits of a product.
-    fn place(&self, word: u64) -> usize {
-        usize::try_from(word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift).unwrap_or(0)
-    }
-
-    /// The next bytes that are shared, noticed at `at` or later, none of them before `done`.
-    fn next(&self, old: &[u8], new: &[u8], done: usize, at: usize) -> Option<Shared> {
-        for looked_at in at..new.len() {
-            let word = word(new, looked_at)?;
-            let number = self.places.get(self.place(word)).copied().unwrap_or(0);
-            let Some(place) = number.checked_sub(1) else {
-                continue;
-            };
-            let place = place as usize * Self::BYTES;
-            if self::word(old, place) != Some(word) {
-                continue;
-            }
-            let before = old
-                .iter()
-                .take(place)
-                .rev()
-                .zip(new.iter().take(looked_at).skip(done).rev());
-            let before = before.take_while(|(a, b)| a == b).count();
-            let behind = old.iter().skip(place).zip(new.iter().skip(looked_at));
-            let behind = behind.take_while(|(a, b)| a == b).count();
-            return Some(Shared {
-                old: place - before,
-                new: looked_at - before,
-                len: before + behind,
-                looked_at,
-            });
-        }
-        None
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
+pub(super) mod testing {
     use super::*;
 
     /// What the ops make, when differences and extra bytes are taken from `new`: its length, and how many bytes they share with the old.
-    fn check(old: &[(u64, Vec<u8>)], new: &[u8], ops: &Ops) -> usize {
+    pub(in crate::delta) fn check(old: &[(u64, Vec<u8>)], new: &[u8], ops: &Ops) -> usize {
         let (mut at, mut shared) = (0_usize, 0);
         for op in ops.iter() {
             let len = usize::try_from(op.len()).unwrap();
@@ -246,19 +146,13 @@ mod tests {
         shared
     }
 
-    /// Bytes that the ops take from the old.
-    fn added(ops: &Ops) -> u64 {
-        let is_add = |op: &Op| matches!(op, Op::Add { .. });
-        ops.iter().filter(is_add).map(Op::len).sum()
-    }
-
-    fn text(old: &[(u64, Vec<u8>)]) -> OldText {
+    pub(in crate::delta) fn text(old: &[(u64, Vec<u8>)]) -> OldText {
         let mut text = OldText::default();
         old.iter().for_each(|(at, bytes)| text.push(*at, bytes));
         text
     }
 
-    fn noise(seed: u64, len: usize) -> Vec<u8> {
+    pub(in crate::delta) fn noise(seed: u64, len: usize) -> Vec<u8> {
         let mut state = seed | 1;
         let mut byte = || {
             state = state
@@ -268,6 +162,16 @@ mod tests {
         };
         (0..len).map(|_| byte()).collect()
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{
+        testing::{check, noise, text},
+        *,
+    };
 
     #[test]
     fn what_moved_and_what_changed_a_little_is_found_in_whichever_piece_it_lies() {
@@ -280,23 +184,6 @@ mod tests {
         let old = [(4096, first), (1 << 20, second)];
         let shared = check(&old, &new, &text(&old).ops(&new));
         assert!(shared > 13_000, "{shared}");
-    }
-
-    #[test]
-    fn what_is_the_same_is_found_wherever_it_lies() {
-        let (first, second) = (noise(1, 9000), noise(2, 7000));
-        let new = [
-            noise(5, 501),
-            second[1003..].to_vec(),
-            noise(7, 77),
-            first[..8003].to_vec(),
-        ]
-        .concat();
-        let old = [(4096, first), (1 << 20, second)];
-        let ops = text(&old).same(&new);
-        let shared = added(&ops);
-        assert!((5997 + 8003..5997 + 8003 + 8).contains(&shared), "{shared}");
-        assert_eq!(check(&old, &new, &ops) as u64, shared);
     }
 
     #[test]
@@ -327,9 +214,6 @@ mod tests {
         ) {
             let old: Vec<(u64, Vec<u8>)> = (0..).zip(old).map(|(number, bytes)| (number * 1000_u64, bytes)).collect();
             check(&old, &new, &text(&old).ops(&new));
-            let ops = text(&old).same(&new);
-            let same = added(&ops);
-            prop_assert_eq!(check(&old, &new, &ops) as u64, same);
         }
     }
 }

@@ -7,6 +7,7 @@
 //! The boot payload of x86_64 is made up to three times: as it is, with the kernel's bare form, and with a plain kernel for devices that have the
 //! memory to pack it, if that gives the same bytes again. Decisions and figures: docs/adr/0018-deltas.md.
 
+mod anchors;
 mod boot;
 mod code;
 mod error;

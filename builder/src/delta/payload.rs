@@ -3,12 +3,13 @@
 use std::{io, ops::Range};
 
 use outcrop_release::{
-    delta::{GROUP_BLOCKS, PatchFrame, PayloadDelta, Span, SpanSource, Spans},
+    delta::{Effort, GROUP_BLOCKS, PatchFrame, PayloadDelta, Span, SpanSource, Spans},
     verity::{BLOCK_BYTES, HashTree},
 };
 use rayon::prelude::*;
 
 use super::{
+    anchors,
     code::CodeRanges,
     frames::{self, Encoded, Run},
     matching::OldText,
@@ -161,7 +162,7 @@ fn match_text(
         return Ok(split(super::ops::all_extra(total)));
     }
     match text.likeness {
-        Likeness::Packed => Ok(split(before.same(&wanted))),
+        Likeness::Packed => Ok(split(before.anchored(&wanted, anchors::Likeness::Same))),
         Likeness::Similar => {
             let ops = before.ops(&wanted);
             let is_alike = before.same_bytes(&ops, &wanted) >= total / 100 * ALIKE_PERCENT;
@@ -266,7 +267,7 @@ fn encode(
     let mut done = Vec::new();
     let mut waiting = vec![(cut.groups.clone(), cut.patched.as_slice())];
     while let Some((groups, patched)) = waiting.pop() {
-        match frames::encode(&runs_of(patched), old, new, code)? {
+        match frames::encode(&runs_of(patched), old, new, code, Effort::Thorough)? {
             Some(Encoded {
                 streams,
                 sha256,

@@ -33,7 +33,7 @@ pub use archive::{
 pub use bare::{BareBoot, BareKernel};
 pub use code::Code;
 pub use frame::{
-    FrameStreams, MAX_FRAME_BYTES, MAX_GROUPS, Part, PatchFrame, compress, decoder, memory_bytes,
+    Effort, FrameStreams, MAX_FRAME_BYTES, MAX_GROUPS, Part, PatchFrame, compress, decoder, memory_bytes,
 };
 pub use head::{DELTA_HEAD_BYTES, DeltaHead, MAX_INDEX_BYTES};
 pub use index::{DeltaIndex, DeltaIndexError, PayloadDelta};

@@ -6,8 +6,8 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use outcrop_release::{
     bundle::{ARCHIVE_BLOCK_BYTES, MemberName, header},
     delta::{
-        BareBoot, Code, Control, DeltaIndex, DeltaManifest, FrameStreams, OldRelease, PackedFrame, Part,
-        PatchFrame, PayloadDelta, SpanSource, Spans, compress, directory,
+        BareBoot, Code, Control, DeltaIndex, DeltaManifest, Effort, FrameStreams, OldRelease, PackedFrame,
+        Part, PatchFrame, PayloadDelta, SpanSource, Spans, compress, directory,
     },
     digest::{FileDigest, RootHash},
     manifest::{Member, Target},
@@ -238,9 +238,9 @@ fn step(plain: &mut Plain, seek: i64, add: u64, copy: u64) {
 
 fn frame(plain: &Plain) -> (PatchFrame, Vec<u8>) {
     let streams = [
-        compress(Part::Control, &plain.control).unwrap(),
-        compress(Part::Difference, &plain.difference).unwrap(),
-        compress(Part::Extra, &plain.extra).unwrap(),
+        compress(Part::Control, Effort::Thorough, &plain.control).unwrap(),
+        compress(Part::Difference, Effort::Thorough, &plain.difference).unwrap(),
+        compress(Part::Extra, Effort::Thorough, &plain.extra).unwrap(),
     ];
     let len = |place: usize| u32::try_from(streams[place].len()).unwrap();
     let bytes = streams.concat();
