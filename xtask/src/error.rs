@@ -29,7 +29,7 @@ pub(crate) enum Error {
     },
     /// The tests would fill the disk.
     #[error(
-        "only {free} MiB are free in {folder}, and the tests' machines need {needed} MiB. Make room there, or name another folder with \
+        "only {free} MiB are free in {folder}, and the tests need {needed} MiB. Make room there, or name another folder with \
          TMPDIR or CARGO_TARGET_DIR",
         folder = folder.display()
     )]

@@ -10,8 +10,10 @@ use std::{
 use crate::{error::Error, project};
 
 const PREFIX: &str = "outcrop-test-";
-/// What four machines and the builds beside them take at most, in bytes: 6 GiB were seen.
+/// What the machines and the builds beside them take at most, in bytes: 6 GiB were seen.
 const NEEDED_BYTES: u64 = 8 << 30;
+/// The same with what is compiled and built before, when none of it is there: 16 GB were seen.
+const NEEDED_FROM_NOTHING_BYTES: u64 = 20 << 30;
 
 /// The folder of this run; removed with everything in it when dropped.
 #[derive(Debug)]
@@ -31,9 +33,19 @@ impl Scratch {
         })?;
         let scratch = Self(path);
         for folder in [scratch.path(), project::target().as_path()] {
-            check_space(folder)?;
+            check_space(folder, NEEDED_BYTES)?;
         }
         Ok(scratch)
+    }
+
+    /// Checks that a whole test run has room, before it takes its time.
+    pub(crate) fn check_room() -> Result<(), Error> {
+        let target = project::target();
+        let needed = match target.join("releases").exists() {
+            true => NEEDED_BYTES,
+            false => NEEDED_FROM_NOTHING_BYTES,
+        };
+        check_space(&target, needed)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -61,19 +73,19 @@ fn remove_stale(parent: &Path) {
     }
 }
 
-fn check_space(folder: &Path) -> Result<(), Error> {
+fn check_space(folder: &Path, needed: u64) -> Result<(), Error> {
     let stat = rustix::fs::statvfs(folder).map_err(|error| Error::File {
         doing: "ask for the free space of",
         path: folder.to_owned(),
         source: error.into(),
     })?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free >= NEEDED_BYTES {
+    if free >= needed {
         return Ok(());
     }
     Err(Error::Space {
         folder: folder.to_owned(),
         free: free >> 20,
-        needed: NEEDED_BYTES >> 20,
+        needed: needed >> 20,
     })
 }

@@ -53,6 +53,7 @@ pub(crate) fn run(install: Install, filter: &[String]) -> Result<(), Error> {
     if !filter.is_empty() {
         return tests(install, filter);
     }
+    Scratch::check_room()?;
     packages::ensure(Needs::Test, install)?;
     packages::ensure(Needs::Fuzz, install)?;
     let toolchains = device::Toolchains::find(install)?;
