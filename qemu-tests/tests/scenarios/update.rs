@@ -17,9 +17,9 @@ use outcrop_qemu::{
 use outcrop_release::arch::Architecture;
 
 on_both_architectures! {
-    a_release_from_a_web_server_is_tried_and_committed,
-    a_release_whose_check_fails_is_given_up_and_not_installed_again;
+    a_release_from_a_web_server_is_tried_and_committed;
     aarch64 in the soak:
+    a_release_whose_check_fails_is_given_up_and_not_installed_again,
     a_release_whose_kernel_panics_is_given_up_at_once,
     a_release_that_hangs_is_reset_by_the_watchdog_and_given_up,
 }
@@ -273,6 +273,7 @@ mod x86_64_only {
     }
 
     #[test]
+    #[ignore = "the soak's: in CI a committed release that doesn't start any more stands for it"]
     fn a_release_that_fails_after_its_commit_gives_way_to_the_one_before() {
         let mut device = Device::on_trial(ARCH, "loop", &WATCHDOG);
         device.expect(&format!("outcrop: committed: unit {NEW} "));
