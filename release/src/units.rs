@@ -6,7 +6,7 @@ pub const MIB: u64 = 1 << 20;
 pub const SECTOR: u64 = 512;
 
 /// A contiguous part of an image, in bytes from its start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Extent {
     /// First byte.
     pub start: u64,

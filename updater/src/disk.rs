@@ -70,6 +70,14 @@ pub trait Disk {
     /// When the disk can't be read there.
     fn read(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError>;
 
+    /// Fills `buffer` as [`Disk::read`] does, for whoever reads a little here and there: nothing is read along with it.
+    ///
+    /// # Errors
+    /// As [`Disk::read`].
+    fn read_scattered(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        self.read(area, at, buffer)
+    }
+
     /// Fills `buffer` from the medium itself, past every cache. Both `at` and the length are multiples of 4096, or a
     /// sector's for the boot record and the boot loader's configuration.
     ///

@@ -24,8 +24,10 @@ use crate::{
     gpt::GptError,
 };
 
-/// Neighbouring bytes that are sent to the medium while more is written.
+/// Written bytes that are sent to the medium while more is written.
 const EARLY_BYTES: u64 = 4 << 20;
+/// What lies further from what was written before is sent by itself: nothing between the two shall be forgotten by the kernel.
+const NEAR_BYTES: u64 = 32 << 20;
 
 /// What is done with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +90,49 @@ pub enum OpenError {
     },
 }
 
+/// What was written last, and isn't on its way to the medium yet.
+#[derive(Debug, Default)]
+struct Written {
+    /// Where it lies, with what lies between.
+    around: Extent,
+    /// How many bytes it is.
+    bytes: u64,
+}
+
+impl Written {
+    /// Takes a write; what shall be sent now.
+    fn push(&mut self, start: u64, len: u64) -> Option<Extent> {
+        let around = Extent {
+            start: self.around.start.min(start),
+            len: self.around.end().max(start + len) - self.around.start.min(start),
+        };
+        let is_near = self.bytes == 0 || around.len <= self.around.len + len + NEAR_BYTES;
+        if self.bytes == 0 || !is_near {
+            let before = std::mem::take(self).around;
+            *self = Self {
+                around: Extent { start, len },
+                bytes: len,
+            };
+            return Some(before).filter(|before| before.len > 0);
+        }
+        self.around = around;
+        self.bytes += len;
+        if self.bytes < EARLY_BYTES {
+            return None;
+        }
+        Some(std::mem::take(self).around)
+    }
+}
+
 /// The boot disk.
 #[derive(Debug)]
 pub struct BlockDisk {
     cached: File,
+    /// The same, for a little here and there.
+    scattered: File,
     direct: DirectFile,
     places: BTreeMap<Area, Extent>,
-    /// What was written last, and isn't on its way to the medium yet.
-    written: Extent,
+    written: Written,
 }
 
 impl BlockDisk {
@@ -122,28 +159,27 @@ impl BlockDisk {
             // udev looks at a disk only while nobody holds this lock. Source: systemd, "Locking Block Device Access".
             flock(&cached, FlockOperation::LockExclusive).map_err(|errno| failed("lock")(errno.into()))?;
         }
+        let scattered = File::open(path).map_err(failed("open"))?;
+        // A hint: without it more is read than is asked for.
+        let _ = fadvise(&scattered, 0, None, Advice::Random);
         let direct = DirectFile::open(path, &mut options).map_err(failed("open past the page cache"))?;
         let places = locate::areas(path, &cached, direct.sector_bytes())?;
         Ok(Self {
             cached,
+            scattered,
             direct,
             places,
-            written: Extent { start: 0, len: 0 },
+            written: Written::default(),
         })
     }
 
-    /// Lets the kernel begin to bring neighbouring writes to the medium, and forget them, while more is written: the flush then finds
+    /// Lets the kernel begin to bring what was written to the medium, and forget it, while more is written: the flush then finds
     /// little to do, and the device's page cache stays with what runs.
     fn send_early(&mut self, start: u64, len: u64) {
-        if self.written.end() != start {
-            self.written = Extent { start, len: 0 };
-        }
-        self.written.len += len;
-        if let Some(len) = NonZeroU64::new(self.written.len).filter(|len| len.get() >= EARLY_BYTES) {
+        if let Some(sent) = self.written.push(start, len) {
             // A hint: whatever becomes of it, the flush decides.
-            let _ = fadvise(&self.cached, self.written.start, Some(len), Advice::DontNeed);
-            let start = self.written.end();
-            self.written = Extent { start, len: 0 };
+            let len = NonZeroU64::new(sent.len);
+            let _ = fadvise(&self.cached, sent.start, len, Advice::DontNeed);
         }
     }
 
@@ -192,6 +228,16 @@ impl Disk for BlockDisk {
         read().map_err(failed("read", area, at))
     }
 
+    fn read_scattered(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
+        if is_by_sector(area) {
+            return self.read(area, at, buffer);
+        }
+        let place = self.place(area, at, buffer.len());
+        place
+            .and_then(|place| self.scattered.read_exact_at(buffer, place))
+            .map_err(failed("read", area, at))
+    }
+
     fn read_medium(&self, area: Area, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
         let place = self.place(area, at, buffer.len());
         place
@@ -215,5 +261,43 @@ impl Disk for BlockDisk {
     fn flush(&mut self, area: Area) -> Result<(), DiskError> {
         // One disk, one cache: whatever was written to any area is on the medium afterwards.
         self.cached.sync_data().map_err(failed("flush", area, 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1 << 20;
+
+    #[test]
+    fn a_few_mib_are_sent_at_a_time_wherever_near_each_other_they_lie() {
+        let mut written = Written::default();
+        let mut sent = Vec::new();
+        for number in 0..40 {
+            sent.extend(written.push(100 * MIB + number * 2 * MIB, MIB / 2));
+        }
+        let starts = [0, 1, 2, 3, 4].map(|number| Extent {
+            start: (100 + number * 16) * MIB,
+            len: 14 * MIB + MIB / 2,
+        });
+        assert_eq!(sent, starts);
+    }
+
+    #[test]
+    fn what_lies_far_from_it_is_sent_by_itself() {
+        let mut written = Written::default();
+        assert_eq!(written.push(1000 * MIB, MIB), None);
+        let first = Extent {
+            start: 1000 * MIB,
+            len: MIB,
+        };
+        assert_eq!(written.push(10 * MIB, MIB), Some(first));
+        assert_eq!(written.push(11 * MIB, MIB), None);
+        let both = Extent {
+            start: 10 * MIB,
+            len: 2 * MIB,
+        };
+        assert_eq!(written.push(900 * MIB, MIB), Some(both));
     }
 }

@@ -19,6 +19,8 @@ use crate::disk::Disk;
 
 /// Blocks that are read at a time: 1 MiB.
 const PIECE_BLOCKS: u32 = 256;
+/// Blocks of a run that is read as a row of them: what the kernel reads along with anything, 128 KiB.
+const LONG_BLOCKS: u32 = 32;
 /// Blocks after which a batch is written: 2 MiB.
 const FULL_BLOCKS: usize = 512;
 /// Fewer blocks aren't worth a thread.
@@ -45,7 +47,13 @@ impl Batch {
             .resize(start + piece.blocks as usize, [0; BLOCK_BYTES]);
         let at = u64::from(piece.from) * BLOCK_BYTES as u64;
         let room = self.blocks.get_mut(start..).unwrap_or_default();
-        if disk.read(part.from, at, room.as_flattened_mut()).is_err() {
+        let room = room.as_flattened_mut();
+        // What follows a short run belongs to something else.
+        let read = match piece.blocks < LONG_BLOCKS {
+            true => disk.read_scattered(part.from, at, room),
+            false => disk.read(part.from, at, room),
+        };
+        if read.is_err() {
             self.blocks.truncate(start);
             return false;
         }

@@ -23,6 +23,7 @@ mod frames;
 mod head;
 mod http;
 mod limited;
+mod old_area;
 mod pack;
 #[doc(hidden)]
 pub mod parts;

@@ -22,32 +22,20 @@ use super::{
     copy::hash_blocks,
     engine::{Installation, Part, Stage},
     error::InstallError,
+    old_area::{OldArea, Window},
     reading::Reading,
     scratch::Scratch,
     sides::Kept,
     source::{Source, SourceError, fetch},
     write::Writer,
 };
-use crate::disk::{Area, Disk, DiskError};
+use crate::disk::Disk;
 
 pub(super) type Block = [u8; BLOCK_BYTES];
 
-/// An area of the running slot.
-struct OldArea<'a, D> {
-    disk: &'a D,
-    area: Area,
-}
-
-impl<D: Disk> OldBytes for OldArea<'_, D> {
-    type Error = DiskError;
-
-    fn read(&mut self, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        self.disk.read(self.area, at, buffer)
-    }
-}
-
-/// A frame that is being unpacked: its streams, as long as they give what they should.
+/// A frame that is being unpacked: its streams, as long as they give what they should, and old bytes.
 struct Unpacking<'b> {
+    window: Window,
     patcher: Option<Patcher<Box<dyn Read + Send + 'b>>>,
 }
 
@@ -170,7 +158,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             let patcher = streams
                 .ok()
                 .map(|streams| Patcher::new(streams, frame.streams.code, old_len));
-            self.patch_groups(part, frame, Unpacking { patcher })
+            let window = Window::default();
+            self.patch_groups(part, frame, Unpacking { window, patcher })
         })
     }
 
@@ -245,6 +234,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut old = OldArea {
             disk: &*self.disk,
             area: part.from,
+            window: &mut unpacking.window,
         };
         let mut is_whole = true;
         for span in delta.spans.within(first, end) {
