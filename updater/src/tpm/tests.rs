@@ -127,7 +127,7 @@ fn a_tpm_that_makes_another_object_than_it_was_asked_for_seals_nothing() {
 fn a_secret_of_another_length_is_no_seed() {
     fn shorter(_: Vec<u8>) -> Vec<u8> {
         let body = [&[0, 0, 0, 5, 0, 3, 1, 2, 3][..], &[0, 0, 1, 0, 0]].concat();
-        fake::answer(super::command::SESSIONS, &body)
+        fake::answer(command::SESSIONS, &body)
     }
     let sealed = seal(&mut FakeTpm::new(1), &SEED).unwrap();
     let mut tpm = FakeTpm::new(1).with(Fault::Answers(UNSEAL, shorter));
