@@ -1,6 +1,7 @@
 //! What this device is and what it runs, put together from what the release, `outcrop-init` and earlier installations left.
 
 use std::{
+    cell::OnceCell,
     fs, io,
     path::{Path, PathBuf},
 };
@@ -14,14 +15,18 @@ use outcrop_release::{
 };
 
 use crate::{
+    device_key::{self, DeviceKey, DeviceKeyError, KeptIn},
     facts::{self, BootFacts, FactsError},
     history::{History, KnownRelease},
+    tpm::CharacterDevice,
 };
 
 /// The trust file in the root file system.
 const TRUST: &str = "usr/lib/outcrop/trust.toml";
 /// Outcrop's state on the data partition.
 const STATE: &str = "var/lib/outcrop";
+/// The TPM 2.0, behind the kernel's resource manager.
+const TPM: &str = "dev/tpmrm0";
 
 /// The device can't be understood.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +66,7 @@ pub enum DeviceError {
 }
 
 /// A device.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Device {
     /// Its root, usually `/`.
     root: PathBuf,
@@ -69,6 +74,8 @@ pub struct Device {
     pub boot: BootFacts,
     /// What runs.
     pub release: RunningManifest,
+    /// Once it was asked for.
+    key: OnceCell<DeviceKey>,
 }
 
 impl Device {
@@ -86,6 +93,7 @@ impl Device {
             root: root.to_owned(),
             boot,
             release,
+            key: OnceCell::new(),
         })
     }
 
@@ -117,6 +125,36 @@ impl Device {
     #[must_use]
     pub fn path(&self, absolute: &str) -> PathBuf {
         self.root.join(inside(absolute))
+    }
+
+    /// Its own key, made when it is needed first, and unsealed once at most.
+    ///
+    /// # Errors
+    /// See [`DeviceKeyError`].
+    pub fn key(&self) -> Result<&DeviceKey, DeviceKeyError> {
+        if let Some(key) = self.key.get() {
+            return Ok(key);
+        }
+        let key = DeviceKey::of(&self.state_folder(), self.tpm())?;
+        Ok(self.key.get_or_init(|| key))
+    }
+
+    /// Whether its key was asked for.
+    #[must_use]
+    pub fn knows_key(&self) -> bool {
+        self.key.get().is_some()
+    }
+
+    /// How its key is kept, and why it can't be used now; none is made. See [`device_key::look`].
+    ///
+    /// # Errors
+    /// When it can't be read, or is damaged.
+    pub fn look_at_key(&self) -> Result<Option<(KeptIn, Option<DeviceKeyError>)>, DeviceKeyError> {
+        device_key::look(&self.state_folder(), &self.tpm())
+    }
+
+    fn tpm(&self) -> CharacterDevice {
+        CharacterDevice(self.root.join(TPM))
     }
 
     /// Whose releases it installs.

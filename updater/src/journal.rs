@@ -14,7 +14,7 @@ use std::{
 use jiff::Timestamp;
 use outcrop_release::journal::{Entry, Event, JournalError, Last, Verified, line, signed_message, verify};
 
-use crate::device_key::DeviceKey;
+use crate::device_key::{DeviceKey, DeviceKeyError};
 
 /// The folder, in Outcrop's.
 const FOLDER: &str = "history";
@@ -41,6 +41,9 @@ pub enum KeepError {
         /// Why.
         source: io::Error,
     },
+    /// An event can't be signed.
+    #[error(transparent)]
+    Sign(#[from] DeviceKeyError),
     /// It was tampered with, or is damaged.
     #[error("the history in {} isn't what this device wrote", folder.display())]
     Damaged {
@@ -112,7 +115,7 @@ impl<'a> Journal<'a> {
     /// Appends an event. When this returns, it survives a power cut.
     ///
     /// # Errors
-    /// When there is no room, or the disk fails. The history is as it was then.
+    /// When there is no room, the disk fails, or the key can't be unsealed. The history is as it was then.
     pub fn append(&mut self, at: Timestamp, event: Event) -> Result<(), KeepError> {
         if !self.folder.exists() {
             fs::create_dir_all(&self.folder).map_err(failed("make folder", &self.folder))?;
@@ -161,7 +164,7 @@ impl<'a> Journal<'a> {
     fn write_entry(&mut self, path: &Path, at: Timestamp, event: Event) -> Result<(), KeepError> {
         let entry = Entry::after(self.last.as_ref(), at, self.key.device(), event);
         let json = entry.to_json();
-        let bytes = line(&json, &self.key.sign(&signed_message(&json)));
+        let bytes = line(&json, &self.key.sign(&signed_message(&json))?);
         let written = match write_line(path, &bytes) {
             Err(error) if is_full(&error) && fs::remove_file(self.folder.join(RESERVE)).is_ok() => {
                 write_line(path, &bytes)
@@ -314,6 +317,7 @@ mod tests {
     use outcrop_release::journal::Fate;
 
     use super::*;
+    use crate::tpm::NoTpm;
 
     fn now() -> Timestamp {
         Timestamp::from_second(1_795_000_000).unwrap()
@@ -340,7 +344,7 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let state = tempfile::tempdir().unwrap();
-            let key = DeviceKey::of(state.path()).unwrap();
+            let key = DeviceKey::of(state.path(), NoTpm).unwrap();
             Self { state, key }
         }
 

@@ -40,4 +40,5 @@ pub mod status;
 pub mod stick;
 #[cfg(test)]
 mod testing;
+pub mod tpm;
 pub mod web;

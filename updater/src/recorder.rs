@@ -3,106 +3,117 @@
 //! What is remembered goes first, and counts its fates; the journal counts them, too. So whatever a power cut keeps from the journal is told
 //! to it the next time, once: none is lost, none is there twice.
 
-use std::path::Path;
+use std::{error::Error, path::Path};
 
 use jiff::Timestamp;
 use outcrop_release::journal::Event;
 
 use crate::{
     chain,
-    device_key::DeviceKey,
+    device_key::{DeviceKey, DeviceKeyError},
     durable::DurableError,
     history::History,
     journal::{Journal, KeepError},
 };
 
+/// The device's key, as far as it can be had. A key that can't be had, or can't sign, costs events as a full disk does: what becomes of
+/// releases is told to the journal once it can.
+pub type Key<'a> = Result<&'a DeviceKey, DeviceKeyError>;
+
 /// Changes and keeps what is remembered in Outcrop's folder `state`, and tells the journal. What couldn't be done, for people: nothing of
 /// it stops an update or a way back.
-pub fn remember(state: &Path, change: impl FnOnce(&mut History)) -> Vec<String> {
-    let mut problems = Vec::new();
-    if let Err(error) = try_remember(state, change, &mut problems) {
-        problems.push(format!(
-            "what happened can't be remembered: {}",
-            chain::describe(&error)
-        ));
-    }
-    problems
-}
-
-fn try_remember(
-    state: &Path,
-    change: impl FnOnce(&mut History),
-    problems: &mut Vec<String>,
-) -> Result<(), DurableError> {
-    let mut history = before(state, problems)?;
-    change(&mut history);
-    history.save(state)?;
-    catch_up(state, &history, problems);
-    Ok(())
-}
-
-/// What is remembered, with the journal told what it missed; where the journal knows more, that counts.
-fn before(state: &Path, problems: &mut Vec<String>) -> Result<History, DurableError> {
-    let loaded = History::load(state)?;
-    problems.extend(
-        loaded
-            .set_aside
-            .map(|aside| format!("what was remembered is damaged, now in {}", aside.display())),
-    );
-    let mut history = loaded.history;
-    let known = with_journal(state, problems, |journal| Ok(journal.fates(history.forgotten())));
-    history.at_least(known.unwrap_or_default());
-    catch_up(state, &history, problems);
-    Ok(history)
-}
-
-fn catch_up(state: &Path, history: &History, problems: &mut Vec<String>) {
-    with_journal(state, problems, |journal| {
-        let known = journal.fates(history.forgotten());
-        for outcome in history.since(known) {
-            journal.append(Timestamp::now(), outcome.event())?;
-        }
-        Ok(())
-    });
+pub fn remember(state: &Path, key: Key<'_>, change: impl FnOnce(&mut History)) -> Vec<String> {
+    let mut keeper = Keeper::new(state, key);
+    let done = keeper.remember(change);
+    keeper.problems_of(done)
 }
 
 /// Appends an event that is no release's fate.
-pub fn record(state: &Path, event: Event) -> Vec<String> {
-    let mut problems = Vec::new();
-    match before(state, &mut problems) {
-        Ok(history) => {
-            with_journal(state, &mut problems, |journal| {
-                journal.fates(history.forgotten());
-                journal.append(Timestamp::now(), event)
-            });
-        }
-        Err(error) => problems.push(format!(
-            "what happened can't be remembered: {}",
-            chain::describe(&error)
-        )),
-    }
-    problems
+pub fn record(state: &Path, key: Key<'_>, event: Event) -> Vec<String> {
+    let mut keeper = Keeper::new(state, key);
+    let done = keeper.record(event);
+    keeper.problems_of(done)
 }
 
-fn with_journal<T>(
-    state: &Path,
-    problems: &mut Vec<String>,
-    work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>,
-) -> Option<T> {
-    let key = match DeviceKey::of(state) {
-        Ok(key) => key,
-        Err(error) => {
-            problems.push(format!("the history can't be kept: {}", chain::describe(&error)));
-            return None;
+struct Keeper<'a> {
+    state: &'a Path,
+    key: Option<&'a DeviceKey>,
+    problems: Vec<String>,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(state: &'a Path, key: Key<'a>) -> Self {
+        let mut keeper = Self {
+            state,
+            key: None,
+            problems: Vec::new(),
+        };
+        match key {
+            Ok(key) => keeper.key = Some(key),
+            Err(error) => keeper.not_kept(&error),
         }
-    };
-    let done = Journal::open(state, &key).and_then(|mut journal| work(&mut journal));
-    match done {
-        Ok(value) => Some(value),
-        Err(error) => {
-            problems.push(format!("the history can't be kept: {}", chain::describe(&error)));
-            None
+        keeper
+    }
+
+    fn remember(&mut self, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
+        let mut history = self.before()?;
+        change(&mut history);
+        history.save(self.state)?;
+        self.catch_up(&history);
+        Ok(())
+    }
+
+    fn record(&mut self, event: Event) -> Result<(), DurableError> {
+        let history = self.before()?;
+        self.with_journal(|journal| {
+            journal.fates(history.forgotten());
+            journal.append(Timestamp::now(), event)
+        });
+        Ok(())
+    }
+
+    /// What is remembered, with the journal told what it missed; where the journal knows more, that counts.
+    fn before(&mut self) -> Result<History, DurableError> {
+        let loaded = History::load(self.state)?;
+        let aside = loaded.set_aside;
+        self.problems
+            .extend(aside.map(|aside| format!("what was remembered is damaged, now in {}", aside.display())));
+        let mut history = loaded.history;
+        let known = self.with_journal(|journal| Ok(journal.fates(history.forgotten())));
+        history.at_least(known.unwrap_or_default());
+        self.catch_up(&history);
+        Ok(history)
+    }
+
+    fn catch_up(&mut self, history: &History) {
+        self.with_journal(|journal| {
+            let known = journal.fates(history.forgotten());
+            for outcome in history.since(known) {
+                journal.append(Timestamp::now(), outcome.event())?;
+            }
+            Ok(())
+        });
+    }
+
+    fn with_journal<T>(&mut self, work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>) -> Option<T> {
+        let done = Journal::open(self.state, self.key?).and_then(|mut journal| work(&mut journal));
+        done.inspect_err(|error| self.not_kept(error)).ok()
+    }
+
+    fn not_kept(&mut self, error: &dyn Error) {
+        let problem = format!("the history can't be kept: {}", chain::describe(error));
+        // What was missed is tried first, and fails in the same way.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
         }
+    }
+
+    fn problems_of(mut self, done: Result<(), DurableError>) -> Vec<String> {
+        self.problems.extend(
+            done.err()
+                .map(|error| format!("what happened can't be remembered: {}", chain::describe(&error))),
+        );
+        self.problems
     }
 }
 
@@ -114,7 +125,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{history::KnownRelease, journal::verified};
+    use crate::{
+        history::KnownRelease,
+        journal::verified,
+        tpm::{NoTpm, fake::FakeTpm},
+    };
+
+    /// Each time as another process.
+    fn remember(state: &Path, change: impl FnOnce(&mut History)) -> Vec<String> {
+        let key = DeviceKey::of(state, NoTpm).unwrap();
+        super::remember(state, Ok(&key), change)
+    }
 
     fn release(number: u64) -> KnownRelease {
         KnownRelease {
@@ -129,7 +150,7 @@ mod tests {
 
     /// The releases whose fates the journal has, in its order.
     fn told(state: &Path) -> Vec<u64> {
-        let key = DeviceKey::of(state).unwrap();
+        let key = DeviceKey::of(state, NoTpm).unwrap();
         let entries = verified(state, &key).unwrap().entries.into_iter();
         entries
             .filter_map(|entry| match entry.event {
@@ -157,7 +178,9 @@ mod tests {
         match cut {
             Cut::Never => assert_eq!(remember(state, installed(number)), [""; 0]),
             Cut::BeforeTheJournal => {
-                let mut history = super::before(state, &mut Vec::new()).unwrap();
+                let mut history = Keeper::new(state, Ok(&DeviceKey::of(state, NoTpm).unwrap()))
+                    .before()
+                    .unwrap();
                 installed(number)(&mut history);
                 history.save(state).unwrap();
             }
@@ -228,11 +251,44 @@ mod tests {
             reason: "it is older".to_owned(),
         };
         run(state.path(), 1, Cut::BeforeTheJournal);
-        assert_eq!(record(state.path(), event.clone()), [""; 0]);
+        let key = DeviceKey::of(state.path(), NoTpm).unwrap();
+        assert_eq!(record(state.path(), Ok(&key), event.clone()), [""; 0]);
         run(state.path(), 2, Cut::Never);
         assert_eq!(told(state.path()), [1, 2]);
-        let key = DeviceKey::of(state.path()).unwrap();
+        let key = DeviceKey::of(state.path(), NoTpm).unwrap();
         let entries = verified(state.path(), &key).unwrap().entries;
         assert!(entries.iter().any(|entry| entry.event == event));
+    }
+    #[test]
+    fn what_the_tpm_doesn_t_let_be_signed_is_remembered_told_once_and_in_the_journal_when_it_does() {
+        let (folder, tpm) = (tempfile::tempdir().unwrap(), FakeTpm::new(1));
+        let state = folder.path();
+        let at_work = DeviceKey::of(state, tpm.clone()).unwrap();
+        assert_eq!(super::remember(state, Ok(&at_work), installed(1)), [""; 0]);
+        // Another board, with the disk of this one.
+        let other = DeviceKey::of(state, FakeTpm::new(2)).unwrap();
+        for number in 2..=3 {
+            let problems = super::remember(state, Ok(&other), installed(number));
+            assert!(
+                matches!(&problems[..], [only] if only.contains("another TPM has sealed")),
+                "{problems:?}"
+            );
+        }
+        assert_eq!(History::load(state).unwrap().history.fates(), 3);
+        let back = DeviceKey::of(state, tpm).unwrap();
+        assert_eq!(super::remember(state, Ok(&back), installed(4)), [""; 0]);
+        let entries = verified(state, &back).unwrap().entries.into_iter();
+        let told = entries.filter(|entry| matches!(entry.event, Event::Release { .. }));
+        assert_eq!(told.count(), 4);
+    }
+
+    #[test]
+    fn a_damaged_key_costs_no_memory() {
+        let state = tempfile::tempdir().unwrap();
+        fs::write(state.path().join("device.key"), "damaged").unwrap();
+        let error = DeviceKey::of(state.path(), NoTpm).unwrap_err();
+        let problems = super::remember(state.path(), Err(error), installed(1));
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!(History::load(state.path()).unwrap().history.fates(), 1);
     }
 }

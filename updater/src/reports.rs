@@ -16,7 +16,7 @@ use outcrop_release::{
 };
 
 use crate::{
-    device_key::DeviceKey,
+    device_key::{DeviceKey, DeviceKeyError},
     durable::{self, DurableError},
     web::{Timeouts, agent},
 };
@@ -54,6 +54,9 @@ pub enum ReportsError {
     /// It can't be signed.
     #[error("sign the report")]
     Sign(#[from] SignatureError),
+    /// Its key can't be unsealed.
+    #[error("sign the report")]
+    Key(#[from] DeviceKeyError),
     /// It didn't arrive.
     #[error("send the report; {waiting} wait, and are sent the next time")]
     Send {
@@ -93,7 +96,7 @@ pub fn keep(state: &Path, key: &DeviceKey, report: &Report) -> Result<Vec<u8>, R
     let mut signatures = Signatures::default();
     signatures.add(Signature {
         key: *key.public(),
-        bytes: key.sign(&signed_message(Purpose::Report, &document)),
+        bytes: key.sign(&signed_message(Purpose::Report, &document))?,
     })?;
     let bytes = signed::join(&document, &signatures);
     durable::replace(&path(state, report.sequence), &bytes)?;
@@ -200,6 +203,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::tpm::NoTpm;
 
     struct Fixture {
         state: tempfile::TempDir,
@@ -209,7 +213,7 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let state = tempfile::tempdir().unwrap();
-            let key = DeviceKey::of(state.path()).unwrap();
+            let key = DeviceKey::of(state.path(), NoTpm).unwrap();
             Self { state, key }
         }
 

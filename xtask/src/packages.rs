@@ -89,6 +89,9 @@ const BENCH: &[&str] = &[
 /// A browser, to look at pages as people do.
 const BROWSER: &[&str] = &["chromium"];
 
+/// A TPM for machines of QEMU's.
+const TPM: &[&str] = &["swtpm"];
+
 /// libFuzzer is compiled from source.
 const FUZZ: &[&str] = &["g++"];
 
@@ -120,7 +123,7 @@ impl Needs {
             Self::Device => &[BUILD, CROSS],
             Self::Demo => &[BUILD, CROSS, QEMU],
             Self::Test => &[BUILD, CROSS, QEMU, CHECKERS, FUZZ],
-            Self::Soak => &[BROWSER],
+            Self::Soak => &[BROWSER, TPM],
             Self::Fuzz => &[BUILD, FUZZ],
             Self::Kubernetes => &[KUBERNETES],
             Self::Bench => &[BUILD, CROSS, QEMU, CHECKERS, BENCH],

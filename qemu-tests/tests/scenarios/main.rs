@@ -14,5 +14,6 @@ mod raspberry_pi;
 mod reproducible;
 mod secure_boot;
 mod ssh;
+mod tpm;
 mod update;
 mod updates_of_a_file;

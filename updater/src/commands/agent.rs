@@ -22,7 +22,7 @@ use serde_json::json;
 use super::{
     CommandError, NoChannel, Opened,
     check::{self, CHANNELS, TreePlace},
-    install, record as record_event, remembered, report, say,
+    install, key, record as record_event, remembered, report, say,
     signals::Stop,
     warn,
 };
@@ -34,7 +34,6 @@ use crate::{
     clock::site_zone,
     device::Device,
     device_config,
-    device_key::DeviceKey,
     durable::DurableError,
     install::{Limits, Meter},
     process, release_file, reports,
@@ -248,7 +247,6 @@ struct RealSite {
     tree: Option<TreePlace>,
     trust: Trust,
     built: Timestamp,
-    key: DeviceKey,
     zone: TimeZone,
     stop: Stop,
 }
@@ -270,7 +268,6 @@ impl RealSite {
         });
         Ok(Self {
             root: root.to_owned(),
-            key: DeviceKey::of(&device.state_folder())?,
             trust: device.trust()?,
             built: release.map_or(Timestamp::UNIX_EPOCH, |release| release.built),
             stop: Stop::on_signals().map_err(CommandError::Signals)?,
@@ -287,7 +284,7 @@ impl RealSite {
         let (record, slot) = self.boot_record()?;
         let history = remembered(&self.device)?;
         Ok(Who {
-            device: self.key.device(),
+            device: key(&self.device)?.device(),
             labels: self.config.labels.clone(),
             running: self.device.release.release.clone(),
             manifest: record.slot(slot).release,
@@ -420,8 +417,9 @@ impl Site for RealSite {
 
     fn report(&mut self, standing: &Standing) -> Result<(), Trouble> {
         let make = || {
-            let report = report::gather(&self.root, &self.device, &self.key, Some(standing.clone()))?;
-            reports::keep(&self.device.state_folder(), &self.key, &report)?;
+            let key = key(&self.device)?;
+            let report = report::gather(&self.root, &self.device, key, Some(standing.clone()))?;
+            reports::keep(&self.device.state_folder(), key, &report)?;
             Ok::<_, CommandError>(())
         };
         make().map_err(|error| error.trouble())?;

@@ -12,14 +12,12 @@ use outcrop_release::{
 };
 use serde_json::{Value, json};
 
-use super::{CommandError, Opened, remembered, say};
+use super::{CommandError, Opened, key, remembered, say};
 use crate::{
     block_disk::Access,
     channel::{FolderSource, Followed, Follower, WebList},
     device::Device,
-    device_config,
-    device_key::DeviceKey,
-    release_file,
+    device_config, release_file,
 };
 
 /// Where lists are remembered, in Outcrop's folder.
@@ -164,7 +162,7 @@ fn told(
 ) -> Result<Told, CommandError> {
     let record = Opened::open(device, Access::Read)?.lifecycle(device).record()?;
     let history = remembered(device)?;
-    let key = DeviceKey::of(&device.state_folder())?;
+    let key = key(device)?;
     let failed = history.unwanted(&record);
     let subscriber = Subscriber {
         device: key.device(),

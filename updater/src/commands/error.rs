@@ -261,10 +261,10 @@ impl CommandError {
             Self::Approve(_) => 59,
             Self::Stick(_) => 60,
             Self::Agent(_) => 42,
-            Self::Reports(ReportsError::Send { .. }) => 38,
-            Self::Reports(_) => 42,
-            Self::History(KeepError::Damaged { .. }) | Self::Journal(_) => 58,
-            Self::History(KeepError::Io { .. }) => 42,
+            Self::Reports(error) => reports_code(error),
+            Self::History(error) => history_code(error),
+            Self::DeviceKey(error) => key_code(error),
+            Self::Journal(_) => 58,
             Self::NothingBack(_) => 43,
             Self::NoRoomForState(_) => 49,
             Self::State(error) => state_code(error),
@@ -285,9 +285,33 @@ impl CommandError {
     }
 }
 
+const fn reports_code(error: &ReportsError) -> u8 {
+    match error {
+        ReportsError::Send { .. } => 38,
+        ReportsError::Key(error) => key_code(error),
+        ReportsError::Io(_) | ReportsError::Sequence(_) | ReportsError::Sign(_) => 42,
+    }
+}
+
+const fn history_code(error: &KeepError) -> u8 {
+    match error {
+        KeepError::Damaged { .. } => 58,
+        KeepError::Sign(error) => key_code(error),
+        KeepError::Io { .. } => 42,
+    }
+}
+
+const fn key_code(error: &DeviceKeyError) -> u8 {
+    match error {
+        DeviceKeyError::Sealed { .. } => 62,
+        _ => 1,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tpm::TpmError;
 
     #[test]
     fn unsigned_too_few_and_foreign_signatures_and_a_changed_manifest_have_exit_codes_of_their_own() {
@@ -315,5 +339,19 @@ mod tests {
             assert!(error.to_string().contains(told), "{error}");
         }
         assert_eq!(CommandError::from(DeviceError::NoTrust).exit_code(), 47);
+    }
+    #[test]
+    fn a_key_that_no_tpm_unseals_has_an_exit_code_of_its_own_whatever_it_was_to_sign() {
+        let sealed = || DeviceKeyError::Sealed {
+            path: "/var/lib/outcrop/device.key".into(),
+            source: TpmError::Missing,
+        };
+        for error in [
+            CommandError::from(sealed()),
+            CommandError::from(ReportsError::from(sealed())),
+            CommandError::from(KeepError::from(sealed())),
+        ] {
+            assert_eq!(error.exit_code(), 62, "{error}");
+        }
     }
 }

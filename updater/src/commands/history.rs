@@ -5,7 +5,7 @@ use std::path::Path;
 use outcrop_release::journal::{Entry, Event, Head, Verified};
 use serde_json::json;
 
-use super::{CommandError, say};
+use super::{CommandError, key, say};
 use crate::{device::Device, device_key::DeviceKey, journal};
 
 /// What was typed.
@@ -37,21 +37,20 @@ fn parse_head(text: &str) -> Result<Head, String> {
 /// When it can't be read, or isn't what this device wrote.
 pub fn history(root: &Path, options: &HistoryOptions) -> Result<(), CommandError> {
     let device = Device::read(root)?;
-    let state = device.state_folder();
-    let key = DeviceKey::of(&state)?;
-    let verified = journal::verified(&state, &key)?;
+    let key = key(&device)?;
+    let verified = journal::verified(&device.state_folder(), key)?;
     if let Some(head) = &options.head {
         verified.has(head).map_err(CommandError::Journal)?;
     }
     if options.json {
-        say(&to_json(&verified, &key));
+        say(&to_json(&verified, key));
         return Ok(());
     }
     if !options.verify {
         let lines: Vec<String> = verified.entries.iter().map(describe).collect();
         say(lines.join("\n").trim_end());
     }
-    say(&summary(&verified, &key));
+    say(&summary(&verified, key));
     Ok(())
 }
 

@@ -52,7 +52,9 @@ pub use status::status;
 use crate::{
     block_disk::{Access, BlockDisk},
     boot_control::DeviceBootControl,
+    chain,
     device::Device,
+    device_key::{DeviceKey, DeviceKeyError},
     durable::DurableError,
     history::History,
     init::efi::EfiVariables,
@@ -129,9 +131,19 @@ impl OnlyOne {
 
 /// What is remembered, changed and kept. That it can't be kept is told and stops nothing: the boot record decides.
 fn remember(device: &Device, change: impl FnOnce(&mut History)) {
-    recorder::remember(&device.state_folder(), change)
+    recorder::remember(&device.state_folder(), key(device), change)
         .iter()
         .for_each(|problem| warn(problem));
+}
+
+/// The device's key. That it can't be sealed is told, once.
+fn key(device: &Device) -> Result<&DeviceKey, DeviceKeyError> {
+    let is_known = device.knows_key();
+    let key = device.key()?;
+    if let Some(trouble) = key.trouble().filter(|_| !is_known) {
+        warn(&chain::describe(trouble));
+    }
+    Ok(key)
 }
 
 /// What is remembered of releases, to look at. That a damaged file was set aside is told.
@@ -148,7 +160,7 @@ fn remembered(device: &Device) -> Result<History, DurableError> {
 
 /// Appends an event that is no release's fate to the history. That it can't is told and stops nothing.
 fn record(device: &Device, event: Event) {
-    recorder::record(&device.state_folder(), event)
+    recorder::record(&device.state_folder(), key(device), event)
         .iter()
         .for_each(|problem| warn(problem));
 }

@@ -10,7 +10,7 @@ use outcrop_release::{
     report::{Followed, Health, Report, Standing},
 };
 
-use super::{CommandError, Opened, check, remembered, say};
+use super::{CommandError, Opened, check, key, remembered, say};
 use crate::{
     agent::Memory,
     attest::Attestation,
@@ -40,12 +40,12 @@ pub struct ReportOptions {
 pub fn report(root: &Path, options: &ReportOptions) -> Result<(), CommandError> {
     let device = Device::read(root)?;
     let state = device.state_folder();
-    let key = DeviceKey::of(&state)?;
+    let key = key(&device)?;
     let mut sink = options.to.as_deref().map(sink).transpose()?;
     // A damaged memory is the agent's to tell.
     let standing = Memory::load(&state).ok().and_then(|memory| memory.standing);
-    let report = gather(root, &device, &key, standing)?;
-    let bytes = keep(&state, &key, &report)?;
+    let report = gather(root, &device, key, standing)?;
+    let bytes = keep(&state, key, &report)?;
     match &mut sink {
         Some(sink) => {
             let sent = send_all(&state, sink.as_mut())?;

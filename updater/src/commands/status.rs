@@ -15,6 +15,7 @@ use crate::{
     block_disk::Access,
     chain,
     device::Device,
+    device_key::KeptIn,
     history::{self, History, Outcome},
     status::{Status, read_status},
 };
@@ -33,6 +34,9 @@ struct Full {
     /// The last thing that happened to a release.
     #[serde(skip_serializing_if = "Option::is_none")]
     last: Option<Outcome>,
+    /// How the device's own key is kept; none before it is needed first, or where it is damaged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<KeptIn>,
     /// How the agent stood the last time, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<Standing>,
@@ -89,6 +93,7 @@ impl Full {
             default: None,
             trial: None,
             last: None,
+            key: None,
             // What is damaged is the agent's to tell.
             agent: Memory::load(&device.state_folder())
                 .ok()
@@ -111,6 +116,7 @@ impl Full {
             }
         };
         full.last.clone_from(&history.last);
+        full.look_at_key(&device);
         // Whatever is wrong with the disk: which release runs is told all the same.
         let record = Opened::open(&device, Access::Read).and_then(|mut opened| {
             let lifecycle = opened.lifecycle(&device);
@@ -134,6 +140,18 @@ impl Full {
             Err(error) => full.trouble.push(chain::describe(&error)),
         }
         Ok(full)
+    }
+
+    fn look_at_key(&mut self, device: &Device) {
+        match device.look_at_key() {
+            Ok(None) => {}
+            Ok(Some((kept_in, trouble))) => {
+                self.key = Some(kept_in);
+                self.trouble
+                    .extend(trouble.map(|trouble| chain::describe(&trouble)));
+            }
+            Err(error) => self.trouble.push(chain::describe(&error)),
+        }
     }
 
     fn fill(&mut self, device: &Device, record: &BootRecord, history: &History) {
@@ -186,6 +204,13 @@ impl Full {
                 "last         {} {} in slot {}{reason}\n",
                 last.version, last.fate, last.slot
             );
+        }
+        if let Some(key) = self.key {
+            let how = match key {
+                KeptIn::File => "in a file",
+                KeptIn::Tpm => "sealed with the TPM",
+            };
+            text += &format!("key          {how}\n");
         }
         if let Some(agent) = &self.agent {
             text += &format!("agent        {}\n", agent::describe(agent));

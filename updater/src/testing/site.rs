@@ -46,6 +46,7 @@ use crate::{
     lifecycle::Next,
     recorder,
     reports::{FolderSink, keep, next_sequence},
+    tpm::NoTpm,
 };
 
 /// Restarts in a row that a device makes by itself at most.
@@ -106,7 +107,7 @@ impl<'p> PlayedSite<'p> {
             hostname: format!("shop-{number:03}"),
             published,
             state: state.to_owned(),
-            key: DeviceKey::of(state).unwrap(),
+            key: DeviceKey::of(state, NoTpm).unwrap(),
             reports: reports.to_owned(),
             trust: trust_with_channel(),
             restarting: false,
@@ -204,7 +205,7 @@ impl<'p> PlayedSite<'p> {
     }
 
     fn remember(&mut self, change: impl FnOnce(&mut History)) {
-        assert_eq!(recorder::remember(&self.state, change), [""; 0]);
+        assert_eq!(recorder::remember(&self.state, Ok(&self.key), change), [""; 0]);
     }
 
     fn history(&self) -> History {
@@ -471,7 +472,7 @@ impl Site for PlayedSite<'_> {
     }
 
     fn note(&mut self, event: Event) {
-        assert_eq!(recorder::record(&self.state, event), [""; 0]);
+        assert_eq!(recorder::record(&self.state, Ok(&self.key), event), [""; 0]);
     }
 
     fn report(&mut self, standing: &Standing) -> Result<(), Trouble> {
