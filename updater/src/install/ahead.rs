@@ -11,7 +11,7 @@ use std::{
 /// Bytes that are handed over at a time.
 const PIECE_BYTES: usize = 64 << 10;
 /// Pieces that wait, beside the one that is made and the one that is used.
-const WAITING: usize = 2;
+const WAITING: usize = 8;
 
 /// What comes out of a stream.
 pub(super) struct Ahead {

@@ -19,6 +19,7 @@ use outcrop_release::{
 use super::{
     engine::{Installation, Part},
     error::InstallError,
+    old_area::Windows,
     patch::{MadeGroup, blocks_of, kept_in, streams_ahead},
     scratch::Scratch,
     sides::Kept,
@@ -56,6 +57,7 @@ struct OldForm<'a, D, C> {
     /// Where it begins in the scratch.
     start: u64,
     kernel: BareKernel,
+    windows: &'a mut Windows,
 }
 
 impl<D: Disk, C: Scratch> OldBytes for OldForm<'_, D, C> {
@@ -70,7 +72,9 @@ impl<D: Disk, C: Scratch> OldBytes for OldForm<'_, D, C> {
             });
             let (now, later) = buffer.split_at_mut(count);
             if (first..end).contains(&at) {
-                self.scratch.read(self.start + at - first, now)?;
+                let (scratch, start) = (self.scratch, self.start);
+                let mut source = |at, buffer: &mut [u8]| scratch.read(start + at, buffer);
+                self.windows.read((at - first, now), end - first, &mut source)?;
             } else {
                 let place = if at < first {
                     at
@@ -225,6 +229,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
     ) -> Result<bool, InstallError> {
         let mut left = plain as usize;
         let mut piece = vec![0; PIECE_BYTES];
+        let mut windows = Windows::default();
         while left > 0 {
             self.watch.checkpoint()?;
             piece.truncate(left);
@@ -235,6 +240,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
                 scratch: &*self.scratch,
                 start,
                 kernel,
+                windows: &mut windows,
             };
             if patcher.fill(&mut old, &mut piece).is_err() || made.push(&piece).is_err() {
                 return Ok(false);

@@ -3,72 +3,111 @@
 //! The kernel reads 128 KiB along with such, most of which nobody wants: twice of all that a patch starts from. On flash that costs more
 //! than everything else of an installation but reading it back.
 
-use outcrop_release::{delta::OldBytes, verity::BLOCK_BYTES};
+use std::mem;
+
+use outcrop_release::delta::OldBytes;
 
 use crate::disk::{Area, Disk, DiskError};
 
-const BLOCK: u64 = BLOCK_BYTES as u64;
 /// Bytes that are read at once where fewer are asked for; twice as many where they go on.
-const WINDOW_BYTES: u64 = 16 << 10;
+const WINDOW_BYTES: usize = 16 << 10;
+/// Windows that are kept: 512 KiB. Steps go back and forth in a file.
+const WINDOWS: usize = 32;
 
-/// Bytes that were read, and may be asked for next.
+/// Reads bytes from somewhere on.
+type Source<'a, E> = &'a mut dyn FnMut(u64, &mut [u8]) -> Result<(), E>;
+
+/// What was read of some bytes, and may be asked for again.
 #[derive(Default)]
-pub(super) struct Window {
-    start: u64,
-    bytes: Vec<u8>,
+pub(super) struct Windows {
+    /// By the lowest digits of its number: a window's number, and its bytes.
+    kept: Vec<(u64, Vec<u8>)>,
+    /// Of the window that was asked for last.
+    last: Option<u64>,
+    /// What is read at once, before it is cut into windows.
+    read: Vec<u8>,
+}
+
+impl Windows {
+    /// Fills `buffer` from `at` on, of `len` bytes that `source` reads.
+    pub(super) fn read<E>(
+        &mut self,
+        (at, buffer): (u64, &mut [u8]),
+        len: u64,
+        source: Source<'_, E>,
+    ) -> Result<(), E> {
+        let is_there = buffer.len() < WINDOW_BYTES && self.fill((at, buffer), len, source).is_some();
+        // What can't be read of a window may be a neighbour.
+        if is_there { Ok(()) } else { source(at, buffer) }
+    }
+
+    /// None when a window can't be read, or hasn't got so much.
+    fn fill<E>(
+        &mut self,
+        (mut at, mut buffer): (u64, &mut [u8]),
+        len: u64,
+        source: Source<'_, E>,
+    ) -> Option<()> {
+        while !buffer.is_empty() {
+            let number = at / WINDOW_BYTES as u64;
+            let offset = usize::try_from(at % WINDOW_BYTES as u64).ok()?;
+            let window = self.window(number, len, source)?;
+            let found = window.get(offset..).filter(|found| !found.is_empty())?;
+            let count = found.len().min(buffer.len());
+            let (now, later) = buffer.split_at_mut(count);
+            now.copy_from_slice(found.get(..count)?);
+            at += count as u64;
+            buffer = later;
+        }
+        Some(())
+    }
+
+    fn window<E>(&mut self, number: u64, len: u64, source: Source<'_, E>) -> Option<&[u8]> {
+        let goes_on = self.last.is_some_and(|last| last + 1 == number);
+        self.last = Some(number);
+        if self.slot(number)?.0 != number {
+            let start = number * WINDOW_BYTES as u64;
+            let wanted = WINDOW_BYTES << u32::from(goes_on);
+            let left = usize::try_from(len.checked_sub(start)?).unwrap_or(usize::MAX);
+            let mut read = mem::take(&mut self.read);
+            read.resize(wanted.min(left), 0);
+            let is_read = source(start, &mut read).is_ok();
+            for (number, bytes) in (number..).zip(read.chunks(WINDOW_BYTES)).filter(|_| is_read) {
+                let (place, kept) = self.slot(number)?;
+                *place = number;
+                kept.clear();
+                kept.extend_from_slice(bytes);
+            }
+            self.read = read;
+        }
+        self.slot(number)
+            .filter(|(place, _)| *place == number)
+            .map(|(_, bytes)| bytes.as_slice())
+    }
+
+    fn slot(&mut self, number: u64) -> Option<&mut (u64, Vec<u8>)> {
+        if self.kept.is_empty() {
+            self.kept.resize(WINDOWS, (u64::MAX, Vec::new()));
+        }
+        let place = usize::try_from(number % WINDOWS as u64).ok()?;
+        self.kept.get_mut(place)
+    }
 }
 
 /// An area of the running slot.
 pub(super) struct OldArea<'a, D> {
     pub(super) disk: &'a D,
     pub(super) area: Area,
-    pub(super) window: &'a mut Window,
-}
-
-impl Window {
-    const fn end(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
-    /// The bytes from `at` on, as long as it has them.
-    fn get(&self, at: u64, len: usize) -> Option<&[u8]> {
-        let start = usize::try_from(at.checked_sub(self.start)?).ok()?;
-        self.bytes.get(start..)?.get(..len)
-    }
-}
-
-impl<D: Disk> OldArea<'_, D> {
-    /// Reads a window around `len` bytes from `at` on.
-    fn move_window(&mut self, at: u64, len: u64) -> Result<(), DiskError> {
-        let goes_on = (self.window.start..=self.window.end()).contains(&at) && !self.window.bytes.is_empty();
-        let ahead = if goes_on { 2 * WINDOW_BYTES } else { WINDOW_BYTES };
-        let start = at - at % BLOCK;
-        let end = (start + ahead).max((at + len).next_multiple_of(BLOCK));
-        let end = end.min(self.disk.bytes(self.area)).max(at + len);
-        let mut bytes = std::mem::take(&mut self.window.bytes);
-        bytes.resize(usize::try_from(end - start).unwrap_or(usize::MAX), 0);
-        self.disk.read_scattered(self.area, start, &mut bytes)?;
-        *self.window = Window { start, bytes };
-        Ok(())
-    }
+    pub(super) windows: &'a mut Windows,
 }
 
 impl<D: Disk> OldBytes for OldArea<'_, D> {
     type Error = DiskError;
 
     fn read(&mut self, at: u64, buffer: &mut [u8]) -> Result<(), DiskError> {
-        let len = buffer.len() as u64;
-        if self.window.get(at, buffer.len()).is_none() && len < WINDOW_BYTES {
-            // What can't be read may be a neighbour.
-            let _ = self.move_window(at, len);
-        }
-        match self.window.get(at, buffer.len()) {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(())
-            }
-            None => self.disk.read_scattered(self.area, at, buffer),
-        }
+        let (disk, area) = (self.disk, self.area);
+        let mut source = |at, buffer: &mut [u8]| disk.read_scattered(area, at, buffer);
+        self.windows.read((at, buffer), disk.bytes(area), &mut source)
     }
 }
 
@@ -144,7 +183,7 @@ mod tests {
         let mut old = OldArea {
             disk: &disk,
             area: AREA,
-            window: &mut Window::default(),
+            windows: &mut Windows::default(),
         };
         let mut buffer = [0; 100];
         for at in (5000..40_000).step_by(100) {
@@ -153,7 +192,7 @@ mod tests {
         old.read(200_000, &mut vec![0; 50_000]).unwrap();
         assert_eq!(
             *disk.reads.borrow(),
-            [(4096, 16384), (16384, 32768), (200_000, 50_000)]
+            [(0, 16384), (16384, 32768), (200_000, 50_000)]
         );
     }
 
@@ -163,7 +202,7 @@ mod tests {
         let mut old = OldArea {
             disk: &disk,
             area: AREA,
-            window: &mut Window::default(),
+            windows: &mut Windows::default(),
         };
         let mut buffer = [0; 100];
         old.read(4200, &mut buffer).unwrap();
@@ -177,10 +216,10 @@ mod tests {
         #[test]
         fn bytes_are_those_of_the_area_whatever_is_asked_for(reads in proptest::collection::vec((0..LEN, 1..40_000_usize), 1..30)) {
             let disk = known(None);
-            let mut window = Window::default();
+            let mut windows = Windows::default();
             for (at, len) in reads {
                 let mut buffer = vec![0; len];
-                let read = OldArea { disk: &disk, area: AREA, window: &mut window }.read(at, &mut buffer);
+                let read = OldArea { disk: &disk, area: AREA, windows: &mut windows }.read(at, &mut buffer);
                 prop_assert_eq!(read.is_ok(), at + len as u64 <= LEN);
                 if read.is_ok() {
                     prop_assert!(buffer.iter().zip(at..).all(|(found, at)| *found == byte(at)));

@@ -22,7 +22,7 @@ use super::{
     copy::hash_blocks,
     engine::{Installation, Part, Stage},
     error::InstallError,
-    old_area::{OldArea, Window},
+    old_area::{OldArea, Windows},
     reading::Reading,
     scratch::Scratch,
     sides::Kept,
@@ -35,7 +35,7 @@ pub(super) type Block = [u8; BLOCK_BYTES];
 
 /// A frame that is being unpacked: its streams, as long as they give what they should, and old bytes.
 struct Unpacking<'b> {
-    window: Window,
+    windows: Windows,
     patcher: Option<Patcher<Box<dyn Read + Send + 'b>>>,
 }
 
@@ -158,8 +158,8 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
             let patcher = streams
                 .ok()
                 .map(|streams| Patcher::new(streams, frame.streams.code, old_len));
-            let window = Window::default();
-            self.patch_groups(part, frame, Unpacking { window, patcher })
+            let windows = Windows::default();
+            self.patch_groups(part, frame, Unpacking { windows, patcher })
         })
     }
 
@@ -234,7 +234,7 @@ impl<S: Source, D: Disk, C: Scratch> Installation<'_, S, D, C> {
         let mut old = OldArea {
             disk: &*self.disk,
             area: part.from,
-            window: &mut unpacking.window,
+            windows: &mut unpacking.windows,
         };
         let mut is_whole = true;
         for span in delta.spans.within(first, end) {
