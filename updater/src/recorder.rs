@@ -13,7 +13,7 @@ use crate::{
     device_key::DeviceKey,
     durable::DurableError,
     history::History,
-    journal::{Journal, KeepError},
+    journal::{self, Journal, KeepError},
 };
 
 /// Changes and keeps what is remembered in Outcrop's folder `state`, and tells the journal. What couldn't be done, for people: nothing of
@@ -82,6 +82,27 @@ pub fn record(state: &Path, event: Event) -> Vec<String> {
         )),
     }
     problems
+}
+
+/// The number of the history's newest event; 0 before the first, and where it can't be told.
+#[must_use]
+pub fn newest(state: &Path) -> u64 {
+    // What is wrong with it is told when something is appended.
+    let last = with_journal(state, &mut Vec::new(), |journal| Ok(journal.last().copied()));
+    last.flatten().map_or(0, |last| last.head.number)
+}
+
+/// Whether the history has `event` behind the event with that number.
+#[must_use]
+pub fn has_since(state: &Path, number: u64, event: &Event) -> bool {
+    let Ok(key) = DeviceKey::of(state) else {
+        return false;
+    };
+    // One that is damaged has nothing that counts: the next event sets it aside.
+    journal::verified(state, &key).is_ok_and(|verified| {
+        let mut entries = verified.entries.iter();
+        entries.any(|entry| entry.number > number && entry.event == *event)
+    })
 }
 
 fn with_journal<T>(

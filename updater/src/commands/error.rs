@@ -6,7 +6,7 @@ use outcrop_release::{journal::JournalError, manifest::ManifestError, slot::Slot
 
 use super::{ApproveError, NoChannel};
 use crate::{
-    agent::MemoryError,
+    agent::{MemoryError, TakeUpError},
     attest::AttestError,
     block_disk::OpenError,
     boot_control::ControlError,
@@ -207,6 +207,15 @@ pub enum CommandError {
     /// Signals can't be heard.
     #[error("prepare to be stopped")]
     Signals(#[source] io::Error),
+}
+
+impl From<TakeUpError> for CommandError {
+    fn from(error: TakeUpError) -> Self {
+        match error {
+            TakeUpError::Lifecycle(error) => error.into(),
+            TakeUpError::History(error) => error.into(),
+        }
+    }
 }
 
 impl CommandError {

@@ -119,8 +119,8 @@ pub enum Refusal {
     /// The bundle isn't the one that the channel's list means.
     #[error("the bundle is a release {0} that the channel doesn't offer: publish it again")]
     NotOffered(Version),
-    /// It was tried here, and failed.
-    #[error("the release {0} failed on this device before: --retry-failed tries it again")]
+    /// It was tried here and failed, or somebody went back from it.
+    #[error("the release {0} failed on this device before, or was given up: --retry-failed tries it again")]
     Failed(Version),
     /// Its Kubernetes can't take over this device's.
     #[error(

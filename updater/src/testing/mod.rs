@@ -5,6 +5,7 @@ pub(crate) mod delta;
 pub(crate) mod dice;
 pub(crate) mod fault;
 pub(crate) mod network;
+mod operator;
 pub(crate) mod published;
 pub(crate) mod sim;
 pub(crate) mod site;

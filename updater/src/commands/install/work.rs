@@ -18,12 +18,13 @@ use serde_json::json;
 
 use super::{
     super::{
-        CommandError, Opened, announce, drain::before_restart, progress::Progress, reboot, remember,
-        state::with_keeper, warn,
+        CommandError, Opened, announce, drain::before_restart, progress::Progress, reboot,
+        remember, state::with_keeper, warn,
     },
     InstallOptions, arm_other,
 };
 use crate::{
+    agent::{ArmedBy, Armer},
     block_disk::Access,
     boot_control::BootControl as _,
     device::Device,
@@ -351,6 +352,14 @@ impl Work<'_> {
 
     fn arm(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
         let target = self.device.slot().other();
+        let armed = ArmedBy {
+            who: Armer::Somebody,
+            release: release.digest(),
+        };
+        // Where that can't be kept, the agent may take the trial for one that it armed itself, once, in an earlier boot.
+        if let Err(error) = armed.save(&self.device.run_folder()) {
+            warn(&crate::chain::describe(&error));
+        }
         arm_other(self.device, opened)?;
         let name = &release.manifest().release;
         let next = if self.options.reboot {
