@@ -38,6 +38,7 @@ use crate::{
     device_key::DeviceKey,
     disk::{Area, Disk as _},
     history::{self, History, KnownRelease},
+    init::efi::SecureBoot,
     install::{
         Allowed, Installation, Limited, Limits, Meter, Refusal, Running, Source, Space, admit, read_head,
     },
@@ -59,6 +60,8 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) objection: Option<String>,
     /// The restart that is asked for doesn't come.
     pub(crate) refuses_restart: bool,
+    /// Whether its firmware starts only what is signed.
+    pub(crate) secure_boot: SecureBoot,
     /// What was said.
     pub(crate) told: Vec<String>,
     /// Bytes of each list that was fetched.
@@ -100,6 +103,7 @@ impl<'p> PlayedSite<'p> {
             fault: Fault::Nothing,
             objection: None,
             refuses_restart: false,
+            secure_boot: SecureBoot::Off,
             told: Vec::new(),
             lists: Vec::new(),
             stick: None,
@@ -293,6 +297,7 @@ impl<'p> PlayedSite<'p> {
             root_hash: self.world.releases[&self.running_release().version.minor]
                 .root_tree()
                 .root_hash(),
+            secure_boot: self.secure_boot,
         };
         let space = Space {
             boot: self.world.disk.bytes(Area::Boot(target)),

@@ -14,6 +14,7 @@ use outcrop_release::{
 use super::{Fixture, after, decisions, digest, nights, noon, offered, second, waits};
 use crate::{
     agent::{Memory, Outcome, Visit},
+    init::efi::SecureBoot,
     testing::{
         bundle::{Bundle, Release},
         site::{Fault, PlayedSite, Published},
@@ -276,6 +277,26 @@ fn a_stick_that_is_pulled_out_midway_or_holds_half_a_bundle_leaves_the_device_as
     assert_eq!(outcome.standing.reason, Some(Reason::Refused));
     let detail = outcome.standing.detail.unwrap();
     assert!(detail.contains("the channel doesn't offer"), "{detail}");
+}
+
+#[test]
+fn with_secure_boot_an_unsigned_release_is_refused_before_it_is_fetched() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.secure_boot = SecureBoot::On;
+    site.definition.daily_limit = Some("1MB".parse().unwrap());
+    let writes = site.world.disk.writes();
+    let outcome = site.tick(0);
+    assert_eq!(outcome.standing.reason, Some(Reason::Refused));
+    let detail = outcome.standing.detail.unwrap();
+    assert!(detail.contains("isn't signed for Secure Boot"), "{detail}");
+    assert_eq!(site.world.disk.writes(), writes);
+    let fetched = Memory::load(&site.state).unwrap().spent.on(site.now.date());
+    let head = second().manifest.to_bytes().len() as u64;
+    assert!(
+        fetched < head + 12_000,
+        "manifest and signatures alone: {fetched}"
+    );
 }
 
 #[test]
