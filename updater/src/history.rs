@@ -18,7 +18,10 @@ use outcrop_release::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, DurableError};
+use crate::{
+    durable::{self, DurableError},
+    medium::{DataPartition, Medium},
+};
 
 /// Name of the file.
 const FILE_NAME: &str = "releases.json";
@@ -144,11 +147,19 @@ impl History {
     /// # Errors
     /// When there is no room, or the file system fails.
     pub fn save(&mut self, folder: &Path) -> Result<(), DurableError> {
+        self.save_on(folder, &DataPartition)
+    }
+
+    /// The same on a medium.
+    ///
+    /// # Errors
+    /// As [`History::save`].
+    pub fn save_on(&mut self, folder: &Path, medium: &dyn Medium) -> Result<(), DurableError> {
         self.format = FORMAT;
         // Texts and numbers: nothing here can fail to be JSON.
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
-        durable::replace(&folder.join(FILE_NAME), &bytes)
+        medium.replace(&folder.join(FILE_NAME), &bytes)
     }
 
     /// The release in a slot whose record has `digest`.

@@ -2,6 +2,9 @@
 //!
 //! What is remembered goes first, and counts its fates; the journal counts them, too. So whatever a power cut keeps from the journal is told
 //! to it the next time, once: none is lost, none is there twice.
+//!
+//! On a full disk the history's reserve is given up for both of them. When that is gone, too, what happens isn't remembered: that is told, and stops
+//! nothing. What the boot record knows is made up for at the next boot that finds room.
 
 use std::path::Path;
 
@@ -13,82 +16,136 @@ use crate::{
     device_key::DeviceKey,
     durable::DurableError,
     history::History,
-    journal::{self, Journal, KeepError},
+    journal::{self, Journal, KeepError, give_up_reserve},
+    medium::{DataPartition, Medium, is_full},
 };
 
 /// Changes and keeps what is remembered in Outcrop's folder `state`, and tells the journal. What couldn't be done, for people: nothing of
 /// it stops an update or a way back.
+#[must_use]
 pub fn remember(state: &Path, change: impl FnOnce(&mut History)) -> Vec<String> {
-    let mut problems = Vec::new();
-    if let Err(error) = try_remember(state, change, &mut problems) {
-        problems.push(format!(
-            "what happened can't be remembered: {}",
-            chain::describe(&error)
-        ));
-    }
-    problems
+    Recorder::new(state, &DataPartition).remember(change)
 }
 
-fn try_remember(
-    state: &Path,
-    change: impl FnOnce(&mut History),
-    problems: &mut Vec<String>,
-) -> Result<(), DurableError> {
-    let mut history = before(state, problems)?;
-    change(&mut history);
-    history.save(state)?;
-    catch_up(state, &history, problems);
-    Ok(())
-}
-
-/// What is remembered, with the journal told what it missed; where the journal knows more, that counts.
-fn before(state: &Path, problems: &mut Vec<String>) -> Result<History, DurableError> {
-    let loaded = History::load(state)?;
-    problems.extend(
-        loaded
-            .set_aside
-            .map(|aside| format!("what was remembered is damaged, now in {}", aside.display())),
-    );
-    let mut history = loaded.history;
-    let known = with_journal(state, problems, |journal| Ok(journal.fates(history.forgotten())));
-    history.at_least(known.unwrap_or_default());
-    catch_up(state, &history, problems);
-    Ok(history)
-}
-
-fn catch_up(state: &Path, history: &History, problems: &mut Vec<String>) {
-    with_journal(state, problems, |journal| {
-        let known = journal.fates(history.forgotten());
-        for outcome in history.since(known) {
-            journal.append(Timestamp::now(), outcome.event())?;
-        }
-        Ok(())
-    });
-}
-
-/// Appends an event that is no release's fate.
+/// Appends an event that is no release's fate. What couldn't be done, for people.
+#[must_use]
 pub fn record(state: &Path, event: Event) -> Vec<String> {
-    let mut problems = Vec::new();
-    match before(state, &mut problems) {
-        Ok(history) => {
-            with_journal(state, &mut problems, |journal| {
-                journal.fates(history.forgotten());
-                journal.append(Timestamp::now(), event)
-            });
+    Recorder::new(state, &DataPartition).record(event)
+}
+
+/// Both memories in a folder.
+pub struct Recorder<'a> {
+    state: &'a Path,
+    medium: &'a dyn Medium,
+    problems: Vec<String>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Those in Outcrop's folder `state`, kept on `medium`.
+    #[must_use]
+    pub const fn new(state: &'a Path, medium: &'a dyn Medium) -> Self {
+        Self {
+            state,
+            medium,
+            problems: Vec::new(),
         }
-        Err(error) => problems.push(format!(
-            "what happened can't be remembered: {}",
-            chain::describe(&error)
-        )),
     }
-    problems
+
+    /// See [`remember`].
+    #[must_use]
+    pub fn remember(mut self, change: impl FnOnce(&mut History)) -> Vec<String> {
+        if let Err(error) = self.try_remember(change) {
+            self.problems.push(format!(
+                "what happened can't be remembered: {}",
+                chain::describe(&error)
+            ));
+        }
+        self.problems
+    }
+
+    /// See [`record`].
+    #[must_use]
+    pub fn record(mut self, event: Event) -> Vec<String> {
+        match self.before() {
+            Ok(history) => {
+                self.with_journal(|journal| {
+                    journal.fates(history.forgotten());
+                    journal.append(Timestamp::now(), event)
+                });
+            }
+            Err(error) => self.problems.push(format!(
+                "what happened can't be remembered: {}",
+                chain::describe(&error)
+            )),
+        }
+        self.problems
+    }
+
+    fn try_remember(&mut self, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
+        let mut history = self.before()?;
+        change(&mut history);
+        match history.save_on(self.state, self.medium) {
+            Err(error) if is_full(&error.source) && give_up_reserve(self.state) => {
+                history.save_on(self.state, self.medium)?;
+            }
+            saved => saved?,
+        }
+        self.catch_up(&history);
+        Ok(())
+    }
+
+    /// What is remembered, with the journal told what it missed; where the journal knows more, that counts.
+    fn before(&mut self) -> Result<History, DurableError> {
+        let loaded = History::load(self.state)?;
+        self.problems.extend(
+            loaded
+                .set_aside
+                .map(|aside| format!("what was remembered is damaged, now in {}", aside.display())),
+        );
+        let mut history = loaded.history;
+        let known = self.with_journal(|journal| Ok(journal.fates(history.forgotten())));
+        history.at_least(known.unwrap_or_default());
+        self.catch_up(&history);
+        Ok(history)
+    }
+
+    fn catch_up(&mut self, history: &History) {
+        self.with_journal(|journal| {
+            let known = journal.fates(history.forgotten());
+            for outcome in history.since(known) {
+                journal.append(Timestamp::now(), outcome.event())?;
+            }
+            Ok(())
+        });
+    }
+
+    fn with_journal<T>(&mut self, work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>) -> Option<T> {
+        let key = match DeviceKey::of(self.state) {
+            Ok(key) => key,
+            Err(error) => {
+                self.problems
+                    .push(format!("the history can't be kept: {}", chain::describe(&error)));
+                return None;
+            }
+        };
+        let opened = Journal::open_on(self.state, &key, self.medium);
+        match opened.and_then(|mut journal| work(&mut journal)) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problems
+                    .push(format!("the history can't be kept: {}", chain::describe(&error)));
+                None
+            }
+        }
+    }
 }
 
 /// The number of the history's newest event; 0 before the first, and where it can't be told.
 #[must_use]
 pub fn newest(state: &Path) -> u64 {
     // What is wrong with it is told when something is appended.
-    let last = with_journal(state, &mut Vec::new(), |journal| Ok(journal.last().copied()));
+    let mut recorder = Recorder::new(state, &DataPartition);
+    let last = recorder.with_journal(|journal| Ok(journal.last().copied()));
     last.flatten().map_or(0, |last| last.head.number)
 }
 
@@ -105,27 +162,8 @@ pub fn has_since(state: &Path, number: u64, event: &Event) -> bool {
     })
 }
 
-fn with_journal<T>(
-    state: &Path,
-    problems: &mut Vec<String>,
-    work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>,
-) -> Option<T> {
-    let key = match DeviceKey::of(state) {
-        Ok(key) => key,
-        Err(error) => {
-            problems.push(format!("the history can't be kept: {}", chain::describe(&error)));
-            return None;
-        }
-    };
-    let done = Journal::open(state, &key).and_then(|mut journal| work(&mut journal));
-    match done {
-        Ok(value) => Some(value),
-        Err(error) => {
-            problems.push(format!("the history can't be kept: {}", chain::describe(&error)));
-            None
-        }
-    }
-}
+#[cfg(test)]
+mod full_disk;
 
 #[cfg(test)]
 mod tests {
@@ -178,7 +216,7 @@ mod tests {
         match cut {
             Cut::Never => assert_eq!(remember(state, installed(number)), [""; 0]),
             Cut::BeforeTheJournal => {
-                let mut history = super::before(state, &mut Vec::new()).unwrap();
+                let mut history = Recorder::new(state, &DataPartition).before().unwrap();
                 installed(number)(&mut history);
                 history.save(state).unwrap();
             }

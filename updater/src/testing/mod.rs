@@ -4,6 +4,7 @@ pub(crate) mod bundle;
 pub(crate) mod delta;
 pub(crate) mod dice;
 pub(crate) mod fault;
+pub(crate) mod full_disk;
 pub(crate) mod network;
 mod operator;
 pub(crate) mod published;

@@ -25,6 +25,7 @@ use outcrop_release::{
 
 use super::{
     bundle::{MemorySource, Release},
+    full_disk::FullDisk,
     network::{Bytes, Counting, Network, Nobody, PlayedSink},
     published::{public, trust_with_channel},
     sim::{Memory, Unwatched},
@@ -43,7 +44,7 @@ use crate::{
         Allowed, Installation, Limited, Limits, Meter, Refusal, Running, Source, Space, admit, read_head,
     },
     lifecycle::Next,
-    recorder,
+    recorder::Recorder,
     reports::{FolderSink, keep},
 };
 
@@ -71,6 +72,8 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) hostname: String,
     published: &'p Published,
     pub(crate) state: PathBuf,
+    /// Where history and releases are kept.
+    pub(crate) medium: FullDisk,
     /// Is gone with each boot.
     pub(crate) run: PathBuf,
     pub(super) key: DeviceKey,
@@ -110,6 +113,7 @@ impl<'p> PlayedSite<'p> {
             hostname: format!("shop-{number:03}"),
             published,
             state: state.to_owned(),
+            medium: FullDisk::new(state),
             run: state.join("run"),
             key: DeviceKey::of(state).unwrap(),
             reports: reports.to_owned(),
@@ -202,7 +206,14 @@ impl<'p> PlayedSite<'p> {
     }
 
     pub(super) fn remember(&mut self, change: impl FnOnce(&mut History)) {
-        assert_eq!(recorder::remember(&self.state, change), [""; 0]);
+        let problems = Recorder::new(&self.state, &self.medium).remember(change);
+        self.hear(problems);
+    }
+
+    /// What can't be kept is told; with room there is nothing of the kind.
+    fn hear(&mut self, problems: Vec<String>) {
+        assert!(self.medium.is_tight() || problems.is_empty(), "{problems:?}");
+        self.told.extend(problems);
     }
 
     pub(super) fn history(&self) -> History {
@@ -454,7 +465,8 @@ impl Site for PlayedSite<'_> {
     }
 
     fn note(&mut self, event: Event) {
-        assert_eq!(recorder::record(&self.state, event), [""; 0]);
+        let problems = Recorder::new(&self.state, &self.medium).record(event);
+        self.hear(problems);
     }
 
     fn report(&mut self, standing: &Standing) -> Result<(), Trouble> {

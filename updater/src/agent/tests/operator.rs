@@ -11,7 +11,7 @@ use outcrop_release::{
 
 use super::{Fixture, after, decisions, digest, offered, waits};
 use crate::{
-    agent::{Approval, ArmedBy},
+    agent::{Approval, ArmedBy, Site as _},
     recorder,
     testing::{
         bundle::{Bundle, Release},
@@ -71,6 +71,41 @@ fn with_a_full_data_partition_an_update_goes_on() {
     site.definition.windows = Windows::default();
     assert!(site.tick(0).restarting);
     assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
+fn with_no_room_at_all_an_update_and_a_way_back_go_on_and_what_is_lost_is_told() {
+    for has_reserve in [true, false] {
+        let fixture = Fixture::new(offered());
+        let mut site = fixture.device();
+        site.note(Event::Refused {
+            what_was: "another one".to_owned(),
+            reason: "it is older".to_owned(),
+        });
+        fill(&site);
+        if !has_reserve {
+            fs::remove_file(site.state.join("history/reserve")).unwrap();
+        }
+        site.medium.leave(0);
+        site.definition.windows = Windows::default();
+        assert!(site.tick(0).restarting);
+        assert_eq!(site.version(), "1.2.0");
+        site.roll_back();
+        assert_eq!(site.version(), "1.1.0");
+        let lost = site
+            .told
+            .iter()
+            .filter(|line| line.contains("what happened can't be remembered"))
+            .count();
+        let fates = site
+            .events()
+            .iter()
+            .filter(|event| matches!(event, Event::Release { .. }))
+            .count();
+        // Installed, committed, rolled back; the history is whole either way, or `events` wouldn't give it.
+        assert_eq!((fates, lost), if has_reserve { (3, 0) } else { (0, 3) });
+        assert_eq!(waits(&site.tick(60)), Waits::Failed, "nobody wants it back");
+    }
 }
 
 #[test]
