@@ -36,7 +36,7 @@ pub enum Command {
     Check(CheckOptions),
     /// Looks after this device's updates: asks its channel, fetches what is offered, and restarts into it when it may. A timer runs it.
     Agent(AgentOptions),
-    /// Lets the agent install the release that is offered, where recipe or device.toml say that somebody has to.
+    /// Lets the agent install what is offered: where it waits for somebody's word, or where somebody went back from that release.
     Approve(ApproveOptions),
     /// Writes a release to the slot that doesn't run, and has it tried at the next restart.
     Install(InstallOptions),
@@ -46,7 +46,8 @@ pub enum Command {
     Health(HealthOptions),
     /// Makes what runs the default. The system does that by itself once all health checks hold.
     Commit,
-    /// Goes back: takes back an armed trial, gives up a running one, or returns to the release in the other slot.
+    /// Goes back: takes back an armed trial, gives up a running one, or returns to the release in the other slot. The agent leaves what was gone
+    /// back from alone until it is approved.
     Rollback {
         /// Restarts into it.
         #[arg(long)]

@@ -18,7 +18,10 @@ use outcrop_release::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, DurableError};
+use crate::{
+    durable::{self, DurableError},
+    medium::{DataPartition, Medium},
+};
 
 /// Name of the file.
 const FILE_NAME: &str = "releases.json";
@@ -82,6 +85,9 @@ pub struct History {
     slot_a: Option<KnownRelease>,
     slot_b: Option<KnownRelease>,
     failed: Vec<Failure>,
+    /// Releases that somebody went back from, or whose trial somebody took back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    given_up: Vec<KnownRelease>,
     #[serde(default)]
     rollback_index: u32,
     /// The last thing that happened.
@@ -141,11 +147,19 @@ impl History {
     /// # Errors
     /// When there is no room, or the file system fails.
     pub fn save(&mut self, folder: &Path) -> Result<(), DurableError> {
+        self.save_on(folder, &DataPartition)
+    }
+
+    /// The same on a medium.
+    ///
+    /// # Errors
+    /// As [`History::save`].
+    pub fn save_on(&mut self, folder: &Path, medium: &dyn Medium) -> Result<(), DurableError> {
         self.format = FORMAT;
         // Texts and numbers: nothing here can fail to be JSON.
         let mut bytes = serde_json::to_vec_pretty(self).unwrap_or_default();
         bytes.push(b'\n');
-        durable::replace(&folder.join(FILE_NAME), &bytes)
+        medium.replace(&folder.join(FILE_NAME), &bytes)
     }
 
     /// The release in a slot whose record has `digest`.
@@ -177,6 +191,7 @@ impl History {
         self.rollback_index = self.rollback_index.max(index.0);
         self.failed
             .retain(|failure| failure.release.digest != release.digest);
+        self.given_up.retain(|given_up| given_up.digest != release.digest);
         self.note(slot, Fate::Committed, &release.version, None);
     }
 
@@ -194,8 +209,24 @@ impl History {
     }
 
     /// The operator went back from a release.
-    pub fn rolled_back(&mut self, slot: Slot, version: &str) {
-        self.note(slot, Fate::RolledBack, version, None);
+    pub fn rolled_back(&mut self, slot: Slot, release: KnownRelease) {
+        self.note(slot, Fate::RolledBack, &release.version, None);
+        self.given_up(release);
+    }
+
+    /// Somebody doesn't want a release any more.
+    pub fn given_up(&mut self, release: KnownRelease) {
+        self.given_up.retain(|known| known.digest != release.digest);
+        self.given_up.push(release);
+        let surplus = self.given_up.len().saturating_sub(MOST_FAILED);
+        self.given_up.drain(..surplus);
+    }
+
+    /// Somebody wants a release again that was given up.
+    pub fn wanted_again(&mut self, digest: &FileDigest) {
+        let digest = digest.to_string();
+        self.given_up.retain(|known| known.digest != digest);
+        self.failed.retain(|failure| failure.release.digest != digest);
     }
 
     /// The highest rollback index that was ever committed here.
@@ -211,15 +242,32 @@ impl History {
             .filter_map(|failure| failure.release.digest.parse().ok())
     }
 
-    /// Digests of the releases that nobody wants to see here again by themselves: those that failed, and what a slot holds that was given up or gone
-    /// back from.
+    /// Digests of the releases that nobody wants to see here again by themselves: those that failed, and what was given up or gone back from.
     #[must_use]
     pub fn unwanted(&self, record: &BootRecord) -> Vec<FileDigest> {
         let slots = Slot::ALL.into_iter().map(|slot| record.slot(slot));
         let bad = slots.filter(|slot| matches!(slot.state, SlotState::Bad(_)));
         self.failed_digests()
             .chain(bad.map(|slot| slot.release))
+            .chain(self.unwanted_by_somebody(record))
             .collect()
+    }
+
+    /// Digests of the releases that somebody went back from, or whose trial somebody took back. They failed no check.
+    #[must_use]
+    pub fn unwanted_by_somebody(&self, record: &BootRecord) -> Vec<FileDigest> {
+        let given_up = self.given_up.iter().filter_map(|known| known.digest.parse().ok());
+        let in_slots = Slot::ALL
+            .into_iter()
+            .filter_map(|slot| Self::slot_given_up(record, slot));
+        given_up.chain(in_slots).collect()
+    }
+
+    /// The release in a slot, if somebody went back from it.
+    #[must_use]
+    pub fn slot_given_up(record: &BootRecord, slot: Slot) -> Option<FileDigest> {
+        let there = record.slot(slot);
+        (there.state == SlotState::Bad(BadReason::Operator)).then_some(there.release)
     }
 
     /// How the release with `digest` failed here, if it did.
@@ -341,6 +389,36 @@ mod tests {
         assert_eq!(history.rollback_index(), RollbackIndex(2));
         assert_eq!(history.failure(&FileDigest::of(b"1.1.0")), None);
         assert_eq!(history.last.unwrap().fate, Fate::Committed);
+    }
+
+    #[test]
+    fn what_somebody_gave_up_is_unwanted_until_it_is_wanted_again_or_committed() {
+        let record = BootRecord::fresh(outcrop_release::bootrec::SlotRecord::EMPTY);
+        let digest = FileDigest::of(b"1.1.0");
+        let acts: [fn(&mut History); 2] = [
+            |history| history.wanted_again(&FileDigest::of(b"1.1.0")),
+            |history| history.committed(Slot::B, &release("1.1.0"), RollbackIndex(0)),
+        ];
+        for act in acts {
+            let mut history = History::default();
+            history.rolled_back(Slot::B, release("1.1.0"));
+            history.failed(Slot::B, release("1.0.9"), "x");
+            assert_eq!(history.unwanted_by_somebody(&record), [digest]);
+            assert!(history.unwanted(&record).contains(&digest));
+            act(&mut history);
+            assert_eq!(history.unwanted(&record), [FileDigest::of(b"1.0.9")]);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_somebody_gave_up_failed_and_both_are_lifted_when_it_is_wanted_again() {
+        let record = BootRecord::fresh(outcrop_release::bootrec::SlotRecord::EMPTY);
+        let mut history = History::default();
+        history.given_up(release("1.1.0"));
+        history.failed(Slot::B, release("1.1.0"), describe(BadReason::Operator));
+        assert_eq!(history.unwanted_by_somebody(&record), [FileDigest::of(b"1.1.0")]);
+        history.wanted_again(&FileDigest::of(b"1.1.0"));
+        assert_eq!(history.unwanted(&record), []);
     }
 
     #[test]

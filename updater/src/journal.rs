@@ -7,14 +7,17 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
 use outcrop_release::journal::{Entry, Event, JournalError, Last, Verified, line, signed_message, verify};
 
-use crate::device_key::{DeviceKey, DeviceKeyError};
+use crate::{
+    device_key::{DeviceKey, DeviceKeyError},
+    medium::{DataPartition, Medium, is_full},
+};
 
 /// The folder, in Outcrop's.
 const FOLDER: &str = "history";
@@ -63,6 +66,7 @@ fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeepErr
 pub struct Journal<'a> {
     folder: PathBuf,
     key: &'a DeviceKey,
+    medium: &'a dyn Medium,
     /// The newest file, if there is one.
     newest: Option<u64>,
     last: Option<Last>,
@@ -79,9 +83,18 @@ impl<'a> Journal<'a> {
     /// # Errors
     /// When the disk fails.
     pub fn open(state: &Path, key: &'a DeviceKey) -> Result<Self, KeepError> {
+        Self::open_on(state, key, &DataPartition)
+    }
+
+    /// The same on a medium, which is written to from now on.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_on(state: &Path, key: &'a DeviceKey, medium: &'a dyn Medium) -> Result<Self, KeepError> {
         let mut journal = Self {
             folder: state.join(FOLDER),
             key,
+            medium,
             newest: None,
             last: None,
             damaged: false,
@@ -165,10 +178,8 @@ impl<'a> Journal<'a> {
         let entry = Entry::after(self.last.as_ref(), at, self.key.device(), event);
         let json = entry.to_json();
         let bytes = line(&json, &self.key.sign(&signed_message(&json))?);
-        let written = match write_line(path, &bytes) {
-            Err(error) if is_full(&error) && fs::remove_file(self.folder.join(RESERVE)).is_ok() => {
-                write_line(path, &bytes)
-            }
+        let written = match self.write_line(path, &bytes) {
+            Err(error) if is_full(&error) && remove_reserve(&self.folder) => self.write_line(path, &bytes),
             written => written,
         };
         written.map_err(failed("append to", path))?;
@@ -183,11 +194,22 @@ impl<'a> Journal<'a> {
         if path.exists() {
             return Ok(());
         }
-        let result = fs::write(&path, vec![0xff; RESERVE_BYTES]);
+        let result = self.medium.make(&path, &vec![0xff; RESERVE_BYTES]);
         if result.is_err() {
             fs::remove_file(&path)?;
         }
         result
+    }
+
+    /// All of it or, as far as that can be had, nothing.
+    fn write_line(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let before = fs::metadata(path)?.len();
+        let written = self.medium.append(path, bytes);
+        if written.is_err() {
+            // Where even that fails, the next one to open it does it.
+            let _shortened = shorten(path, before);
+        }
+        written
     }
 
     /// Finds the newest whole line. What a power cut left behind it is taken away.
@@ -272,29 +294,20 @@ fn files(folder: &Path) -> io::Result<Vec<u64>> {
     Ok(numbers)
 }
 
-/// All of it or, as far as that can be had, nothing.
-fn write_line(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().append(true).open(path)?;
-    let before = file.seek(SeekFrom::End(0))?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_data());
-    if written.is_err() {
-        // Where even that fails, the next one to open it does it.
-        let _shortened = file.set_len(before);
-    }
-    written
-}
-
 fn shorten(path: &Path, bytes: u64) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     file.set_len(bytes)?;
     file.sync_all()
 }
 
-fn is_full(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+/// Gives up the reserve of the history in Outcrop's folder `state`: there is room for what else has to be remembered then, and for the events about
+/// it. True when there was one.
+pub fn give_up_reserve(state: &Path) -> bool {
+    remove_reserve(&state.join(FOLDER))
+}
+
+fn remove_reserve(folder: &Path) -> bool {
+    fs::remove_file(folder.join(RESERVE)).is_ok()
 }
 
 fn sync_folder(folder: &Path) -> Result<(), KeepError> {

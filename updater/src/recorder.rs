@@ -2,6 +2,9 @@
 //!
 //! What is remembered goes first, and counts its fates; the journal counts them, too. So whatever a power cut keeps from the journal is told
 //! to it the next time, once: none is lost, none is there twice.
+//!
+//! On a full disk the history's reserve is given up for both of them. When that is gone, too, what happens isn't remembered: that is told, and stops
+//! nothing. What the boot record knows is made up for at the next boot that finds room.
 
 use std::{error::Error, path::Path};
 
@@ -13,7 +16,8 @@ use crate::{
     device_key::{DeviceKey, DeviceKeyError},
     durable::DurableError,
     history::History,
-    journal::{Journal, KeepError},
+    journal::{self, Journal, KeepError, give_up_reserve},
+    medium::{DataPartition, Medium, is_full},
 };
 
 /// The device's key, as far as it can be had. A key that can't be had, or can't sign, costs events as a full disk does: what becomes of
@@ -22,48 +26,70 @@ pub type Key<'a> = Result<&'a DeviceKey, DeviceKeyError>;
 
 /// Changes and keeps what is remembered in Outcrop's folder `state`, and tells the journal. What couldn't be done, for people: nothing of
 /// it stops an update or a way back.
+#[must_use]
 pub fn remember(state: &Path, key: Key<'_>, change: impl FnOnce(&mut History)) -> Vec<String> {
-    let mut keeper = Keeper::new(state, key);
-    let done = keeper.remember(change);
-    keeper.problems_of(done)
+    Recorder::new(state, key, &DataPartition).remember(change)
 }
 
-/// Appends an event that is no release's fate.
+/// Appends an event that is no release's fate. What couldn't be done, for people.
+#[must_use]
 pub fn record(state: &Path, key: Key<'_>, event: Event) -> Vec<String> {
-    let mut keeper = Keeper::new(state, key);
-    let done = keeper.record(event);
-    keeper.problems_of(done)
+    Recorder::new(state, key, &DataPartition).record(event)
 }
 
-struct Keeper<'a> {
+/// Both memories in a folder.
+pub struct Recorder<'a> {
     state: &'a Path,
     key: Option<&'a DeviceKey>,
+    medium: &'a dyn Medium,
     problems: Vec<String>,
 }
 
-impl<'a> Keeper<'a> {
-    fn new(state: &'a Path, key: Key<'a>) -> Self {
-        let mut keeper = Self {
+impl<'a> Recorder<'a> {
+    /// Those in Outcrop's folder `state`, kept on `medium`.
+    #[must_use]
+    pub fn new(state: &'a Path, key: Key<'a>, medium: &'a dyn Medium) -> Self {
+        let mut recorder = Self {
             state,
             key: None,
+            medium,
             problems: Vec::new(),
         };
         match key {
-            Ok(key) => keeper.key = Some(key),
-            Err(error) => keeper.not_kept(&error),
+            Ok(key) => recorder.key = Some(key),
+            Err(error) => recorder.not_kept(&error),
         }
-        keeper
+        recorder
     }
 
-    fn remember(&mut self, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
+    /// See [`remember`].
+    #[must_use]
+    pub fn remember(mut self, change: impl FnOnce(&mut History)) -> Vec<String> {
+        let done = self.try_remember(change);
+        self.problems_of(done)
+    }
+
+    /// See [`record`].
+    #[must_use]
+    pub fn record(mut self, event: Event) -> Vec<String> {
+        let done = self.try_record(event);
+        self.problems_of(done)
+    }
+
+    fn try_remember(&mut self, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
         let mut history = self.before()?;
         change(&mut history);
-        history.save(self.state)?;
+        match history.save_on(self.state, self.medium) {
+            Err(error) if is_full(&error.source) && give_up_reserve(self.state) => {
+                history.save_on(self.state, self.medium)?;
+            }
+            saved => saved?,
+        }
         self.catch_up(&history);
         Ok(())
     }
 
-    fn record(&mut self, event: Event) -> Result<(), DurableError> {
+    fn try_record(&mut self, event: Event) -> Result<(), DurableError> {
         let history = self.before()?;
         self.with_journal(|journal| {
             journal.fates(history.forgotten());
@@ -96,7 +122,8 @@ impl<'a> Keeper<'a> {
     }
 
     fn with_journal<T>(&mut self, work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>) -> Option<T> {
-        let done = Journal::open(self.state, self.key?).and_then(|mut journal| work(&mut journal));
+        let opened = Journal::open_on(self.state, self.key?, self.medium);
+        let done = opened.and_then(|mut journal| work(&mut journal));
         done.inspect_err(|error| self.not_kept(error)).ok()
     }
 
@@ -116,6 +143,31 @@ impl<'a> Keeper<'a> {
         self.problems
     }
 }
+
+/// The number of the history's newest event; 0 before the first, and where it can't be told.
+#[must_use]
+pub fn newest(state: &Path, key: Key<'_>) -> u64 {
+    // What is wrong with it is told when something is appended.
+    let mut recorder = Recorder::new(state, key, &DataPartition);
+    let last = recorder.with_journal(|journal| Ok(journal.last().copied()));
+    last.flatten().map_or(0, |last| last.head.number)
+}
+
+/// Whether the history has `event` behind the event with that number.
+#[must_use]
+pub fn has_since(state: &Path, key: Key<'_>, number: u64, event: &Event) -> bool {
+    let Ok(key) = key else {
+        return false;
+    };
+    // One that is damaged has nothing that counts: the next event sets it aside.
+    journal::verified(state, key).is_ok_and(|verified| {
+        let mut entries = verified.entries.iter();
+        entries.any(|entry| entry.number > number && entry.event == *event)
+    })
+}
+
+#[cfg(test)]
+mod full_disk;
 
 #[cfg(test)]
 mod tests {
@@ -178,9 +230,8 @@ mod tests {
         match cut {
             Cut::Never => assert_eq!(remember(state, installed(number)), [""; 0]),
             Cut::BeforeTheJournal => {
-                let mut history = Keeper::new(state, Ok(&DeviceKey::of(state, NoTpm).unwrap()))
-                    .before()
-                    .unwrap();
+                let key = DeviceKey::of(state, NoTpm).unwrap();
+                let mut history = Recorder::new(state, Ok(&key), &DataPartition).before().unwrap();
                 installed(number)(&mut history);
                 history.save(state).unwrap();
             }

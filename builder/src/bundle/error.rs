@@ -13,7 +13,10 @@ use outcrop_release::{
     verity::TreeError,
 };
 
-use crate::{disk::read::DiskReadError, failure::FailureClass, keys::KeysError, progress::Cancelled};
+use crate::{
+    disk::read::DiskReadError, failure::FailureClass, keys::KeysError, progress::Cancelled,
+    secure_boot::Fault,
+};
 
 /// Why a bundle can't be written, read or believed.
 #[derive(Debug, thiserror::Error, Diagnostic)]
@@ -171,6 +174,34 @@ pub enum BundleError {
         /// What is wrong.
         why: &'static str,
     },
+    /// The boot payload isn't signed for Secure Boot, and the manifest says that it is.
+    #[error(
+        "the bundle's boot payload has no signature; its manifest says that the certificate with SHA-256 {0} signed it"
+    )]
+    #[diagnostic(help("firmware with Secure Boot wouldn't start it: build the release again"))]
+    BootUnsigned(FileDigest),
+    /// Its signature doesn't hold.
+    #[error("check the signature for Secure Boot of the bundle's boot payload")]
+    #[diagnostic(help("firmware with Secure Boot wouldn't start it: build the release again"))]
+    BootSignature {
+        /// Why.
+        source: Fault,
+    },
+    /// Its signature is somebody else's.
+    #[error(
+        "the bundle's boot payload is signed by {subject}, whose certificate has the SHA-256 {found}; its manifest says {expected}"
+    )]
+    #[diagnostic(help(
+        "firmware that knows only the certificate that the manifest names wouldn't start it: build the release again with that key"
+    ))]
+    BootSigner {
+        /// The manifest's certificate.
+        expected: FileDigest,
+        /// The signature's.
+        found: FileDigest,
+        /// Whose that is.
+        subject: String,
+    },
     /// A payload that is no whole blocks, or whose tree is another's.
     #[error("the {payload} to be bundled has the root hash {found}, not {expected}")]
     #[diagnostic(help("the image changed while it was being bundled: build again"))]
@@ -237,6 +268,9 @@ impl BundleError {
             | Self::Image(_)
             | Self::EmptyImage
             | Self::Frame { .. }
+            | Self::BootUnsigned(_)
+            | Self::BootSignature { .. }
+            | Self::BootSigner { .. }
             | Self::Payload { .. }
             | Self::AlreadySigned { .. } => FailureClass::Input,
         }

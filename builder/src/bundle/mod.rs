@@ -1,5 +1,6 @@
 //! Release bundles: written beside the image, read back and checked, signed again. Their form is `release`'s.
 
+mod boot_signature;
 mod cost;
 mod cost_delta;
 mod cuts;

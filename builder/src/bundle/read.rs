@@ -17,7 +17,7 @@ use outcrop_release::{
     verity::{BLOCK_BYTES, Geometry, HashTree},
 };
 
-use super::{BundleError, frames};
+use super::{BundleError, boot_signature::SignedPayload, frames};
 use crate::sha256::Sha256;
 use crate::{
     progress::{Progress, Unit},
@@ -52,6 +52,8 @@ pub struct Checked {
     pub frames: usize,
     /// Blocks of both payloads.
     pub blocks: u64,
+    /// The certificate whose signature for Secure Boot the boot payload has: its SHA-256. None when the manifest names none.
+    pub secure_boot: Option<FileDigest>,
 }
 
 impl Bundle {
@@ -164,7 +166,7 @@ impl Bundle {
     }
 
     /// Checks every byte against the manifest: digests of the members, trees against the root hashes, every frame's blocks
-    /// against the trees.
+    /// against the trees; and the boot payload's signature for Secure Boot, where the manifest says that there is one.
     ///
     /// # Errors
     /// The first thing that is wrong.
@@ -196,17 +198,34 @@ impl Bundle {
         let (boot_blocks, root_blocks) = (index.boot.totals().0, index.root.totals().0);
         let blocks = boot_blocks + root_blocks;
         let phase = progress.phase("check blocks", Some(blocks * BLOCK_BYTES as u64), Unit::Bytes);
-        for (name, table, tree) in [
-            (MemberName::Boot, &index.boot, &boot),
-            (MemberName::Root, &index.root, &root),
-        ] {
-            frames::check(name, &self.member(name)?, table, tree, phase.as_ref(), &|_, _| {
-                Ok(())
-            })?;
-        }
+        let signed = self.manifest.secure_boot;
+        let signed = signed
+            .map(|certificate| SignedPayload::new(certificate, self.manifest.boot.bytes))
+            .transpose()?;
+        let keep =
+            |first: u64, blocks: &[u8]| signed.as_ref().map_or(Ok(()), |signed| signed.put(first, blocks));
+        let member = self.member(MemberName::Boot)?;
+        frames::check(
+            MemberName::Boot,
+            &member,
+            &index.boot,
+            &boot,
+            phase.as_ref(),
+            &keep,
+        )?;
+        let member = self.member(MemberName::Root)?;
+        frames::check(
+            MemberName::Root,
+            &member,
+            &index.root,
+            &root,
+            phase.as_ref(),
+            &|_, _| Ok(()),
+        )?;
         Ok(Checked {
             frames: index.boot.frames().len() + index.root.frames().len(),
             blocks,
+            secure_boot: signed.map(SignedPayload::check).transpose()?,
         })
     }
 

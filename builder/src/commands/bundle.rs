@@ -99,7 +99,7 @@ pub struct Verify {
     pub trust: PathBuf,
 }
 
-/// Checks who signed the bundle, then every byte of it.
+/// Checks who signed the bundle, then every byte of it, then the boot payload's signature for Secure Boot if it has one.
 ///
 /// # Errors
 /// When it isn't trusted, or anything of it is damaged.
@@ -108,8 +108,13 @@ pub fn verify(options: &Verify, context: &Context) -> Result<(), Error> {
     let bundle = Bundle::open(&options.bundle)?;
     let verified = bundle.verify(&trust)?;
     let checked = bundle.check(context.progress.as_ref())?;
+    let secure_boot = checked.secure_boot.map_or_else(String::new, |certificate| {
+        format!(
+            "secure boot: the boot payload's signature holds, of the certificate with SHA-256 {certificate}\n"
+        )
+    });
     context.summarize(format_args!(
-        "{} is whole: {} blocks in {} frames\nsigned by {} ({} of {} needed)\n",
+        "{} is whole: {} blocks in {} frames\nsigned by {} ({} of {} needed)\n{secure_boot}",
         verified.manifest().release,
         checked.blocks,
         checked.frames,

@@ -13,9 +13,11 @@ mod folder;
 mod image;
 mod key;
 mod kubernetes;
+mod packages;
 mod payload;
 mod programs;
 mod record;
+mod remembered;
 mod root;
 mod secure_boot;
 mod summary;
@@ -34,29 +36,22 @@ pub use secure_boot::BuildKeys;
 pub use summary::{ImageSummary, LayoutSummary};
 
 use self::{
-    folder::OutputFolder,
-    image::{ImageJob, Written},
-    programs::DevicePrograms,
-    record::{BuildRecord, OutputFile},
-    root::RootInputs,
+    folder::OutputFolder, image::ImageJob, programs::DevicePrograms, record::BuildRecord, root::RootInputs,
 };
 use crate::{
     bundle::Compression,
     cache::Cache,
     disk,
     error::Error,
-    fetch::{Effort, Fetcher, Http, Mirrors, Mode, Shelf, Snapshot, Sources, SystemClock, Timeouts},
+    fetch::{Mode, Shelf},
     keys::{self, PrivateKey},
     lock::{self, Lock, format::LockedPackage},
     previous::{self, PreviousRelease},
     progress::Progress,
     recipe::{self, LoadedRecipe, digest},
     secure_boot::Signer,
-    store::{ImageRecord, RecordedPackage, StoreError, TreeStore},
+    store::{StoreError, TreeStore},
 };
-
-/// Where Debian's and the user's apt sources are.
-const APT: &str = "/etc/apt";
 
 /// What to build.
 #[derive(Debug, Clone)]
@@ -306,70 +301,11 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// Tells pruning that what an unchanged image was made of is still used.
-    fn renew(&self, job: &Job) {
-        record::renew(&self.cache.builds(), &job.key);
-        let shelf = Shelf::of(self.cache);
-        for package in self.packages(job.release.architecture) {
-            let _looked_up = shelf.find(&package.sha256, package.size);
-        }
-        if let Some(kubernetes) = &self.loaded.recipe.kubernetes {
-            kubernetes::renew(kubernetes, &shelf);
-        }
-    }
-
     fn write_sums<'f>(&self, digests: impl Iterator<Item = (&'f String, String)>) -> Result<(), Error> {
         let digests = digests.map(|(name, digest)| (name.clone(), digest)).collect();
         let path = self.output.join(sums::NAME);
         sums::update(&self.output, &digests, self.progress).map_err(PipelineError::file("write", path))?;
         Ok(())
-    }
-
-    /// Brings the packages of all jobs into the cache.
-    fn fetch(&self, jobs: &[&Job]) -> Result<(), Error> {
-        let all = jobs
-            .iter()
-            .flat_map(|job| self.packages(job.release.architecture));
-        let unique: BTreeMap<FileDigest, &LockedPackage> =
-            all.map(|package| (package.sha256, package)).collect();
-        if jobs.is_empty() {
-            return Ok(());
-        }
-        let packages: Vec<LockedPackage> = unique.into_values().cloned().collect();
-        let shelf = Shelf::of(self.cache);
-        let sources = self.sources()?;
-        let effort = Effort::default();
-        let transport = Http::new(Timeouts::default(), effort.connections);
-        let fetcher = Fetcher {
-            shelf: &shelf,
-            sources: &sources,
-            mode: self.request.mode,
-            effort,
-            transport: &transport,
-            clock: &SystemClock,
-            progress: self.progress,
-        };
-        fetcher.fetch(&packages)?;
-        let kubernetes = self.loaded.recipe.kubernetes.iter();
-        kubernetes
-            .flat_map(|kubernetes| jobs.iter().map(move |job| (kubernetes, job.release.architecture)))
-            .try_for_each(|(kubernetes, architecture)| kubernetes::fetch(kubernetes, architecture, &fetcher))
-    }
-
-    fn sources(&self) -> Result<Sources, Error> {
-        if self.request.mode == Mode::Offline {
-            return Ok(Sources::default());
-        }
-        let variable = env::var_os("OUTCROP_MIRROR");
-        let mirrors = Mirrors::choose(
-            self.request.mirror.as_deref(),
-            variable.as_deref(),
-            Path::new(APT),
-        )?;
-        Ok(Sources {
-            mirrors,
-            snapshot: Some(Snapshot::of(&self.lock)),
-        })
     }
 
     /// Makes one image and remembers it.
@@ -421,22 +357,6 @@ impl<'a> Session<'a> {
         self.remember(job, written)
     }
 
-    /// Takes damaged packages out of the cache and fetches them again. Their length is right, or they would have been
-    /// fetched before; only who reads them whole finds out.
-    fn replace_damaged(&self, job: &Job) -> Result<(), Error> {
-        let shelf = Shelf::of(self.cache);
-        for package in self.packages(job.release.architecture) {
-            self.progress.checkpoint()?;
-            let checked = shelf.recheck(&package.sha256);
-            checked.map_err(PipelineError::file("check", shelf.path(&package.sha256)))?;
-        }
-        self.progress.note(match self.request.mode {
-            Mode::Offline => "packages in the cache were damaged: they are removed",
-            _ => "packages in the cache were damaged: they are fetched again",
-        });
-        self.fetch(&[job])
-    }
-
     /// The image's time: the newest of the suites' dates, in seconds since 1970.
     fn time(&self) -> u64 {
         self.lock
@@ -445,54 +365,6 @@ impl<'a> Session<'a> {
             .map(|suite| suite.date)
             .max()
             .unwrap_or_default()
-    }
-
-    fn image_record(&self, job: &Job, written: &Written) -> ImageRecord {
-        let summary = &written.summary;
-        let recorded = |package: &LockedPackage| RecordedPackage {
-            name: package.name.clone(),
-            version: package.version.clone(),
-            architecture: package.architecture.clone(),
-            sha256: package.sha256.to_string(),
-        };
-        ImageRecord {
-            name: job.release.image.clone(),
-            architecture: job.release.architecture,
-            version: job.release.version.to_string(),
-            recipe: self.recipe_digest.to_string(),
-            lock: self.lock_digest.to_string(),
-            root_hash: summary.root_hash.clone(),
-            kernel: summary.kernel.clone(),
-            command_line: written.command_line.split(' ').map(str::to_owned).collect(),
-            sizes: [
-                ("root", summary.root_bytes),
-                ("boot", summary.boot_bytes),
-                ("initramfs", summary.initramfs_bytes),
-            ]
-            .map(|(name, bytes)| (name.to_owned(), bytes))
-            .into(),
-            packages: self
-                .packages(job.release.architecture)
-                .iter()
-                .map(recorded)
-                .collect(),
-        }
-    }
-
-    fn remember(&self, job: &Job, written: Written) -> Result<BuildRecord, Error> {
-        let note = |(name, digest): (&String, &FileDigest)| {
-            let noted = OutputFile::note(&self.output, name, digest.to_string());
-            noted.map_err(PipelineError::file("look at", self.output.join(name)))
-        };
-        let files = written.digests.iter().map(note).collect::<Result<Vec<_>, _>>()?;
-        let record = BuildRecord {
-            summary: written.summary,
-            files,
-        };
-        let records = self.cache.builds();
-        record::remember(&records, &job.key, &record)
-            .map_err(PipelineError::file("write a record in", records))?;
-        Ok(record)
     }
 }
 

@@ -133,7 +133,7 @@ fn with_another_tpm(device: Device, tpm: Swtpm, socket: &Path, first: &str) {
     device.expect_healthy(NEW, "b");
     assert_eq!(name(&mut device), first);
     let (code, told) = device.shell().status("outcrop-updater report", PATIENCE).unwrap();
-    assert_eq!(code, 62, "{told}");
+    assert_eq!(code, 63, "{told}");
     assert!(
         told.contains("another TPM has sealed that") && told.contains("remove the file"),
         "{told}"

@@ -17,4 +17,4 @@ pub use pair::{COPY_OFFSETS, Copies, Found};
 pub use record::{BootRecord, RECORD_BYTES, RecordError};
 pub use sequence::Sequence;
 pub use state::{BadReason, Payload, PayloadPart, SlotRecord, SlotState, Trial, TrialStage};
-pub use transition::{AfterBoot, LastEnd, MAX_ATTEMPTS, MAX_STARTS, MAX_TRIES, TransitionError};
+pub use transition::{AfterBoot, LastEnd, MAX_ATTEMPTS, MAX_STARTS, MAX_TRIES, TakenBackBy, TransitionError};

@@ -71,6 +71,15 @@ pub enum AfterBoot {
     Switched(Slot),
 }
 
+/// Who takes back an armed trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TakenBackBy {
+    /// The program that armed it: its release isn't offered any more. It may be armed again when it is.
+    Agent,
+    /// Somebody who doesn't want the release.
+    Operator,
+}
+
 /// A change that the record doesn't allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TransitionError {
@@ -162,6 +171,44 @@ impl BootRecord {
             }
             _ => Err(TransitionError::NoTrial),
         }
+    }
+
+    /// Takes back a trial that was armed, or was being armed, and hasn't begun. What was written stays; the operator doesn't want
+    /// it started any more, until [`BootRecord::take_up`].
+    ///
+    /// # Errors
+    /// [`TransitionError::NoTrial`] when there is none, or what runs is on trial.
+    pub fn take_back(&mut self, running: Slot, by: TakenBackBy) -> Result<(), TransitionError> {
+        let trial = self.trial.ok_or(TransitionError::NoTrial)?;
+        if trial.slot == running || trial.stage == TrialStage::Running {
+            return Err(TransitionError::NoTrial);
+        }
+        self.trial = None;
+        let record = self.slot_mut(trial.slot);
+        // One that was committed before stays what a default that fails falls back to.
+        if by == TakenBackBy::Operator && record.state == SlotState::Written {
+            record.state = SlotState::Bad(BadReason::Operator);
+        }
+        Ok(())
+    }
+
+    /// The operator wants a release again that he went back from, or whose trial he took back: `slot` may be tried as if it had just been
+    /// written. Its bytes haven't changed since.
+    ///
+    /// # Errors
+    /// [`TransitionError::NotStartable`] when it is bad for another reason, or not bad; [`TransitionError::Running`] when it runs.
+    pub fn take_up(&mut self, slot: Slot, running: Slot) -> Result<(), TransitionError> {
+        if slot == running || slot == self.default {
+            return Err(TransitionError::Running(slot));
+        }
+        let record = self.slot_mut(slot);
+        if record.state != SlotState::Bad(BadReason::Operator) {
+            return Err(TransitionError::NotStartable(slot));
+        }
+        record.state = SlotState::Written;
+        record.attempts = 0;
+        record.starts = 0;
+        Ok(())
     }
 
     /// Records that `slot` was started, after a boot that ended as `last`.

@@ -103,7 +103,7 @@ pub enum Deed {
     Approved,
     /// The agent restarts the device into its trial.
     Restart,
-    /// The agent took its armed trial back.
+    /// Its armed trial was taken back: by the agent, or, as the reason says then, by somebody at the device.
     TakenBack,
     /// It couldn't be fetched or written, and is tried again later.
     PutOff,

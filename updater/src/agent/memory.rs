@@ -1,7 +1,6 @@
 //! What the agent keeps from one run to the next.
 //!
 //! `/var/lib/outcrop/agent.json`. None of it is needed to be safe: who loses it asks and reports once more, and may fetch a day's bytes twice.
-//! `approved.json` beside it is written by whoever approves a release, never by the agent.
 
 use std::{
     io,
@@ -19,8 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::durable::{self, DurableError};
 
 const FILE_NAME: &str = "agent.json";
-const APPROVAL: &str = "approved.json";
-const FORMAT: u32 = 1;
+/// The form of what is kept.
+pub(super) const FORMAT: u32 = 1;
 
 /// What is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -90,17 +89,6 @@ pub struct Reported {
     pub next: Option<Timestamp>,
 }
 
-/// Somebody's approval of a release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Approval {
-    format: u32,
-    /// Its manifest's digest.
-    digest: String,
-    /// Its version, for people.
-    pub version: String,
-}
-
 /// A file that can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum MemoryError {
@@ -143,56 +131,16 @@ impl Memory {
     }
 }
 
-impl Approval {
-    /// An approval of the release whose manifest has `digest`.
-    #[must_use]
-    pub fn new(digest: FileDigest, version: String) -> Self {
-        Self {
-            format: FORMAT,
-            digest: digest.to_string(),
-            version,
-        }
-    }
-
-    /// What was approved last, if anything was.
-    ///
-    /// # Errors
-    /// See [`MemoryError`].
-    pub fn load(state: &Path) -> Result<Option<Self>, MemoryError> {
-        load(&state.join(APPROVAL), |approval: &Self| approval.format)
-    }
-
-    /// Keeps it.
-    ///
-    /// # Errors
-    /// When there is no room, or the file system fails.
-    pub fn save(&self, state: &Path) -> Result<(), DurableError> {
-        durable::replace(&state.join(APPROVAL), &json(self))
-    }
-
-    /// Takes back whatever was approved.
-    ///
-    /// # Errors
-    /// When the file system fails.
-    pub fn remove(state: &Path) -> Result<(), DurableError> {
-        durable::remove(&state.join(APPROVAL)).map(drop)
-    }
-
-    /// The release.
-    #[must_use]
-    pub fn digest(&self) -> Option<FileDigest> {
-        self.digest.parse().ok()
-    }
-}
-
-fn json(value: &impl Serialize) -> Vec<u8> {
+/// The file that keeps `value`.
+pub(super) fn json(value: &impl Serialize) -> Vec<u8> {
     // Texts and numbers: nothing here can fail to be JSON.
     let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
     bytes.push(b'\n');
     bytes
 }
 
-fn load<T: for<'de> Deserialize<'de>>(
+/// What the file `path` keeps, if it is there. `format` tells a value's form.
+pub(super) fn load<T: for<'de> Deserialize<'de>>(
     path: &Path,
     format: impl Fn(&T) -> u32,
 ) -> Result<Option<T>, MemoryError> {
@@ -234,21 +182,5 @@ mod tests {
                 "{text:?}"
             );
         }
-    }
-
-    #[test]
-    fn an_approval_stays_until_it_is_taken_back() {
-        let state = tempfile::tempdir().unwrap();
-        let path = state.path();
-        assert_eq!(Approval::load(path).unwrap(), None);
-        let approval = Approval::new(FileDigest::of(b"x"), "1.1.0".to_owned());
-        approval.save(path).unwrap();
-        assert_eq!(
-            Approval::load(path).unwrap().unwrap().digest(),
-            Some(FileDigest::of(b"x"))
-        );
-        Approval::remove(path).unwrap();
-        Approval::remove(path).unwrap();
-        assert_eq!(Approval::load(path).unwrap(), None);
     }
 }

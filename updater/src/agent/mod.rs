@@ -6,15 +6,24 @@
 //!                                      ↑            │     └─→ restart: nobody objects ─→ arm ─→ restart
 //!                                      └────────────┴────── rest: say for what
 //! ```
-//! A staged release isn't armed: a power cut at noon must not start it. What steps do to a device is a [`Site`]'s affair.
+//! A staged release isn't armed: a power cut at noon must not start it. What somebody at the device doesn't want ([`take_back`]) is left until
+//! somebody says so ([`Approval`]). What steps do to a device is a [`Site`]'s affair.
 
+mod approval;
+mod armed;
 mod memory;
 mod run;
 mod site;
+mod telling;
+mod way_back;
 
-pub use memory::{Approval, Failing, Memory, MemoryError, Reported};
-pub use run::{Outcome, Visit, describe, run};
+pub use approval::{Approval, settle};
+pub use armed::{ArmedBy, Armer, UnknownArmer};
+pub use memory::{Failing, Memory, MemoryError, Reported};
+pub use run::{Outcome, Visit, run};
 pub use site::{Site, StageEnd, Trouble, Who};
+pub use telling::describe;
+pub use way_back::{TakeUpError, revoke, take_back, take_up};
 
 #[cfg(test)]
 mod tests;

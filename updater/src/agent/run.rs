@@ -1,25 +1,24 @@
 //! One run of the agent.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use outcrop_release::{
     agent::{Offered, Situation, Step, Waits, is_due, next_after_failure, next_after_success, plan},
     channel::{Accepted, Offer, decide, withdrawn},
+    digest::FileDigest,
     journal::{Deed, Event},
     report::{Reason, Standing},
 };
 
 use super::{
-    memory::{Approval, Failing, Memory, MemoryError},
-    site::{Site, StageEnd, Trouble, Who, slots},
+    approval::settle,
+    armed::{ArmedBy, Armer},
+    memory::{Failing, Memory, MemoryError},
+    site::{Arming, Site, StageEnd, Trouble, Who, slots},
 };
 use crate::{chain, channel::FollowError, install::Limits};
 
 /// Steps of one run: more would go round in a circle.
 const MOST_STEPS: usize = 4;
-/// A report is made after that time also when nothing has changed.
-const REPORT_EVERY: SignedDuration = SignedDuration::from_hours(24);
-/// And not sooner after the last one, whatever has changed.
-const REPORT_GAP: SignedDuration = SignedDuration::from_mins(10);
 /// Longest text of a reason, in characters.
 const DETAIL_CHARACTERS: usize = 300;
 
@@ -68,10 +67,12 @@ fn memory(site: &mut impl Site) -> Memory {
     })
 }
 
-struct Run<'s, S> {
-    site: &'s mut S,
-    memory: Memory,
-    before: Memory,
+/// One run.
+pub(super) struct Run<'s, S> {
+    pub(super) site: &'s mut S,
+    pub(super) memory: Memory,
+    /// What the disk has of it.
+    pub(super) before: Memory,
     visit: Visit,
 }
 
@@ -79,6 +80,7 @@ struct Run<'s, S> {
 struct Rest {
     waits: Waits,
     version: Option<String>,
+    reason: Option<Reason>,
     detail: Option<String>,
     restarting: bool,
 }
@@ -88,6 +90,7 @@ impl Rest {
         Self {
             waits,
             version,
+            reason: None,
             detail,
             restarting: false,
         }
@@ -95,15 +98,17 @@ impl Rest {
 }
 
 impl<S: Site> Run<'_, S> {
-    fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.site.now().timestamp()
     }
 
     fn go(&mut self) -> Outcome {
+        // Before anything is decided: it may make a release wanted again.
+        let approved = self.approved();
         let rest = match self.site.who() {
             Ok(who) => {
                 let list = self.list(&who);
-                self.steps(&who, list.as_ref())
+                self.steps(&who, list.as_ref(), approved)
             }
             Err(trouble) => Err((None, trouble)),
         };
@@ -121,7 +126,7 @@ impl<S: Site> Run<'_, S> {
             version: rest
                 .version
                 .or_else(|| failing.and_then(|failing| failing.version.clone())),
-            reason: failing.map(|failing| failing.reason),
+            reason: rest.reason.or_else(|| failing.map(|failing| failing.reason)),
             detail: rest
                 .detail
                 .or_else(|| failing.map(|failing| failing.detail.clone())),
@@ -196,15 +201,19 @@ impl<S: Site> Run<'_, S> {
         failing
     }
 
-    fn steps(&mut self, who: &Who, list: Option<&Accepted>) -> Result<Rest, (Option<String>, Trouble)> {
-        let approved = self.approved();
+    fn steps(
+        &mut self,
+        who: &Who,
+        list: Option<&Accepted>,
+        approved: Option<FileDigest>,
+    ) -> Result<Rest, (Option<String>, Trouble)> {
         let decided = list.map(|list| decide(list, &who.subscriber()));
         let about = decided.and_then(|decision| decision.offer());
         let version = about.map(|offer| offer.release.version.to_string());
         let failed = |trouble| (version.clone(), trouble);
         for _ in 0..MOST_STEPS {
             let (record, running) = self.site.record().map_err(failed)?;
-            let slots = slots(&record, running, self.memory.armed());
+            let slots = slots(&record, running, self.arming());
             let (now, definition) = (self.site.now(), self.site.definition().clone());
             let step = plan(&Situation {
                 now: &now,
@@ -218,6 +227,13 @@ impl<S: Site> Run<'_, S> {
             let is_early = !is_due(self.memory.next_step, now.timestamp(), definition.poll);
             let rest = match step {
                 Step::Rest(Waits::News) => Rest::for_(Waits::News, None, taken_back(who, list)),
+                Step::Rest(Waits::Failed)
+                    if about.is_some_and(|offer| who.given_up.contains(&offer.manifest)) =>
+                {
+                    // Whoever wants it again begins anew.
+                    self.memory.restarting = None;
+                    given_up(version)
+                }
                 Step::Rest(waits) => Rest::for_(waits, version, opening(waits, &definition, &now)),
                 Step::Stage { .. } | Step::Restart(_) if is_early && self.visit == Visit::Timer => {
                     Rest::for_(Waits::Retry, version, None)
@@ -243,9 +259,7 @@ impl<S: Site> Run<'_, S> {
                     }
                 },
                 Step::Disarm => {
-                    self.site.disarm().map_err(failed)?;
-                    self.memory.restarting = None;
-                    self.decided(Deed::TakenBack, version.clone().unwrap_or_default(), None);
+                    self.disarm(version.clone().unwrap_or_default()).map_err(failed)?;
                     continue;
                 }
             };
@@ -254,14 +268,18 @@ impl<S: Site> Run<'_, S> {
         Ok(Rest::for_(Waits::Retry, version, None))
     }
 
-    fn approved(&mut self) -> Option<outcrop_release::digest::FileDigest> {
-        match Approval::load(&self.site.state()) {
+    fn arming(&self) -> Arming {
+        Arming {
+            now: ArmedBy::load(&self.site.run_folder()),
+            last: self.memory.armed(),
+        }
+    }
+
+    fn approved(&mut self) -> Option<FileDigest> {
+        match settle(self.site) {
             Ok(approval) => approval?.digest(),
-            Err(error) => {
-                self.site.tell(&format!(
-                    "what was approved can't be told, approve it again: {}",
-                    chain::describe(&error)
-                ));
+            Err(trouble) => {
+                self.site.tell(&trouble.detail);
                 None
             }
         }
@@ -302,15 +320,38 @@ impl<S: Site> Run<'_, S> {
     }
 
     fn restart(&mut self, offer: &Offer) -> Result<(), Trouble> {
-        let digest = offer.manifest.to_string();
-        if self.memory.restarting.as_ref() != Some(&digest) {
+        let is_news = !self.arming().is_ours(offer.manifest);
+        let armed = ArmedBy {
+            who: Armer::Agent,
+            release: offer.manifest,
+        };
+        // First: an armed trial that nobody remembers would be taken for somebody else's.
+        let marked = armed.save(&self.site.run_folder());
+        if is_news {
             self.decided(Deed::Restart, offer.release.version.to_string(), None);
         }
-        self.memory.restarting = Some(digest);
+        self.memory.restarting = Some(offer.manifest.to_string());
         self.memory.next_step = None;
-        // First: an armed trial that nobody remembers would be taken for somebody else's.
-        self.keep();
-        self.site.restart()
+        let is_kept = self.keep();
+        match marked {
+            Err(error) if !is_kept => Err(Trouble {
+                reason: Reason::Storage,
+                detail: format!(
+                    "who arms the trial can be kept nowhere, and so it isn't armed: {}",
+                    chain::describe(&error)
+                ),
+            }),
+            _ => self.site.restart(),
+        }
+    }
+
+    fn disarm(&mut self, version: String) -> Result<(), Trouble> {
+        self.site.disarm()?;
+        self.memory.restarting = None;
+        // It says nothing where nothing is armed.
+        let _gone_or_not = ArmedBy::forget(&self.site.run_folder());
+        self.decided(Deed::TakenBack, version, None);
+        Ok(())
     }
 
     fn decided(&mut self, deed: Deed, version: String, reason: Option<String>) {
@@ -344,62 +385,6 @@ impl<S: Site> Run<'_, S> {
         Rest::for_(Waits::Retry, version, None)
     }
 
-    fn tell(&mut self, outcome: &Outcome) {
-        let standing = &outcome.standing;
-        if self.before.standing.as_ref() != Some(standing) {
-            let line = describe(standing);
-            self.site.tell(&line);
-        }
-        self.memory.standing = Some(standing.clone());
-    }
-
-    /// Reports when there is news, once a day, and when the last one hasn't arrived.
-    fn report(&mut self, standing: &Standing) {
-        if self.site.definition().report_url.is_none() {
-            return;
-        }
-        let Ok(who) = self.site.who() else { return };
-        let (now, interval) = (self.now(), self.site.definition().poll);
-        let about = format!(
-            "{} {} {:?} {:?} {}",
-            who.manifest,
-            who.fates,
-            standing.waits,
-            standing.reason,
-            standing.version.as_deref().unwrap_or_default()
-        );
-        let reported = &self.memory.reported;
-        let age = reported.at.map(|at| now.duration_since(at));
-        let is_new = reported.about != about && age.is_none_or(|age| age >= REPORT_GAP || age.is_negative());
-        let is_old = age.is_none_or(|age| age >= REPORT_EVERY || age.is_negative());
-        let sent = if is_new || is_old {
-            self.memory.reported.at = Some(now);
-            self.memory.reported.about = about;
-            self.site.report(standing)
-        } else if reported
-            .next
-            .is_some_and(|next| is_due(Some(next), now, interval))
-        {
-            self.site.send()
-        } else {
-            return;
-        };
-        let reported = &mut self.memory.reported;
-        match sent {
-            Ok(()) => {
-                reported.failures = 0;
-                reported.next = None;
-            }
-            Err(trouble) => {
-                reported.failures = reported.failures.saturating_add(1);
-                reported.next = Some(next_after_failure(who.device, now, interval, reported.failures));
-                if reported.failures == 1 {
-                    self.site.tell(&trouble.detail);
-                }
-            }
-        }
-    }
-
     /// Keeps what changed; whether it is on the disk. That it isn't is told.
     fn keep(&mut self) -> bool {
         if self.memory == self.before {
@@ -425,6 +410,18 @@ fn taken_back(who: &Who, list: Option<&Accepted>) -> Option<String> {
     Some(short(&format!("what runs was withdrawn: {}", withdrawn.reason)))
 }
 
+/// A release that somebody at the device doesn't want.
+fn given_up(version: Option<String>) -> Rest {
+    let named = version.as_deref().unwrap_or_default();
+    let detail = format!(
+        "somebody went back from it or took its trial back: `outcrop-updater approve {named}` has it installed"
+    );
+    Rest {
+        reason: Some(Reason::Operator),
+        ..Rest::for_(Waits::Failed, version, Some(detail))
+    }
+}
+
 /// When a window opens that is waited for.
 fn opening(
     waits: Waits,
@@ -437,28 +434,6 @@ fn opening(
         _ => return None,
     };
     Some(format!("until {}", windows.opens(now)?))
-}
-
-/// How a device stands, in a line.
-#[must_use]
-pub fn describe(standing: &Standing) -> String {
-    let Standing {
-        waits,
-        version,
-        reason,
-        detail,
-    } = standing;
-    let mut line = waits.as_str().to_owned();
-    if let Some(version) = version {
-        line = format!("{version}: {line}");
-    }
-    if let Some(reason) = reason {
-        line += &format!(" ({})", reason.as_str());
-    }
-    if let Some(detail) = detail {
-        line += &format!(": {detail}");
-    }
-    line
 }
 
 /// A text that fits into a report.

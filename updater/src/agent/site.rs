@@ -15,6 +15,7 @@ use outcrop_release::{
     slot::Slot,
 };
 
+use super::armed::{ArmedBy, Armer};
 use crate::{
     channel::{FollowError, Followed},
     install::Limits,
@@ -53,8 +54,10 @@ pub struct Who {
     pub running: ReleaseName,
     /// Digest of that release's manifest.
     pub manifest: FileDigest,
-    /// Releases that failed on it.
+    /// Releases that failed on it, or that somebody doesn't want.
     pub failed: Vec<FileDigest>,
+    /// Those of them that somebody went back from, or whose trial somebody took back.
+    pub given_up: Vec<FileDigest>,
     /// How many things have become of releases on it.
     pub fates: u64,
 }
@@ -83,6 +86,9 @@ pub trait Site {
 
     /// Outcrop's folder on the data partition.
     fn state(&self) -> PathBuf;
+
+    /// Outcrop's folder that is gone with each boot.
+    fn run_folder(&self) -> PathBuf;
 
     /// The device.
     ///
@@ -132,8 +138,17 @@ pub trait Site {
     /// When the disk or firmware fails.
     fn disarm(&mut self) -> Result<(), Trouble>;
 
+    /// Has the release with this manifest be wanted again, where somebody went back from it.
+    ///
+    /// # Errors
+    /// When the disk fails, or there is no room.
+    fn take_up(&mut self, release: FileDigest) -> Result<(), Trouble>;
+
     /// Appends to the history.
     fn note(&mut self, event: Event);
+
+    /// Whether the history has `event` behind its event with the number `after`.
+    fn has_noted(&self, after: u64, event: &Event) -> bool;
 
     /// Makes a report, keeps it until it has arrived, and sends what waits.
     ///
@@ -151,13 +166,32 @@ pub trait Site {
     fn tell(&mut self, line: &str);
 }
 
-/// What the slots are about; `restarting` is the release that the agent armed last.
-pub(super) fn slots(record: &BootRecord, running: Slot, restarting: Option<FileDigest>) -> Slots {
+/// Who has armed what, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Arming {
+    /// In this boot.
+    pub(super) now: Option<ArmedBy>,
+    /// The release that the agent armed last, in this boot or an earlier one.
+    pub(super) last: Option<FileDigest>,
+}
+
+impl Arming {
+    /// Whether the trial of `release`, if one is armed, is the agent's.
+    pub(super) fn is_ours(&self, release: FileDigest) -> bool {
+        match self.now {
+            Some(armed) if armed.release == release => armed.who == Armer::Agent,
+            _ => self.last == Some(release),
+        }
+    }
+}
+
+/// What the slots are about.
+pub(super) fn slots(record: &BootRecord, running: Slot, arming: Arming) -> Slots {
     use outcrop_release::agent::Armed;
     let other = record.slot(running.other());
     let staged = (other.state == SlotState::Written).then_some(other.release);
     let armed = match record.trial {
-        Some(trial) if trial.slot != running => match restarting == Some(other.release) {
+        Some(trial) if trial.slot != running => match arming.is_ours(other.release) {
             true => Armed::ByAgent,
             false => Armed::ByOthers,
         },

@@ -8,10 +8,11 @@ use std::{
 use jiff::{Timestamp, Zoned, tz::TimeZone};
 use outcrop_release::{
     agent::{AgentDefinition, Mode},
-    bootrec::BootRecord,
+    bootrec::{BootRecord, TakenBackBy},
     channel::{Accepted, ChannelDefinition, ChannelName, Decision, Offer, decide},
     device_config::DeviceConfig,
-    journal::{Deed, Event},
+    digest::FileDigest,
+    journal::Event,
     report::Standing,
     slot::Slot,
     trust::Trust,
@@ -20,14 +21,14 @@ use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::{
-    CommandError, NoChannel, Opened,
+    CommandError, NoChannel, OnlyOne, Opened,
     check::{self, CHANNELS, TreePlace},
     install, key, record as record_event, remembered, report, say,
     signals::Stop,
     warn,
 };
 use crate::{
-    agent::{self, Approval, Site, StageEnd, Trouble, Visit, Who},
+    agent::{self, Approval, Site, StageEnd, Trouble, Visit, Who, settle},
     block_disk::Access,
     chain,
     channel::{FetchError, Fetched, FolderSource, FollowError, Followed, Follower, ListSource, WebList},
@@ -36,7 +37,7 @@ use crate::{
     device_config,
     durable::DurableError,
     install::{Limits, Meter},
-    process, release_file, reports,
+    process, recorder, release_file, reports,
     stick::{self, Mounted},
 };
 
@@ -168,6 +169,8 @@ pub fn approve(root: &Path, options: &ApproveOptions) -> Result<(), CommandError
             );
             return Err(ApproveError::Nothing(why).into());
         }
+        // Somebody went back from it, and wants it again.
+        Decision::Failed(offer) if who.given_up.contains(&offer.manifest) => offer,
         Decision::Failed(offer) => {
             let version = &offer.release.version;
             let why = format!(
@@ -188,13 +191,14 @@ pub fn approve(root: &Path, options: &ApproveOptions) -> Result<(), CommandError
         }
         .into());
     }
-    let deed = Event::Decided {
-        deed: Deed::Approved,
-        version: version.clone(),
-        reason: None,
-    };
-    Approval::new(offer.manifest, version.clone()).save(&state)?;
-    record_event(&site.device, deed);
+    let newest = recorder::newest(&state, key(&site.device));
+    Approval::new(offer.manifest, version.clone(), newest).save(&state)?;
+    if let Err(trouble) = settle(&mut site) {
+        warn(&format!(
+            "the agent does the next time what is left: {}",
+            trouble.detail
+        ));
+    }
     say(&format!(
         "{version} is approved: the agent installs it when it may"
     ));
@@ -289,6 +293,7 @@ impl RealSite {
             running: self.device.release.release.clone(),
             manifest: record.slot(slot).release,
             failed: history.unwanted(&record),
+            given_up: history.unwanted_by_somebody(&record),
             fates: history.fates(),
         })
     }
@@ -332,6 +337,10 @@ impl Site for RealSite {
 
     fn state(&self) -> PathBuf {
         self.device.state_folder()
+    }
+
+    fn run_folder(&self) -> PathBuf {
+        self.device.run_folder()
     }
 
     fn who(&mut self) -> Result<Who, Trouble> {
@@ -406,13 +415,28 @@ impl Site for RealSite {
     fn disarm(&mut self) -> Result<(), Trouble> {
         let disarm = || {
             let mut opened = Opened::open(&self.device, Access::Write)?;
-            Ok::<_, CommandError>(opened.lifecycle(&self.device).disarm()?)
+            Ok::<_, CommandError>(opened.lifecycle(&self.device).disarm(TakenBackBy::Agent)?)
         };
         disarm().map_err(|error| error.trouble())
     }
 
+    fn take_up(&mut self, release: FileDigest) -> Result<(), Trouble> {
+        let take_up = || {
+            let _only_one = OnlyOne::new(&self.device)?;
+            let mut opened = Opened::open(&self.device, Access::Write)?;
+            let mut lifecycle = opened.lifecycle(&self.device);
+            agent::take_up(&mut lifecycle, &self.device.state_folder(), release)?;
+            Ok::<_, CommandError>(())
+        };
+        take_up().map_err(|error| error.trouble())
+    }
+
     fn note(&mut self, event: Event) {
         record_event(&self.device, event);
+    }
+
+    fn has_noted(&self, after: u64, event: &Event) -> bool {
+        recorder::has_since(&self.device.state_folder(), key(&self.device), after, event)
     }
 
     fn report(&mut self, standing: &Standing) -> Result<(), Trouble> {

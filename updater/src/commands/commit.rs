@@ -230,7 +230,12 @@ fn record_failure(device: &Device, reason: BadReason, why: &str) -> Result<Given
     if record.trial.is_some() {
         let release = device.running_release(&record);
         opened.lifecycle(device).fail(reason)?;
-        remember(device, |history| history.failed(device.slot(), release, why));
+        remember(device, |history| {
+            if reason == BadReason::Operator {
+                history.given_up(release.clone());
+            }
+            history.failed(device.slot(), release, why);
+        });
     }
     Ok(Given::Up)
 }

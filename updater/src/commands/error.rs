@@ -6,7 +6,7 @@ use outcrop_release::{journal::JournalError, manifest::ManifestError, slot::Slot
 
 use super::{ApproveError, NoChannel};
 use crate::{
-    agent::MemoryError,
+    agent::{MemoryError, TakeUpError},
     attest::AttestError,
     block_disk::OpenError,
     boot_control::ControlError,
@@ -209,6 +209,15 @@ pub enum CommandError {
     Signals(#[source] io::Error),
 }
 
+impl From<TakeUpError> for CommandError {
+    fn from(error: TakeUpError) -> Self {
+        match error {
+            TakeUpError::Lifecycle(error) => error.into(),
+            TakeUpError::History(error) => error.into(),
+        }
+    }
+}
+
 impl CommandError {
     /// The exit code. `docs/exit-codes-updater.md` lists them.
     #[must_use]
@@ -303,7 +312,7 @@ const fn history_code(error: &KeepError) -> u8 {
 
 const fn key_code(error: &DeviceKeyError) -> u8 {
     match error {
-        DeviceKeyError::Sealed { .. } => 62,
+        DeviceKeyError::Sealed { .. } => 63,
         _ => 1,
     }
 }
@@ -351,7 +360,7 @@ mod tests {
             CommandError::from(ReportsError::from(sealed())),
             CommandError::from(KeepError::from(sealed())),
         ] {
-            assert_eq!(error.exit_code(), 62, "{error}");
+            assert_eq!(error.exit_code(), 63, "{error}");
         }
     }
 }

@@ -7,9 +7,10 @@ use outcrop_release::bootrec::{BadReason, SlotState, TrialStage};
 use super::{
     CommandError, OnlyOne, Opened, announce,
     commit::{give_up, settle_state},
-    reboot, remember, say, warn,
+    key, reboot, remember, say, warn,
 };
 use crate::{
+    agent::{revoke, take_back},
     block_disk::Access,
     chain,
     device::Device,
@@ -24,6 +25,7 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
     let device = Device::read(root)?;
     let record = Opened::open(&device, Access::Read)?.lifecycle(&device).record()?;
     if record.trial.is_some_and(|trial| trial.slot == device.slot()) {
+        revoke_approval(&device);
         return give_up(&device, BadReason::Operator, None);
     }
     let _only_one = OnlyOne::new(&device)?;
@@ -34,9 +36,15 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
         .trial
         .filter(|trial| trial.slot != device.slot() && trial.stage != TrialStage::Running);
     if let Some(trial) = armed {
-        lifecycle.disarm()?;
+        let problems = take_back(
+            &mut lifecycle,
+            &device.state_folder(),
+            &device.run_folder(),
+            || key(&device),
+        )?;
+        problems.iter().for_each(|problem| warn(problem));
         say(&format!(
-            "the trial of slot {} is taken back; slot {} goes on",
+            "the trial of slot {} is taken back; slot {} goes on, and the agent leaves that release alone until it is approved",
             trial.slot,
             device.slot()
         ));
@@ -54,9 +62,10 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
         ))) => warn(&chain::describe(&error)),
         settled => settled?,
     }
+    let release = device.running_release(&record);
+    revoke_approval(&device);
     let back = lifecycle.roll_back()?;
-    let version = device.release.release.version.to_string();
-    remember(&device, |history| history.rolled_back(device.slot(), &version));
+    remember(&device, |history| history.rolled_back(device.slot(), release));
     let next = if restart {
         "restarting into it"
     } else {
@@ -71,4 +80,11 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
         reboot()?;
     }
     Ok(())
+}
+
+/// Whoever goes back from a release doesn't want it any more.
+fn revoke_approval(device: &Device) {
+    revoke(&device.state_folder())
+        .iter()
+        .for_each(|problem| warn(problem));
 }

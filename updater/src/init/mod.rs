@@ -11,6 +11,7 @@ pub mod dm;
 pub mod efi;
 mod error;
 pub mod hardware;
+mod judge;
 mod kernel_data;
 pub mod kmod;
 pub mod last_end;

@@ -13,6 +13,8 @@ use outcrop_release::{
 };
 use semver::Version;
 
+use crate::init::efi::SecureBoot;
+
 /// What the device runs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
@@ -26,6 +28,8 @@ pub struct Running {
     pub slot: Slot,
     /// Root hash of what runs.
     pub root_hash: RootHash,
+    /// Whether the firmware starts only what is signed.
+    pub secure_boot: SecureBoot,
 }
 
 /// The space of the slot that is installed to, in bytes.
@@ -119,8 +123,8 @@ pub enum Refusal {
     /// The bundle isn't the one that the channel's list means.
     #[error("the bundle is a release {0} that the channel doesn't offer: publish it again")]
     NotOffered(Version),
-    /// It was tried here, and failed.
-    #[error("the release {0} failed on this device before: --retry-failed tries it again")]
+    /// It was tried here and failed, or somebody went back from it.
+    #[error("the release {0} failed on this device before, or was given up: --retry-failed tries it again")]
     Failed(Version),
     /// Its Kubernetes can't take over this device's.
     #[error(
@@ -154,6 +158,11 @@ pub enum Refusal {
         /// The slot's.
         space: u64,
     },
+    /// The firmware starts only what is signed, and its boot payload isn't.
+    #[error(
+        "the release {0} isn't signed for Secure Boot, with which this device runs, and firmware wouldn't start it: build it from a recipe with [secure-boot], signed by a key that this device's firmware knows"
+    )]
+    NotSigned(Version),
     /// Its payloads can't have a hash tree.
     #[error("the release's payloads can't be: {0}")]
     Geometry(GeometryError),
@@ -178,6 +187,7 @@ impl Refusal {
             Self::TooLarge { .. } => 27,
             Self::Geometry(_) => 28,
             Self::SignedForOtherSlot { .. } => 61,
+            Self::NotSigned(_) => 62,
             Self::Kubernetes { .. } => 48,
             Self::NotOffered(_) => 56,
         }
@@ -255,7 +265,17 @@ pub fn admit(
     {
         return Err(Refusal::Armed);
     }
-    fits(offered, space)
+    starts(offered, device.secure_boot).and_then(|()| fits(offered, space))
+}
+
+/// Whether the firmware would start it, as far as the manifest tells.
+fn starts(offered: &VerifiedRelease, secure_boot: SecureBoot) -> Result<(), Refusal> {
+    let manifest = offered.manifest();
+    // It says by whom a payload is signed: one that says nothing is of a payload that nobody signed.
+    if secure_boot == SecureBoot::On && manifest.secure_boot.is_none() {
+        return Err(Refusal::NotSigned(manifest.release.version.clone()));
+    }
+    Ok(())
 }
 
 fn fits(offered: &VerifiedRelease, space: &Space) -> Result<(), Refusal> {

@@ -13,7 +13,7 @@
 mod tests;
 
 use outcrop_release::{
-    bootrec::{AfterBoot, BadReason, BootRecord, LastEnd, StartReason, TransitionError, TrialStage},
+    bootrec::{AfterBoot, BadReason, BootRecord, LastEnd, StartReason, TakenBackBy, TransitionError},
     slot::Slot,
 };
 
@@ -115,21 +115,28 @@ impl<D: Disk, C: BootControl> Lifecycle<'_, D, C> {
         self.store(&record)
     }
 
-    /// Takes back an armed trial: the other slot stays as it is, and isn't started.
+    /// Takes back an armed trial: the other slot stays as it is, and isn't started. What the operator takes back isn't armed again before
+    /// [`Lifecycle::take_up`].
     ///
     /// # Errors
     /// When no trial is armed, or the firmware or the disk fails.
-    pub fn disarm(&mut self) -> Result<(), LifecycleError> {
+    pub fn disarm(&mut self, by: TakenBackBy) -> Result<(), LifecycleError> {
         let mut record = self.record()?;
-        match record.trial {
-            Some(trial) if trial.slot != self.running && trial.stage != TrialStage::Running => {}
-            _ => return Err(TransitionError::NoTrial.into()),
-        }
+        record.take_back(self.running, by)?;
         // The firmware first: a record that says `armed` over a loader that isn't is tried again, and no worse.
         self.control.disarm()?;
-        record.trial = None;
         self.store(&record)?;
         Ok(self.tell_loader(&record)?)
+    }
+
+    /// Lets the release in the other slot be tried, which the operator went back from or whose trial he took back.
+    ///
+    /// # Errors
+    /// When nobody went back from it, or the disk fails.
+    pub fn take_up(&mut self) -> Result<(), LifecycleError> {
+        let mut record = self.record()?;
+        record.take_up(self.running.other(), self.running)?;
+        self.store(&record)
     }
 
     /// Says that what runs is healthy: it is the default from now on. True when it wasn't before.

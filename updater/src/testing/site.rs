@@ -10,7 +10,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 use outcrop_release::{
     agent::AgentDefinition,
-    bootrec::{BadReason, BootRecord, LastEnd, SlotState},
+    bootrec::{BadReason, BootRecord, LastEnd, SlotState, TakenBackBy},
     channel::{Accepted, Offer, RELEASES_FOLDER},
     device_id::DeviceId,
     digest::FileDigest,
@@ -18,13 +18,14 @@ use outcrop_release::{
     manifest::RollbackIndex,
     name::ReleaseName,
     plan::survey::Looked,
-    report::{Drift, Health, Report, Standing},
+    report::Standing,
     slot::Slot,
     trust::{Trust, verify},
 };
 
 use super::{
     bundle::{MemorySource, Release},
+    full_disk::FullDisk,
     network::{Bytes, Counting, Network, Nobody, PlayedSink},
     published::{public, trust_with_channel},
     sim::{Memory, Unwatched},
@@ -32,20 +33,19 @@ use super::{
 };
 pub(crate) use super::{fault::Fault, published::Published};
 use crate::{
-    agent::{Outcome, Site, StageEnd, Trouble, Visit, Who, run},
+    agent::{Outcome, Site, StageEnd, Trouble, Visit, Who, run, take_up},
     channel::{FollowError, Followed, Follower},
     commands::CommandError,
     device_key::DeviceKey,
     disk::{Area, Disk as _},
     history::{self, History, KnownRelease},
+    init::efi::SecureBoot,
     install::{
         Allowed, Installation, Limited, Limits, Meter, Refusal, Running, Source, Space, admit, read_head,
     },
-    journal::Journal,
-    last_update::last_update,
     lifecycle::Next,
-    recorder,
-    reports::{FolderSink, keep, next_sequence},
+    recorder::{self, Recorder},
+    reports::{FolderSink, keep},
     tpm::NoTpm,
 };
 
@@ -62,6 +62,8 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) objection: Option<String>,
     /// The restart that is asked for doesn't come.
     pub(crate) refuses_restart: bool,
+    /// Whether its firmware starts only what is signed.
+    pub(crate) secure_boot: SecureBoot,
     /// What was said.
     pub(crate) told: Vec<String>,
     /// Bytes of each list that was fetched.
@@ -71,7 +73,11 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) hostname: String,
     published: &'p Published,
     pub(crate) state: PathBuf,
-    key: DeviceKey,
+    /// Where history and releases are kept.
+    pub(crate) medium: FullDisk,
+    /// Is gone with each boot.
+    pub(crate) run: PathBuf,
+    pub(crate) key: DeviceKey,
     reports: PathBuf,
     trust: Trust,
     restarting: bool,
@@ -101,12 +107,15 @@ impl<'p> PlayedSite<'p> {
             fault: Fault::Nothing,
             objection: None,
             refuses_restart: false,
+            secure_boot: SecureBoot::Off,
             told: Vec::new(),
             lists: Vec::new(),
             stick: None,
             hostname: format!("shop-{number:03}"),
             published,
             state: state.to_owned(),
+            medium: FullDisk::new(state),
+            run: state.join("run"),
             key: DeviceKey::of(state, NoTpm).unwrap(),
             reports: reports.to_owned(),
             trust: trust_with_channel(),
@@ -144,7 +153,7 @@ impl<'p> PlayedSite<'p> {
         verified.entries.into_iter().map(|entry| entry.event).collect()
     }
 
-    fn running_release(&self) -> ReleaseName {
+    pub(super) fn running_release(&self) -> ReleaseName {
         let payload = self.world.disk.content(Area::Boot(self.world.running()));
         let runs =
             |(number, release): (&u64, &Release)| payload.starts_with(&release.boot).then_some(*number);
@@ -159,6 +168,8 @@ impl<'p> PlayedSite<'p> {
 
     /// Switched on after a boot that ended so, until it stays up.
     pub(crate) fn start(&mut self, last: LastEnd) {
+        // What isn't there needn't go.
+        let _gone = fs::remove_dir_all(&self.run);
         let mut last = last;
         for _ in 0..MOST_RESTARTS {
             let booted = self.world.boot(last).unwrap();
@@ -182,16 +193,7 @@ impl<'p> PlayedSite<'p> {
         panic!("{} restarts for ever", self.hostname);
     }
 
-    /// `outcrop-updater rollback --reboot`
-    pub(crate) fn roll_back(&mut self) {
-        let running = self.world.running();
-        self.world.lifecycle(running).roll_back().unwrap();
-        let version = self.version();
-        self.remember(|history| history.rolled_back(running, &version));
-        self.start(LastEnd::Orderly);
-    }
-
-    fn known(&mut self, slot: Slot, version: String) -> KnownRelease {
+    pub(super) fn known(&mut self, slot: Slot, version: String) -> KnownRelease {
         let record = self.boot_record();
         KnownRelease {
             version,
@@ -199,16 +201,23 @@ impl<'p> PlayedSite<'p> {
         }
     }
 
-    fn boot_record(&mut self) -> BootRecord {
+    pub(super) fn boot_record(&mut self) -> BootRecord {
         let running = self.world.running();
         self.world.lifecycle(running).record().unwrap()
     }
 
-    fn remember(&mut self, change: impl FnOnce(&mut History)) {
-        assert_eq!(recorder::remember(&self.state, Ok(&self.key), change), [""; 0]);
+    pub(super) fn remember(&mut self, change: impl FnOnce(&mut History)) {
+        let problems = Recorder::new(&self.state, Ok(&self.key), &self.medium).remember(change);
+        self.hear(problems);
     }
 
-    fn history(&self) -> History {
+    /// What can't be kept is told; with room there is nothing of the kind.
+    fn hear(&mut self, problems: Vec<String>) {
+        assert!(self.medium.is_tight() || problems.is_empty(), "{problems:?}");
+        self.told.extend(problems);
+    }
+
+    pub(super) fn history(&self) -> History {
         History::load(&self.state).unwrap().history
     }
 
@@ -236,6 +245,9 @@ impl<'p> PlayedSite<'p> {
         let SlotState::Bad(reason) = there.state else {
             return;
         };
+        if reason == BadReason::Operator {
+            return;
+        }
         let history = self.history();
         if history.knows_failure(other, &there.release) {
             return;
@@ -297,6 +309,7 @@ impl<'p> PlayedSite<'p> {
             root_hash: self.world.releases[&self.running_release().version.minor]
                 .root_tree()
                 .root_hash(),
+            secure_boot: self.secure_boot,
         };
         let space = Space {
             boot: self.world.disk.bytes(Area::Boot(target)),
@@ -329,36 +342,6 @@ impl<'p> PlayedSite<'p> {
         self.remember(|history| history.installed(target, known));
         Ok(())
     }
-
-    fn reported(&mut self, standing: &Standing) -> Report {
-        let record = self.boot_record();
-        let slot = self.world.running();
-        let history = self.history();
-        let journal = Journal::open(&self.state, &self.key).unwrap();
-        let drift = match self.fault {
-            Fault::Drifted => (2, "a file in /etc"),
-            _ => (0, ""),
-        };
-        Report {
-            key: *self.key.public(),
-            sequence: next_sequence(&self.state).unwrap(),
-            at: self.now.timestamp(),
-            hostname: Some(self.hostname.clone()),
-            labels: BTreeMap::new(),
-            running: self.running_release(),
-            manifest: record.slot(slot).release,
-            slot: slot.to_string(),
-            channel: None,
-            last: history.last.as_ref().map(|last| last_update(last, &record)),
-            agent: Some(standing.clone()),
-            health: Health::Healthy,
-            drift: Some(Drift {
-                differences: drift.0,
-                fingerprint: FileDigest::of(drift.1.as_bytes()),
-            }),
-            history: journal.last().map(|last| last.head),
-        }
-    }
 }
 
 impl Site for PlayedSite<'_> {
@@ -374,6 +357,10 @@ impl Site for PlayedSite<'_> {
         self.state.clone()
     }
 
+    fn run_folder(&self) -> PathBuf {
+        self.run.clone()
+    }
+
     fn who(&mut self) -> Result<Who, Trouble> {
         let record = self.boot_record();
         let history = self.history();
@@ -383,6 +370,7 @@ impl Site for PlayedSite<'_> {
             running: self.running_release(),
             manifest: record.slot(self.world.running()).release,
             failed: history.unwanted(&record),
+            given_up: history.unwanted_by_somebody(&record),
             fates: history.fates(),
         })
     }
@@ -467,12 +455,23 @@ impl Site for PlayedSite<'_> {
 
     fn disarm(&mut self) -> Result<(), Trouble> {
         let running = self.world.running();
-        self.world.lifecycle(running).disarm().unwrap();
+        self.world.lifecycle(running).disarm(TakenBackBy::Agent).unwrap();
         Ok(())
     }
 
+    fn take_up(&mut self, release: FileDigest) -> Result<(), Trouble> {
+        let (running, state) = (self.world.running(), self.state.clone());
+        take_up(&mut self.world.lifecycle(running), &state, release)
+            .map_err(|error| CommandError::from(error).trouble())
+    }
+
+    fn has_noted(&self, after: u64, event: &Event) -> bool {
+        recorder::has_since(&self.state, Ok(&self.key), after, event)
+    }
+
     fn note(&mut self, event: Event) {
-        assert_eq!(recorder::record(&self.state, Ok(&self.key), event), [""; 0]);
+        let problems = Recorder::new(&self.state, Ok(&self.key), &self.medium).record(event);
+        self.hear(problems);
     }
 
     fn report(&mut self, standing: &Standing) -> Result<(), Trouble> {

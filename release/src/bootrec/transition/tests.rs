@@ -34,6 +34,68 @@ fn a_trial_that_is_committed_becomes_the_default() {
 }
 
 #[test]
+fn what_the_operator_takes_back_is_not_armed_again_until_he_takes_it_up() {
+    let mut record = armed();
+    record.take_back(Slot::A, TakenBackBy::Operator).unwrap();
+    assert_eq!(record.trial, None);
+    assert_eq!(
+        record.begin_arming(Slot::B, Slot::A),
+        Err(TransitionError::NotStartable(Slot::B))
+    );
+    assert_eq!(record.booted(Slot::A, LastEnd::Orderly), AfterBoot::Continue);
+    record.take_up(Slot::B, Slot::A).unwrap();
+    record.begin_arming(Slot::B, Slot::A).unwrap();
+}
+
+#[test]
+fn what_the_agent_takes_back_may_be_armed_again() {
+    let mut record = armed();
+    record.take_back(Slot::A, TakenBackBy::Agent).unwrap();
+    assert_eq!(record.slot(Slot::B).state, SlotState::Written);
+    record.begin_arming(Slot::B, Slot::A).unwrap();
+}
+
+#[test]
+fn nothing_is_taken_back_that_was_not_armed_and_nothing_taken_up_that_failed_by_itself() {
+    let mut record = written();
+    for by in [TakenBackBy::Agent, TakenBackBy::Operator] {
+        assert_eq!(record.take_back(Slot::A, by), Err(TransitionError::NoTrial));
+    }
+    assert_eq!(
+        record.take_up(Slot::B, Slot::A),
+        Err(TransitionError::NotStartable(Slot::B)),
+        "nobody went back from it"
+    );
+    let mut running = armed();
+    running.booted(Slot::B, LastEnd::Orderly);
+    for at in Slot::ALL {
+        assert_eq!(
+            running.take_back(at, TakenBackBy::Operator),
+            Err(TransitionError::NoTrial),
+            "it has begun"
+        );
+    }
+    running.fail(Slot::B, BadReason::CheckFailed).unwrap();
+    assert_eq!(
+        running.take_up(Slot::B, Slot::A),
+        Err(TransitionError::NotStartable(Slot::B))
+    );
+    assert_eq!(
+        running.take_up(Slot::A, Slot::B),
+        Err(TransitionError::Running(Slot::A)),
+        "the default"
+    );
+}
+
+#[test]
+fn a_committed_release_whose_trial_is_taken_back_is_still_there_to_fall_back_to() {
+    let mut record = armed();
+    record.slot_mut(Slot::B).state = SlotState::Good;
+    record.take_back(Slot::A, TakenBackBy::Operator).unwrap();
+    assert_eq!(record.fallback(), Slot::B);
+}
+
+#[test]
 fn a_panic_on_trial_is_a_verdict() {
     let mut record = armed();
     record.booted(Slot::B, LastEnd::Orderly);

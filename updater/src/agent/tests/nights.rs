@@ -2,83 +2,24 @@
 
 use std::{fs, path::Path};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use outcrop_release::{
     agent::{Mode, Waits, Windows},
     bootrec::LastEnd,
+    digest::FileDigest,
     journal::{Deed, Event},
     report::{Reason, verify_report},
 };
 
+use super::{Fixture, after, decisions, digest, nights, noon, offered, second, waits};
 use crate::{
-    agent::{Approval, Memory, Outcome, Visit},
+    agent::{Memory, Outcome, Visit},
+    init::efi::SecureBoot,
     testing::{
         bundle::{Bundle, Release},
         site::{Fault, PlayedSite, Published},
     },
 };
-
-/// A Monday at noon, and the clock is on UTC.
-fn noon() -> Timestamp {
-    "2026-11-30T12:00:00Z".parse().unwrap()
-}
-
-fn after(hours: i64) -> Timestamp {
-    noon().checked_add(SignedDuration::from_hours(hours)).unwrap()
-}
-
-fn second() -> Bundle {
-    Bundle::of(&Release::new(1).changed(2))
-}
-
-/// 1.2.0 is offered to all, from an hour before on.
-fn offered() -> Published {
-    let mut published = Published::new(after(-2));
-    published.offer(after(-1), second(), "100%");
-    published
-}
-
-fn nights() -> Windows {
-    Windows::new(vec!["01:00-05:00".parse().unwrap()]).unwrap()
-}
-
-struct Fixture {
-    published: Published,
-    folder: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new(published: Published) -> Self {
-        Self {
-            published,
-            folder: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn reports(&self) -> std::path::PathBuf {
-        self.folder.path().join("reports")
-    }
-
-    /// A device that restarts at night only.
-    fn device(&self) -> PlayedSite<'_> {
-        let state = self.folder.path().join("state");
-        let mut site = PlayedSite::new(&self.published, &state, &self.reports(), 1, noon());
-        site.definition.windows = nights();
-        site
-    }
-}
-
-fn waits(outcome: &Outcome) -> Waits {
-    outcome.standing.waits
-}
-
-fn decisions(site: &PlayedSite<'_>) -> Vec<Deed> {
-    let deeds = site.events().into_iter().filter_map(|event| match event {
-        Event::Decided { deed, .. } => Some(deed),
-        _ => None,
-    });
-    deeds.collect()
-}
 
 #[test]
 fn what_is_offered_at_noon_is_written_at_once_and_started_at_night() {
@@ -190,8 +131,7 @@ fn a_trial_that_somebody_else_has_armed_is_left_alone() {
     let fixture = Fixture::new(offered());
     let mut site = fixture.device();
     site.tick(0);
-    let running = site.world.running();
-    site.world.lifecycle(running).arm().unwrap();
+    site.arm();
     for _ in 0..20 {
         assert_eq!(waits(&site.tick(60)), Waits::Restart);
     }
@@ -236,17 +176,9 @@ fn approval_is_waited_for_and_counts_for_that_release_only() {
     site.definition.mode = Mode::Approved;
     assert_eq!(waits(&site.tick(0)), Waits::Approval);
     assert!(site.events().is_empty(), "nothing was fetched");
-    let approve = |bytes: &[u8]| {
-        let digest = outcrop_release::digest::FileDigest::of(bytes);
-        Approval::new(digest, "1.2.0".to_owned())
-            .save(&site.state)
-            .unwrap();
-    };
-    approve(b"another one");
-    let state = site.state.clone();
+    site.approve(FileDigest::of(b"another one"), "1.2.0");
     assert_eq!(waits(&site.tick(60)), Waits::Approval);
-    let digest = outcrop_release::digest::FileDigest::of(&second().manifest.to_bytes());
-    Approval::new(digest, "1.2.0".to_owned()).save(&state).unwrap();
+    site.approve(digest(), "1.2.0");
     assert!(site.tick(60).restarting);
     assert_eq!(site.version(), "1.2.0");
 }
@@ -345,6 +277,26 @@ fn a_stick_that_is_pulled_out_midway_or_holds_half_a_bundle_leaves_the_device_as
     assert_eq!(outcome.standing.reason, Some(Reason::Refused));
     let detail = outcome.standing.detail.unwrap();
     assert!(detail.contains("the channel doesn't offer"), "{detail}");
+}
+
+#[test]
+fn with_secure_boot_an_unsigned_release_is_refused_before_it_is_fetched() {
+    let fixture = Fixture::new(offered());
+    let mut site = fixture.device();
+    site.secure_boot = SecureBoot::On;
+    site.definition.daily_limit = Some("1MB".parse().unwrap());
+    let writes = site.world.disk.writes();
+    let outcome = site.tick(0);
+    assert_eq!(outcome.standing.reason, Some(Reason::Refused));
+    let detail = outcome.standing.detail.unwrap();
+    assert!(detail.contains("isn't signed for Secure Boot"), "{detail}");
+    assert_eq!(site.world.disk.writes(), writes);
+    let fetched = Memory::load(&site.state).unwrap().spent.on(site.now.date());
+    let head = second().manifest.to_bytes().len() as u64;
+    assert!(
+        fetched < head + 12_000,
+        "manifest and signatures alone: {fetched}"
+    );
 }
 
 #[test]

@@ -18,12 +18,13 @@ use serde_json::json;
 
 use super::{
     super::{
-        CommandError, Opened, announce, drain::before_restart, progress::Progress, reboot, remember,
-        state::with_keeper, warn,
+        CommandError, EFI_VARIABLES, Opened, announce, drain::before_restart, progress::Progress, reboot,
+        remember, state::with_keeper, warn,
     },
     InstallOptions, arm_other,
 };
 use crate::{
+    agent::{ArmedBy, Armer},
     block_disk::Access,
     boot_control::BootControl as _,
     device::Device,
@@ -31,6 +32,7 @@ use crate::{
     durable::DurableError,
     health,
     history::{History, KnownRelease},
+    init::efi::{EfiVariables, SecureBoot, read_secure_boot},
     install::{
         Allowed, FoundDelta, InstallError, Installation, Refusal, Running, Search, Source, SourceError,
         Space, admit, read_head,
@@ -130,6 +132,7 @@ impl Work<'_> {
                 .unwrap_or(semver::Version::new(0, 0, 0)),
             slot: device.slot(),
             root_hash: device.boot.root_hash,
+            secure_boot: secure_boot(),
         };
         let space = Space {
             boot: opened.disk.bytes(Area::Boot(target)),
@@ -351,6 +354,14 @@ impl Work<'_> {
 
     fn arm(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
         let target = self.device.slot().other();
+        let armed = ArmedBy {
+            who: Armer::Somebody,
+            release: release.digest(),
+        };
+        // Where that can't be kept, the agent may take the trial for one that it armed itself, once, in an earlier boot.
+        if let Err(error) = armed.save(&self.device.run_folder()) {
+            warn(&crate::chain::describe(&error));
+        }
         arm_other(self.device, opened)?;
         let name = &release.manifest().release;
         let next = if self.options.reboot {
@@ -384,6 +395,18 @@ fn needed(record: &BootRecord, target: Slot, release: &VerifiedRelease) -> Neede
     } else {
         Needed::Write
     }
+}
+
+/// Whether the firmware starts only what is signed. Where it doesn't say so in an orderly way, a release that isn't is written all the same:
+/// its trial would end in what runs now.
+fn secure_boot() -> SecureBoot {
+    read_secure_boot(&EfiVariables::new(EFI_VARIABLES)).unwrap_or_else(|error| {
+        warn(&format!(
+            "whether this device runs with Secure Boot can't be told: {}",
+            crate::chain::describe(&error)
+        ));
+        SecureBoot::Off
+    })
 }
 
 /// Memory that nothing else wants, in bytes: `MemAvailable`. Nothing when the kernel doesn't say. Source: proc_meminfo(5).

@@ -10,7 +10,10 @@ use outcrop_release::{
 use semver::Version;
 
 use super::super::{Allowed, Refusal, Running, Space, admit};
-use crate::testing::bundle::{Bundle, Release, trust};
+use crate::{
+    init::efi::SecureBoot,
+    testing::bundle::{Bundle, Release, trust},
+};
 
 const NONE: Allowed = Allowed {
     downgrade: false,
@@ -34,6 +37,7 @@ fn running() -> Running {
         updater: Version::new(0, 1, 0),
         slot: Slot::A,
         root_hash: RootHash::of(b"what runs"),
+        secure_boot: SecureBoot::Off,
     }
 }
 
@@ -239,4 +243,31 @@ fn a_payload_that_is_signed_for_a_slot_of_another_length_is_refused_with_both_le
         "{text}"
     );
     judge(&offered(with_index(3)), boot + 4096).unwrap();
+}
+
+#[test]
+fn with_secure_boot_only_a_signed_release_is_installed_and_without_it_any() {
+    let with = |secure_boot, signer: Option<FileDigest>| {
+        let release = offered(|bundle| {
+            bundle.manifest.rollback_index = RollbackIndex(3);
+            bundle.manifest.secure_boot = signer;
+        });
+        let device = Running {
+            secure_boot,
+            ..running()
+        };
+        let room = Space {
+            boot: release.manifest().boot.bytes,
+            ..space(1 << 30)
+        };
+        admit(&release, &device, &record(), &room, NONE)
+    };
+    let signed = Some(FileDigest::of(b"certificate"));
+    assert_eq!(with(SecureBoot::On, signed), Ok(()));
+    assert_eq!(with(SecureBoot::Off, signed), Ok(()));
+    assert_eq!(with(SecureBoot::Off, None), Ok(()));
+    let refusal = with(SecureBoot::On, None).unwrap_err();
+    assert_eq!(refusal, Refusal::NotSigned(Version::new(1, 5, 0)));
+    assert_eq!(refusal.exit_code(), 62);
+    assert!(refusal.to_string().contains("[secure-boot]"), "{refusal}");
 }

@@ -1,7 +1,7 @@
 mod power_cut;
 
 use outcrop_release::{
-    bootrec::{BadReason, LastEnd, MAX_ATTEMPTS, MAX_TRIES, SlotState, TrialStage},
+    bootrec::{BadReason, LastEnd, MAX_ATTEMPTS, MAX_TRIES, SlotState, TakenBackBy, TrialStage},
     slot::Slot,
 };
 
@@ -103,14 +103,34 @@ fn a_committed_release_that_keeps_failing_gives_way_to_the_one_before() {
 fn an_armed_trial_can_be_taken_back() {
     let mut world = written();
     assert!(
-        world.lifecycle(Slot::A).disarm().is_err(),
+        world.lifecycle(Slot::A).disarm(TakenBackBy::Agent).is_err(),
         "there is nothing to take back"
     );
     world.lifecycle(Slot::A).arm().unwrap();
-    world.lifecycle(Slot::A).disarm().unwrap();
+    world.lifecycle(Slot::A).disarm(TakenBackBy::Agent).unwrap();
     assert_eq!(world.firmware.one_shot, None);
     assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::A);
     // It is still there, and can be tried later.
+    world.lifecycle(Slot::A).arm().unwrap();
+    assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::B);
+}
+
+#[test]
+fn what_the_operator_takes_back_is_started_by_nobody_until_it_is_taken_up() {
+    let mut world = written();
+    assert!(world.lifecycle(Slot::A).take_up().is_err(), "nobody went back");
+    world.lifecycle(Slot::A).arm().unwrap();
+    world.lifecycle(Slot::A).disarm(TakenBackBy::Operator).unwrap();
+    assert_eq!(world.firmware.one_shot, None);
+    let error = world.lifecycle(Slot::A).arm().unwrap_err();
+    assert!(matches!(error, LifecycleError::Transition(_)), "{error}");
+    assert_eq!(world.boot(LastEnd::PowerLost).unwrap().slot, Slot::A);
+    world.lifecycle(Slot::A).take_up().unwrap();
+    assert_eq!(
+        world.boot(LastEnd::Orderly).unwrap().slot,
+        Slot::A,
+        "not by itself"
+    );
     world.lifecycle(Slot::A).arm().unwrap();
     assert_eq!(world.boot(LastEnd::Orderly).unwrap().slot, Slot::B);
 }

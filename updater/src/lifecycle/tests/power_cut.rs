@@ -1,7 +1,7 @@
 //! The power goes at every moment of a release's whole way: install, arm, first boot, commit, rollback, failure.
 
 use outcrop_release::{
-    bootrec::{BadReason, LastEnd},
+    bootrec::{BadReason, LastEnd, TakenBackBy},
     slot::Slot,
 };
 
@@ -49,7 +49,7 @@ fn on_trial(loader: Loader) -> World {
     world
 }
 
-const ACTS: [Act; 7] = [
+const ACTS: [Act; 8] = [
     Act {
         name: "boot of the default",
         before: updated_before,
@@ -116,19 +116,31 @@ const ACTS: [Act; 7] = [
     },
     Act {
         name: "taking back an armed trial",
-        before: |loader| {
-            let mut world = updated_before(loader);
-            world.install(3).unwrap();
-            world.lifecycle(Slot::B).arm().unwrap();
-            world
-        },
+        before: armed_third,
         run: |world| {
-            world.lifecycle(Slot::B).disarm().unwrap();
+            world.lifecycle(Slot::B).disarm(TakenBackBy::Agent).unwrap();
+        },
+        may_run: &[2, 3],
+        runs: 2,
+    },
+    Act {
+        name: "the operator's taking back of it",
+        before: armed_third,
+        run: |world| {
+            world.lifecycle(Slot::B).disarm(TakenBackBy::Operator).unwrap();
         },
         may_run: &[2, 3],
         runs: 2,
     },
 ];
+
+/// Release 2 runs, and the trial of release 3 is armed.
+fn armed_third(loader: Loader) -> World {
+    let mut world = updated_before(loader);
+    world.install(3).unwrap();
+    world.lifecycle(Slot::B).arm().unwrap();
+    world
+}
 
 /// An act that was recorded.
 struct Recorded {
@@ -291,6 +303,7 @@ fn without_a_flush_of_theirs_these_steps_would_not_be_safe() {
         ("failed trial", vec![1]),
         ("rollback", vec![1]),
         ("taking back an armed trial", vec![1]),
+        ("the operator's taking back of it", vec![1]),
     ];
     assert_eq!(flushes_that_matter(Loader::Efi), expected);
 }
@@ -305,11 +318,12 @@ fn with_u_boot_too_without_a_flush_of_theirs_these_steps_would_not_be_safe() {
         ("failed trial", vec![1]),
         ("rollback", vec![1]),
         ("taking back an armed trial", vec![1]),
+        ("the operator's taking back of it", vec![1]),
     ];
     assert_eq!(flushes_that_matter(Loader::Uboot), expected);
 }
 
-fn flushes_that_matter(loader: Loader) -> [(&'static str, Vec<usize>); 7] {
+fn flushes_that_matter(loader: Loader) -> [(&'static str, Vec<usize>); 8] {
     // Which flushes matter is found by leaving out each in turn: if none did, these tests would test nothing.
     ACTS.each_ref().map(|act| {
         let flushes = Recorded::new(loader, act, None).flushes();
