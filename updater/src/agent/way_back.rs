@@ -58,7 +58,7 @@ pub fn take_back<'k>(
     let release = known(state, slot, digest);
     let version = release.version.clone();
     problems.extend(recorder::remember(state, key(), |history| {
-        history.given_up(release)
+        history.given_up(release);
     }));
     let event = Event::Decided {
         deed: Deed::TakenBack,
