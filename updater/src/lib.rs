@@ -29,6 +29,7 @@ pub mod journal;
 pub mod kubernetes;
 pub mod last_update;
 pub mod lifecycle;
+pub mod lock_file;
 pub mod medium;
 pub mod os_release;
 pub mod process;

@@ -17,7 +17,6 @@ use outcrop_release::{
     slot::Slot,
     trust::Trust,
 };
-use rustix::fs::{FlockOperation, flock};
 use serde_json::json;
 
 use super::{
@@ -35,8 +34,8 @@ use crate::{
     clock::site_zone,
     device::Device,
     device_config,
-    durable::DurableError,
     install::{Limits, Meter},
+    lock_file::{Held, hold},
     process, recorder, release_file, reports,
     stick::{self, Mounted},
 };
@@ -108,7 +107,11 @@ pub fn agent(root: &Path, options: &AgentOptions) -> Result<(), CommandError> {
         say("neither the recipe nor device.toml names a channel to follow");
         return Ok(());
     };
-    let Some(_only_one) = only_one(&device, options.stick.is_some())? else {
+    let held = match options.stick {
+        Some(_) => Held::Wait,
+        None => Held::GiveWay,
+    };
+    let Some(_only_one) = only_one(&device, held)? else {
         return Ok(());
     };
     let (visit, mounted, folder) = match &options.stick {
@@ -216,29 +219,8 @@ fn definition(device: &Device) -> Result<Option<AgentDefinition>, CommandError> 
 }
 
 /// One agent at a time: the timer's gives way, a stick's waits.
-fn only_one(device: &Device, waits: bool) -> Result<Option<File>, CommandError> {
-    let path = device.run_folder().join("agent.lock");
-    let failed = |source| DurableError {
-        doing: "make",
-        path: path.clone(),
-        source,
-    };
-    let mut options = File::options();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed)?;
-    let how = match waits {
-        true => FlockOperation::LockExclusive,
-        false => FlockOperation::NonBlockingLockExclusive,
-    };
-    match flock(&file, how) {
-        Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(errno) => Err(failed(errno.into()).into()),
-    }
+fn only_one(device: &Device, held: Held) -> Result<Option<File>, CommandError> {
+    Ok(hold(&device.run_folder().join("agent.lock"), held)?)
 }
 
 /// This device.

@@ -28,10 +28,7 @@ use std::{
 };
 
 use outcrop_release::{cmdline::CommandLine, journal::Event};
-use rustix::{
-    fs::{FlockOperation, flock},
-    time::{ClockId, clock_gettime},
-};
+use rustix::time::{ClockId, clock_gettime};
 
 pub use agent::{AgentOptions, ApproveError, ApproveOptions, agent, approve};
 pub use attest::attest;
@@ -59,6 +56,7 @@ use crate::{
     history::History,
     init::efi::EfiVariables,
     lifecycle::Lifecycle,
+    lock_file::{Held, hold},
     recorder,
 };
 
@@ -108,24 +106,8 @@ struct OnlyOne {
 impl OnlyOne {
     fn new(device: &Device) -> Result<Self, CommandError> {
         let path = device.run_folder().join("update.lock");
-        let failed = |source| {
-            CommandError::Durable(DurableError {
-                doing: "make",
-                path: path.clone(),
-                source,
-            })
-        };
-        let file = File::options()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(CommandError::Busy),
-            Err(errno) => Err(failed(errno.into())),
-        }
+        let file = hold(&path, Held::GiveWay)?.ok_or(CommandError::Busy)?;
+        Ok(Self { _file: file })
     }
 }
 

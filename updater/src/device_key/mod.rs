@@ -22,13 +22,11 @@ use outcrop_release::{
     device_id::DeviceId,
     trust::{KeyError, PublicKey},
 };
-use rustix::{
-    fs::{FlockOperation, flock},
-    rand::{GetRandomFlags, getrandom},
-};
+use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::{
     durable::{self, DurableError},
+    lock_file::{Held, hold},
     tpm::{SEED_BYTES, Tpm, TpmError, seal, unseal},
 };
 use form::{FormError, KeyFile, SealedKey, plain_text};
@@ -336,23 +334,14 @@ fn damaged(path: &Path, source: FormError) -> DeviceKeyError {
     }
 }
 
-fn lock(state: &Path) -> Result<File, DurableError> {
+fn lock(state: &Path) -> Result<Option<File>, DurableError> {
     let path = state.join(LOCK);
-    let failed = |source| DurableError {
-        doing: "lock",
+    fs::create_dir_all(state).map_err(|source| DurableError {
+        doing: "make the folder of",
         path: path.clone(),
         source,
-    };
-    fs::create_dir_all(state).map_err(failed)?;
-    let mut options = File::options();
-    let file = options
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed)?;
-    flock(&file, FlockOperation::LockExclusive).map_err(|errno| failed(errno.into()))?;
-    Ok(file)
+    })?;
+    hold(&path, Held::Wait)
 }
 
 fn random_seed() -> Result<[u8; SEED_BYTES], DeviceKeyError> {
