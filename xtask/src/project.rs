@@ -5,6 +5,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::Command,
+    sync::LazyLock,
 };
 
 /// The project's folder.
@@ -38,5 +39,21 @@ pub(crate) fn cache() -> PathBuf {
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo")));
     command.current_dir(root());
+    if *IS_FIRST_BUILD {
+        command.env("CARGO_INCREMENTAL", "0");
+    }
     command
 }
+
+/// Whether nothing but this program was compiled here yet: then nothing is kept for compiling it again after a change, which takes time
+/// and gigabytes, and CI never does.
+static IS_FIRST_BUILD: LazyLock<bool> = LazyLock::new(|| {
+    let kept = target().join("debug/incremental").read_dir();
+    let is_ours = |name: &str| name.starts_with("xtask");
+    let mut names = kept
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    names.all(|name| is_ours(&name.to_string_lossy()))
+});
