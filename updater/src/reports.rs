@@ -31,6 +31,7 @@ const DIGITS: usize = 10;
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(15),
     stall: Duration::from_secs(30),
+    whole: Some(Duration::from_secs(120)),
 };
 
 /// Where reports go.

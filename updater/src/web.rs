@@ -35,6 +35,8 @@ pub struct Timeouts {
     pub connect: Duration,
     /// For the next bytes of an answer.
     pub stall: Duration,
+    /// For all of an answer, where it is small; none for one that may take hours.
+    pub whole: Option<Duration>,
 }
 
 /// What asks servers. Proxies come from the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
@@ -52,6 +54,7 @@ pub fn agent(timeouts: Timeouts) -> io::Result<Agent> {
         .timeout_connect(Some(timeouts.connect))
         .timeout_recv_response(Some(timeouts.stall))
         .timeout_per_read(Some(timeouts.stall))
+        .timeout_global(timeouts.whole)
         .build();
     Ok(Agent::with_parts(config, DefaultConnector::new(), Getent))
 }
@@ -78,6 +81,7 @@ pub fn status(url: &str, timeout: Duration) -> io::Result<u16> {
     let agent = agent(Timeouts {
         connect: timeout,
         stall: timeout,
+        whole: None,
     })?;
     let answer = agent.get(url).call().map_err(ureq::Error::into_io)?;
     Ok(answer.status().as_u16())

@@ -43,6 +43,7 @@ fn a_device_that_loses_its_power_at_random_moments_of_updates_always_comes_up() 
     let seed = number(SEED_VARIABLE, 1);
     let mut device = Device::start(Architecture::X86_64);
     let mut running = OLD.to_owned();
+    let mut head = None;
     for cut in 0..cuts {
         let moment = Duration::from_millis(draw(seed.wrapping_mul(1000).wrapping_add(cut), LATEST));
         let command = if running == OLD {
@@ -56,10 +57,26 @@ fn a_device_that_loses_its_power_at_random_moments_of_updates_always_comes_up() 
         thread::sleep(moment);
         device = device.power_cycle();
         running = device.expect_any_release();
+        head = history_goes_on(&mut device, head.as_deref());
         let written = device.datastore();
         assert_eq!(written.last(), Some(&running), "its state is there: {written:?}");
     }
     println!("{cuts} power cuts, {running} runs");
+}
+
+/// The history is whole, and has all that it had before the power was cut: its newest event.
+fn history_goes_on(device: &mut Device, head: Option<&str>) -> Option<String> {
+    let has = head.map_or_else(String::new, |head| format!(" --head {head}"));
+    let told = device
+        .shell()
+        .run(&format!("outcrop-updater history --verify{has}"))
+        .unwrap();
+    assert!(
+        told.starts_with("whole: ") || told.starts_with("nothing has happened"),
+        "{told}"
+    );
+    let (_, newest) = told.rsplit_once("the last one ")?;
+    Some(newest.trim().to_owned())
 }
 
 /// What of the datastore's a copy takes a while for.

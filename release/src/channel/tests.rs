@@ -287,6 +287,46 @@ fn without_channel_keys_no_channel_is_followed() {
 }
 
 #[test]
+fn one_stolen_key_of_two_that_are_wanted_makes_no_list() {
+    const OTHER_KEY: u8 = 3;
+    let keys = vec![
+        ("a".to_owned(), public(CHANNEL_KEY)),
+        ("b".to_owned(), public(OTHER_KEY)),
+    ];
+    let trust = Trust::new(1, vec![("release".to_owned(), public(RELEASE_KEY))])
+        .unwrap()
+        .with_channel(Role::new(2, keys).unwrap())
+        .unwrap();
+    let admission = Admission {
+        trust: &trust,
+        name: &stable(),
+        seen: None,
+        now: now(),
+        built: now(),
+    };
+    let document = channel().to_bytes();
+    let signed = |seeds: &[u8]| {
+        let mut signatures = Signatures::default();
+        for seed in seeds {
+            let bytes = key(*seed)
+                .sign(&signed_message(Purpose::Channel, &document))
+                .to_bytes();
+            let key = public(*seed);
+            signatures.add(Signature { key, bytes }).unwrap();
+        }
+        signed::join(&document, &signatures)
+    };
+    for seeds in [&[CHANNEL_KEY][..], &[OTHER_KEY], &[CHANNEL_KEY, RELEASE_KEY]] {
+        let refused = accept(&signed(seeds), &admission);
+        assert!(
+            matches!(refused, Err(ChannelRefusal::Untrusted(_))),
+            "{refused:?}"
+        );
+    }
+    assert!(accept(&signed(&[CHANNEL_KEY, OTHER_KEY]), &admission).is_ok());
+}
+
+#[test]
 fn signed_lists_that_make_no_sense_are_refused() {
     let good = String::from_utf8(channel().to_bytes()).unwrap();
     let twice = {

@@ -15,6 +15,7 @@ use crate::web::{Timeouts, agent};
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(15),
     stall: Duration::from_secs(30),
+    whole: Some(Duration::from_secs(120)),
 };
 /// Redirects that are followed.
 const MOST_REDIRECTS: usize = 4;
@@ -35,8 +36,12 @@ impl WebList {
     /// # Errors
     /// When the image's certificates are there and can't be read.
     pub fn new(tree: &str) -> io::Result<Self> {
+        Self::patient(tree, TIMEOUTS)
+    }
+
+    fn patient(tree: &str, timeouts: Timeouts) -> io::Result<Self> {
         Ok(Self {
-            agent: agent(TIMEOUTS)?,
+            agent: agent(timeouts)?,
             tree: tree.to_owned(),
         })
     }
@@ -249,6 +254,32 @@ mod tests {
             .unwrap()
             .fetch(&"stable".parse().unwrap(), None);
         assert!(matches!(nobody, Err(FetchError::Unreachable { .. })));
+    }
+
+    #[test]
+    fn a_list_that_drips_is_given_up_however_steadily_it_comes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let tree = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let head = "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n";
+            stream.write_all(head.as_bytes()).unwrap();
+            // Until nobody listens any more.
+            while stream.write_all(b" ").is_ok() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(5),
+            stall: Duration::from_secs(5),
+            whole: Some(Duration::from_millis(500)),
+        };
+        let mut list = WebList::patient(&tree, timeouts).unwrap();
+        let fetched = list.fetch(&"stable".parse().unwrap(), None);
+        assert!(
+            matches!(fetched, Err(FetchError::Unreachable { .. })),
+            "{fetched:?}"
+        );
     }
 
     #[test]

@@ -76,6 +76,7 @@ const fn of_source(source: &SourceError) -> Reason {
         SourceError::File { .. } => Reason::Storage,
         SourceError::Server { .. }
         | SourceError::Status(_)
+        | SourceError::WebPage
         | SourceError::Changed
         | SourceError::Spent(_)
         | SourceError::Closed
@@ -102,6 +103,7 @@ mod tests {
                 InstallError::Source(SourceError::Status(404)).into(),
                 Reason::Network,
             ),
+            (CommandError::from(SourceError::WebPage), Reason::Network),
             (CommandError::PreCheck("battery".to_owned()), Reason::Refused),
             (
                 InstallError::Scratch {

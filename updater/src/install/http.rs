@@ -47,6 +47,14 @@ pub struct Answer {
     pub body: Box<dyn Read>,
 }
 
+impl Answer {
+    /// Whether it is for people to look at, as a captive portal's: no bundle is served as such.
+    fn is_web_page(&self) -> bool {
+        let kind = self.content_type.as_deref();
+        kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html"))
+    }
+}
+
 /// Asks a web server. Redirects are followed.
 pub trait Server {
     /// Asks for parts of the file.
@@ -160,6 +168,9 @@ impl<S: Server, P: Pause> HttpSource<S, P> {
             .server
             .get(&wanted)
             .map_err(|error| Failure::Passing(error.to_string()))?;
+        if matches!(answer.status, 200 | 206) && answer.is_web_page() {
+            return Err(Failure::Lasting(SourceError::WebPage));
+        }
         if several.is_some() && matches!(answer.status, 200 | 400 | 416 | 431 | 501) {
             // It can't, or won't: everything instead of a few ranges would be a bad bargain.
             self.plan(false);

@@ -12,6 +12,7 @@ use crate::web::{Timeouts, agent};
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(15),
     stall: Duration::from_secs(60),
+    whole: None,
 };
 
 /// A bundle's address on a web server.
@@ -140,6 +141,7 @@ mod tests {
         let timeouts = Timeouts {
             connect: Duration::from_secs(5),
             stall: Duration::from_millis(300),
+            whole: None,
         };
         for linger in [Duration::ZERO, Duration::from_secs(3)] {
             let (url, thread) = serve_each(vec![answer], linger);

@@ -34,6 +34,11 @@ pub enum SourceError {
     /// A web server that hasn't got the bundle, or doesn't give it.
     #[error("the web server answers {0}: is the address right?")]
     Status(u16),
+    /// Something in between that wants people to look at it.
+    #[error(
+        "the web server gives a web page in the place of the bundle: does the network want a login, or is the address wrong?"
+    )]
+    WebPage,
     /// The bundle was replaced while it was read.
     #[error("the bundle on the web server was replaced while it was read: install it again")]
     Changed,

@@ -30,6 +30,8 @@ enum Misbehaviour {
     Reordered,
     /// One part with all that lies between the ranges.
     Coalesced,
+    /// A web page of so many bytes.
+    Page(usize),
 }
 
 impl Scripted<'_> {
@@ -99,6 +101,10 @@ impl Server for Scripted<'_> {
             Misbehaviour::Changed => Answer {
                 version: Some("\"2\"".to_owned()),
                 ..answer(206, start, asked)
+            },
+            Misbehaviour::Page(bytes) => Answer {
+                content_type: Some("Text/HTML; charset=utf-8".to_owned()),
+                ..answer(200, None, &vec![b' '; bytes])
             },
             Misbehaviour::Long => answer(206, start, self.bytes(first.start, all)),
         })
@@ -260,6 +266,23 @@ fn a_file_that_changes_midway_or_isn_t_there_ends_the_installation() {
     let (absent, asked) = read(&[Misbehaviour::Status(404)], &ranges);
     assert!(matches!(absent, Err(SourceError::Status(404))), "{absent:?}");
     assert_eq!(asked.len(), 1);
+}
+
+#[test]
+fn a_web_page_in_the_place_of_a_bundle_is_told_as_such_however_long_it_is_and_whenever_it_comes() {
+    use Misbehaviour::{None, Page};
+    let ranges = [(0, 4096), (3_000_000, 3_000_100)];
+    for answers in [&[Page(10)][..], &[Page(5_000_000)], &[None, Page(100_000)]] {
+        for announced in [&[][..], &ranges] {
+            let (read, asked) = read_announced(answers, &ranges, announced);
+            // Both ranges come in one answer, where they are announced.
+            if answers.len() > asked.len() {
+                continue;
+            }
+            assert!(matches!(read, Err(SourceError::WebPage)), "{read:?}");
+            assert_eq!(asked.len(), answers.len());
+        }
+    }
 }
 
 #[test]
