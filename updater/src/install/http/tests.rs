@@ -277,6 +277,7 @@ fn a_web_page_in_the_place_of_a_bundle_is_told_as_such_however_long_it_is_and_wh
             let (read, asked) = read_announced(answers, &ranges, announced);
             // Both ranges come in one answer, where they are announced.
             if answers.len() > asked.len() {
+                assert!(read.unwrap() == parts(&ranges));
                 continue;
             }
             assert!(matches!(read, Err(SourceError::WebPage)), "{read:?}");
