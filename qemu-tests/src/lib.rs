@@ -5,6 +5,7 @@
 //! time-out's error holds the console's last lines.
 
 pub mod build;
+pub mod channel;
 pub mod console;
 pub mod device_toml;
 pub mod disk;

@@ -57,8 +57,24 @@ pub fn signed_image(version: &str, architecture: Architecture) -> PathBuf {
 /// When it can't be started.
 #[must_use]
 pub fn in_setup_mode() -> Device {
+    in_setup_mode_with(|_| {})
+}
+
+/// The same with a disk that `damage` has changed before.
+///
+/// # Panics
+/// When it can't be started.
+#[must_use]
+pub fn in_setup_mode_with(damage: impl FnOnce(&Disk)) -> Device {
     let disk = Disk::copy(&signed_image(OLD, ARCH)).unwrap();
+    damage(&disk);
     switch_on(disk, "none")
+}
+
+/// The bundle of the new signed release.
+#[must_use]
+pub fn signed_bundle() -> PathBuf {
+    signed_releases().join(format!("{PRODUCT}-{NEW}-{ARCH}-efi.outcrop"))
 }
 
 /// The same once it has enrolled its owner's keys, has started again by itself, and is healthy.

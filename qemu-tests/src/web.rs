@@ -1,4 +1,5 @@
-//! A web server for bundles, as plain as any: whole files and byte ranges, and how many bytes were asked for.
+//! A web server for bundles, as plain as any: whole files and byte ranges, and how many bytes were asked for. It is a proxy, too, behind which
+//! every name is its own.
 
 use std::{
     fs::File,
@@ -31,6 +32,7 @@ pub struct WebServer {
     served: Arc<AtomicU64>,
     received: Arc<Mutex<Vec<Vec<u8>>>>,
     traffic: Arc<AtomicU64>,
+    led: Arc<Mutex<Vec<String>>>,
 }
 
 impl WebServer {
@@ -44,17 +46,21 @@ impl WebServer {
             .local_addr()
             .map_err(Error::io("listen for web requests"))?;
         let served = Arc::new(AtomicU64::new(0));
-        let (folder, counter) = (folder.to_owned(), Arc::clone(&served));
         let received = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&received);
         let traffic = Arc::new(AtomicU64::new(0));
-        let all = Arc::clone(&traffic);
+        let led = Arc::new(Mutex::new(Vec::new()));
+        let site = Site {
+            folder: folder.to_owned(),
+            served: Arc::clone(&served),
+            received: Arc::clone(&received),
+            traffic: Arc::clone(&traffic),
+            led: Arc::clone(&led),
+        };
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (folder, counter) = (folder.clone(), Arc::clone(&counter));
-                let (kept, all) = (Arc::clone(&kept), Arc::clone(&all));
+                let site = site.clone();
                 // A client that goes away ends its thread.
-                thread::spawn(move || serve(&stream, &folder, &counter, &kept, &all));
+                thread::spawn(move || serve(&stream, &site));
             }
         });
         Ok(Self {
@@ -62,6 +68,7 @@ impl WebServer {
             served,
             received,
             traffic,
+            led,
         })
     }
 
@@ -80,6 +87,12 @@ impl WebServer {
         self.received.lock().map(|kept| kept.clone()).unwrap_or_default()
     }
 
+    /// Servers to which it led as a proxy: a name and a port for each connection, the oldest first.
+    #[must_use]
+    pub fn led(&self) -> Vec<String> {
+        self.led.lock().map(|led| led.clone()).unwrap_or_default()
+    }
+
     /// The address of a file for guests.
     #[must_use]
     pub fn url(&self, file: &str) -> String {
@@ -93,29 +106,43 @@ impl WebServer {
     }
 }
 
+/// What a server has and counts.
+#[derive(Debug, Clone)]
+struct Site {
+    folder: PathBuf,
+    served: Arc<AtomicU64>,
+    received: Arc<Mutex<Vec<Vec<u8>>>>,
+    traffic: Arc<AtomicU64>,
+    led: Arc<Mutex<Vec<String>>>,
+}
+
 /// Answers one request after the other.
-fn serve(
-    stream: &TcpStream,
-    folder: &Path,
-    served: &AtomicU64,
-    received: &Mutex<Vec<Vec<u8>>>,
-    traffic: &AtomicU64,
-) -> io::Result<()> {
+fn serve(stream: &TcpStream, site: &Site) -> io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut stream = Counted { stream, traffic };
+    let mut stream = Counted {
+        stream,
+        traffic: &site.traffic,
+    };
     while let Some(request) = Request::read(&mut reader)? {
-        traffic.fetch_add(request.bytes, Ordering::Relaxed);
+        site.traffic.fetch_add(request.bytes, Ordering::Relaxed);
+        if request.is_to_a_proxy {
+            if let Ok(mut led) = site.led.lock() {
+                led.push(request.file);
+            }
+            write!(stream, "HTTP/1.1 200 Connection established\r\n\r\n")?;
+            continue;
+        }
         if let Some(bytes) = request.body {
             let mut body = vec![0; bytes.min(MOST_BODY_BYTES)];
             reader.read_exact(&mut body)?;
-            traffic.fetch_add(body.len() as u64, Ordering::Relaxed);
-            if let Ok(mut received) = received.lock() {
+            site.traffic.fetch_add(body.len() as u64, Ordering::Relaxed);
+            if let Ok(mut received) = site.received.lock() {
                 received.push(body);
             }
             write!(stream, "HTTP/1.1 204 No Content\r\n\r\n")?;
             continue;
         }
-        answer(&mut stream, folder, &request, served)?;
+        answer(&mut stream, &site.folder, &request, &site.served)?;
     }
     Ok(())
 }
@@ -141,6 +168,8 @@ impl io::Write for Counted<'_> {
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
     file: String,
+    /// It names a server that it wants to be led to, not a file.
+    is_to_a_proxy: bool,
     /// Of each range the first byte, and the last one; none when everything is asked for.
     ranges: Vec<(u64, Option<u64>)>,
     /// Length of what it brings, when it is a POST.
@@ -190,10 +219,12 @@ impl Request {
         };
         let length = header("content-length").and_then(|value| value.parse().ok());
         let known = header("if-none-match");
+        let is_to_a_proxy = lines.first().is_some_and(|line| line.starts_with("CONNECT "));
         let is_post = lines.first().is_some_and(|line| line.starts_with("POST "));
         let body = length.filter(|_| is_post);
         Ok(Some(Self {
             file,
+            is_to_a_proxy,
             ranges,
             body,
             known,

@@ -204,7 +204,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::tpm::NoTpm;
+    use crate::{testing::tls, tpm::NoTpm};
 
     struct Fixture {
         state: tempfile::TempDir,
@@ -365,5 +365,18 @@ mod tests {
             assert!(verify_report(&thread.join().unwrap()).is_ok());
             assert_eq!(waiting(fixture.state.path()).unwrap().is_empty(), arrives);
         }
+    }
+    #[test]
+    fn a_report_isn_t_shown_to_a_server_whose_certificate_nobody_vouches_for() {
+        let fixture = Fixture::new();
+        fixture.make();
+        let (certificate, key) = tls::identity([2000, 4000]);
+        let (port, server) = tls::serve(certificate, &key, "HTTP/1.1 204 No Content\r\n\r\n");
+        let mut sink = WebSink(format!("https://127.0.0.1:{port}/r"));
+        let error = send_all(fixture.state.path(), &mut sink).unwrap_err();
+        let why = std::error::Error::source(&error).unwrap().to_string();
+        assert!(why.contains("certificate"), "{why}");
+        assert_eq!(server.join().unwrap(), "", "nothing was told to it");
+        assert_eq!(waiting(fixture.state.path()).unwrap(), [1]);
     }
 }

@@ -209,7 +209,7 @@ fn text(base: &str, version: &str) -> String {
     let overlays = overlays_of(&["quick", "datastore", "failing"][..if fails { 3 } else { 2 }]);
     let mut text = format!(
         "include = [{:?}]\noverlays = {overlays:?}\n[image]\nname = {PRODUCT:?}\nversion = {version:?}\n[update]\n\
-         trust = \"../trust.toml\"\nsticks = true\n[health]\ndeadline = \"4min\"\n",
+         trust = \"../trust.toml\"\nsticks = true\ninhibitors = [\"/usr/bin/test ! -e /run/till-is-open\"]\n[health]\ndeadline = \"4min\"\n",
         recipes.display().to_string(),
     );
     text += "[services]\ndisable = [\"containerd.service\", \"systemd-resolved.service\", \"systemd-timesyncd.service\"]\n";

@@ -16,20 +16,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use outcrop_builder::{
-    bundle::Bundle,
-    keys::{KeySource, read, read_trust},
-    progress::Silent,
-    publish::{Selected, Signers, Tree, lifetime},
-};
 use outcrop_qemu::{
+    channel::publish,
     update::{Device, NEW, OLD, releases},
     web::WebServer,
 };
 use outcrop_release::{
     agent::Waits,
     arch::Architecture,
-    channel::{Channel, RELEASES_FOLDER},
+    channel::RELEASES_FOLDER,
     report::{Report, verify_report},
 };
 use serde_json::json;
@@ -46,28 +41,6 @@ const ROOM_KIB: u64 = 8 << 10;
 
 fn bundle() -> PathBuf {
     releases().join(format!("unit-{NEW}-{ARCH}-efi.outcrop"))
-}
-
-/// Signs a list that offers the new release to all, and lays it into `folder`.
-fn publish(folder: &Path) {
-    let trust = read_trust(&releases().join("trust.toml")).unwrap();
-    let source = KeySource::File(releases().join("channel.key"));
-    let key = read(&source, &|_| panic!("it has no passphrase")).unwrap();
-    let keys = [key];
-    let signers = Signers::new(&keys, Some(&trust)).unwrap();
-    let now = jiff::Timestamp::now();
-    let lifetime = lifetime(now, jiff::SignedDuration::from_hours(24));
-    let release = Selected {
-        bundle: Bundle::open(&bundle()).unwrap(),
-        deltas: Vec::new(),
-    };
-    let publication = release.publication(&"100%".parse().unwrap(), &[]);
-    let channel = Channel::new("stable".parse().unwrap(), lifetime).unwrap();
-    let channel = channel.publish(vec![publication], lifetime).unwrap();
-    Tree::hold(folder, &Silent)
-        .unwrap()
-        .write(&channel, &signers)
-        .unwrap();
 }
 
 fn run(command: &mut Command) {
@@ -123,7 +96,7 @@ fn report(server: &WebServer, is_it: impl Fn(&Report) -> bool) -> Report {
 fn a_stick_that_is_plugged_in_updates_the_device_by_itself_and_the_new_release_reports_it() {
     let folder = tempfile::tempdir().unwrap();
     let tree = folder.path().join("tree");
-    publish(&tree);
+    publish(&tree, &bundle());
     let stick = stick(folder.path());
     let server = WebServer::start(&tree).unwrap();
 

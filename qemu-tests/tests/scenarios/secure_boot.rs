@@ -8,16 +8,18 @@
     reason = "tests fail by panicking, and print how long things took"
 )]
 
-use std::{fs, process::Command};
+use std::{fs, process::Command, time::Duration};
 
 use outcrop_builder::{disk::read::DiskImage, read_at::ReadAt as _};
 use outcrop_qemu::{
     Disk,
+    channel::publish,
     secure_boot::{
-        enrolled, is_enforced, on_trial, sign_by_a_stranger, signed_image, signed_releases,
-        take_off_signature,
+        enrolled, in_setup_mode_with, is_enforced, on_trial, sign_by_a_stranger, signed_bundle, signed_image,
+        signed_releases, take_off_signature,
     },
     update::{Device, NEW, OLD},
+    web::WebServer,
 };
 use outcrop_release::{arch::Architecture, slot::Slot};
 
@@ -52,7 +54,7 @@ fn sbverify_takes_loader_and_boot_payload_of_both_architectures_and_refuses_chan
 }
 
 #[test]
-fn a_new_machine_takes_its_owner_s_keys_from_the_image_and_then_a_signed_update() {
+fn a_new_machine_takes_its_owner_s_keys_from_the_image_then_a_signed_update_from_the_web_and_goes_back() {
     let mut device = enrolled();
     assert!(is_enforced(&mut device), "{}", device.guest.console.text());
     let mut shell = device.shell();
@@ -67,9 +69,7 @@ fn a_new_machine_takes_its_owner_s_keys_from_the_image_and_then_a_signed_update(
         .map(|word| word.parse().unwrap())
         .collect();
     assert!(numbers[0] > 5 && numbers[1] & (1 << 13) == 0, "{modules}");
-    device.install(NEW);
-    device.restart();
-    device.expect(&format!("outcrop: committed: unit {NEW} "));
+    updates_itself_through_a_proxy(&mut device);
     let time = device.expect_healthy(NEW, "b");
     println!("healthy {time:?} after its commit");
     assert!(is_enforced(&mut device));
@@ -78,6 +78,67 @@ fn a_new_machine_takes_its_owner_s_keys_from_the_image_and_then_a_signed_update(
         status.contains(&format!("slot b       {NEW}, good, running, default")),
         "{status}"
     );
+    device.start_updater("rollback --reboot");
+    device.guest.wait_reset(Duration::from_secs(180)).unwrap();
+    device.expect_healthy(OLD, "a");
+    assert!(is_enforced(&mut device));
+    let status = device.status();
+    assert!(
+        status.contains(&format!("slot a       {OLD}, good, running, default")),
+        "{status}"
+    );
+}
+
+/// The agent fetches the release that a channel on the web offers, of which only a proxy knows where it is. It restarts when nobody objects.
+fn updates_itself_through_a_proxy(device: &mut Device) {
+    let tree = tempfile::tempdir().unwrap();
+    publish(tree.path(), &signed_bundle());
+    let web = WebServer::start(tree.path()).unwrap();
+    let told = "channel = \"stable\"\nupdate-url = \"http://releases.invalid\"\n";
+    let mut shell = device.shell();
+    shell
+        .run(&format!(
+            "cat > /var/lib/outcrop/device.toml <<'END'\n{told}END\nsystemctl set-environment http_proxy={}; touch /run/till-is-open",
+            web.url("")
+        ))
+        .unwrap();
+    shell.run("systemctl start outcrop-agent.service").unwrap();
+    let status = shell.run("outcrop-updater status").unwrap();
+    assert!(status.contains("till-is-open"), "{status}");
+    assert!(
+        web.served() > fs::metadata(signed_bundle()).unwrap().len() / 100,
+        "{} bytes were fetched",
+        web.served()
+    );
+    let led = web.led();
+    assert!(
+        led.len() > 1 && led.iter().all(|name| name == "releases.invalid:80"),
+        "{led:?}"
+    );
+    shell
+        .run("rm /run/till-is-open; systemctl start --no-block outcrop-agent.service")
+        .unwrap();
+    device.guest.wait_reset(Duration::from_secs(180)).unwrap();
+    device.expect(&format!("outcrop: committed: unit {NEW} "));
+}
+
+#[test]
+fn a_boot_payload_that_nobody_signed_isn_t_started() {
+    is_refused(|disk| take_off_signature(disk, Slot::A));
+}
+
+#[test]
+fn a_boot_payload_that_a_stranger_signed_isn_t_started() {
+    is_refused(|disk| sign_by_a_stranger(disk, Slot::A));
+}
+
+/// A new machine with such a payload enrols its owner's keys, and then refuses it.
+fn is_refused(damage: impl FnOnce(&Disk)) {
+    let mut device = in_setup_mode_with(damage);
+    device.expect("Enrolling secure boot keys from directory");
+    device.expect("Error loading");
+    let console = device.guest.console.text();
+    assert!(!console.contains("outcrop-init"), "{console}");
 }
 
 #[test]

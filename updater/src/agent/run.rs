@@ -245,7 +245,10 @@ impl<S: Site> Run<'_, S> {
                 Step::Stage { offer, bytes, until } => {
                     match self.stage(offer, Limits { bytes, until }).map_err(failed)? {
                         None => continue,
-                        Some(waits) => Rest::for_(waits, version, opening(waits, &definition, &now)),
+                        // Hours may have gone by.
+                        Some(waits) => {
+                            Rest::for_(waits, version, opening(waits, &definition, &self.site.now()))
+                        }
                     }
                 }
                 Step::Restart(offer) => match self.site.objection() {

@@ -36,14 +36,13 @@ impl WebList {
     /// # Errors
     /// When the image's certificates are there and can't be read.
     pub fn new(tree: &str) -> io::Result<Self> {
-        Self::patient(tree, TIMEOUTS)
+        Ok(Self::asked_by(agent(TIMEOUTS)?, tree))
     }
 
-    fn patient(tree: &str, timeouts: Timeouts) -> io::Result<Self> {
-        Ok(Self {
-            agent: agent(timeouts)?,
-            tree: tree.to_owned(),
-        })
+    /// The tree at `tree`, asked by `agent`.
+    pub(crate) fn asked_by(agent: Agent, tree: &str) -> Self {
+        let tree = tree.to_owned();
+        Self { agent, tree }
     }
 
     fn ask(&self, url: &str, tag: Option<&str>) -> Result<Response<Body>, FetchError> {
@@ -274,7 +273,7 @@ mod tests {
             stall: Duration::from_secs(5),
             whole: Some(Duration::from_millis(500)),
         };
-        let mut list = WebList::patient(&tree, timeouts).unwrap();
+        let mut list = WebList::asked_by(agent(timeouts).unwrap(), &tree);
         let fetched = list.fetch(&"stable".parse().unwrap(), None);
         assert!(
             matches!(fetched, Err(FetchError::Unreachable { .. })),

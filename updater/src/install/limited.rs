@@ -87,16 +87,16 @@ impl Read for Counted {
 
 /// A bundle that ends early once a limit is reached.
 #[derive(Debug)]
-pub struct Limited<S> {
+pub struct Limited<S, N = fn() -> Timestamp> {
     inner: S,
     limits: Limits,
     meter: Meter,
-    now: fn() -> Timestamp,
+    now: N,
 }
 
-impl<S> Limited<S> {
+impl<S, N: Fn() -> Timestamp> Limited<S, N> {
     /// `inner`, until `meter` has counted what `limits` allow, or the clock `now` says that it is too late.
-    pub const fn new(inner: S, limits: Limits, meter: Meter, now: fn() -> Timestamp) -> Self {
+    pub const fn new(inner: S, limits: Limits, meter: Meter, now: N) -> Self {
         Self {
             inner,
             limits,
@@ -107,7 +107,7 @@ impl<S> Limited<S> {
 }
 
 impl Limits {
-    fn check(&self, fetched: u64, now: fn() -> Timestamp) -> Result<(), SourceError> {
+    fn check(&self, fetched: u64, now: impl Fn() -> Timestamp) -> Result<(), SourceError> {
         if self.bytes.is_some_and(|most| fetched >= most) {
             return Err(SourceError::Spent(fetched));
         }
@@ -118,7 +118,7 @@ impl Limits {
     }
 }
 
-impl<S: Source> Source for Limited<S> {
+impl<S: Source, N: Fn() -> Timestamp> Source for Limited<S, N> {
     fn announce(&mut self, ranges: &[ByteRange]) {
         self.inner.announce(ranges);
     }
@@ -130,11 +130,11 @@ impl<S: Source> Source for Limited<S> {
             meter,
             now,
         } = self;
-        limits.check(meter.bytes(), *now)?;
+        limits.check(meter.bytes(), &*now)?;
         inner.read::<E>(range, &mut |piece| {
             // What has come is used, also when it is more than was allowed: it is paid for.
             take(piece)?;
-            Ok(limits.check(meter.bytes(), *now)?)
+            Ok(limits.check(meter.bytes(), &*now)?)
         })
     }
 }

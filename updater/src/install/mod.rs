@@ -42,7 +42,7 @@ pub use delta::{DeltaError, FoundDelta, Search, root_hash_of};
 pub use engine::{Installation, Prepared, Stage, Watch};
 pub use error::InstallError;
 pub use head::{HeadError, read_head};
-pub use http::{Answer, HttpSource, Pause, Server};
+pub use http::{Answer, HttpSource, Pause, Server, Wanted};
 pub use limited::{Limited, Limits, Meter, Metered};
 pub use scratch::Scratch;
 pub use server::WebServer;

@@ -28,14 +28,13 @@ impl WebServer {
     /// # Errors
     /// When the image's certificates are there and can't be read.
     pub fn new(url: &str) -> io::Result<Self> {
-        Self::patient(url, TIMEOUTS)
+        Ok(Self::asked_by(agent(TIMEOUTS)?, url))
     }
 
-    fn patient(url: &str, timeouts: Timeouts) -> io::Result<Self> {
-        Ok(Self {
-            agent: agent(timeouts)?,
-            url: url.to_owned(),
-        })
+    /// The server of `url`, asked by `agent`.
+    pub(crate) fn asked_by(agent: Agent, url: &str) -> Self {
+        let url = url.to_owned();
+        Self { agent, url }
     }
 }
 
@@ -75,6 +74,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::testing::tls;
 
     /// Answers one request with `answer`; what was asked for.
     fn serve(answer: &'static str) -> (String, thread::JoinHandle<String>) {
@@ -124,6 +124,45 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_may_lie_on_another_host_since_its_signature_says_whose_it_is() {
+        let (elsewhere, there) = serve(
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/9\r\nConnection: close\r\n\r\na",
+        );
+        let elsewhere = elsewhere.replace("localhost", "127.0.0.1");
+        let redirect = format!(
+            "HTTP/1.1 307 Temporary Redirect\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+        let (url, here) = serve(redirect.leak());
+        let answer = WebServer::new(&url).unwrap().get(&first_byte()).unwrap();
+        assert_eq!(
+            (answer.status, answer.range.as_deref()),
+            (206, Some("bytes 0-0/9"))
+        );
+        here.join().unwrap();
+        let request = there.join().unwrap();
+        assert!(
+            request.contains("range: bytes=0-0\n") && request.contains("host: 127.0.0.1:"),
+            "{request}"
+        );
+    }
+
+    #[test]
+    fn a_server_whose_certificate_nobody_vouches_for_gives_no_byte_of_a_bundle() {
+        let (certificate, key) = tls::identity([2000, 4000]);
+        let (port, server) = tls::serve(
+            certificate,
+            &key,
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/9\r\n\r\na",
+        );
+        let mut bundle = WebServer::new(&format!("https://127.0.0.1:{port}/a.outcrop")).unwrap();
+        let Err(error) = bundle.get(&first_byte()) else {
+            panic!("it was believed")
+        };
+        assert!(error.to_string().contains("certificate"), "{error}");
+        assert_eq!(server.join().unwrap(), "", "nothing was asked of it");
+    }
+
+    #[test]
     fn a_server_that_redirects_for_ever_is_an_error() {
         let again =
             "HTTP/1.1 302 Found\r\nLocation: /a.outcrop\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
@@ -145,7 +184,7 @@ mod tests {
         };
         for linger in [Duration::ZERO, Duration::from_secs(3)] {
             let (url, thread) = serve_each(vec![answer], linger);
-            let mut server = WebServer::patient(&url, timeouts).unwrap();
+            let mut server = WebServer::asked_by(agent(timeouts).unwrap(), &url);
             let mut body = Vec::new();
             let result = server.get(&first_byte()).unwrap().body.read_to_end(&mut body);
             assert!(result.is_err(), "{linger:?}: {body:?}");

@@ -7,6 +7,7 @@ pub(crate) mod fault;
 pub(crate) mod full_disk;
 pub(crate) mod network;
 mod operator;
+pub(crate) mod proxy;
 pub(crate) mod published;
 pub(crate) mod sim;
 pub(crate) mod site;

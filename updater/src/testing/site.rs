@@ -2,6 +2,7 @@
 //! disk, firmware, network and clock aren't.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
@@ -60,6 +61,8 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) fault: Fault,
     /// Who objects to a restart.
     pub(crate) objection: Option<String>,
+    /// How long its link takes for a piece of a bundle.
+    pub(crate) time_of_a_piece: SignedDuration,
     /// The restart that is asked for doesn't come.
     pub(crate) refuses_restart: bool,
     /// Whether its firmware starts only what is signed.
@@ -106,6 +109,7 @@ impl<'p> PlayedSite<'p> {
             },
             fault: Fault::Nothing,
             objection: None,
+            time_of_a_piece: SignedDuration::ZERO,
             refuses_restart: false,
             secure_boot: SecureBoot::Off,
             told: Vec::new(),
@@ -421,17 +425,13 @@ impl Site for PlayedSite<'_> {
                 },
                 meter: meter.clone(),
             };
-            // The clock stands still while a release is fetched.
-            let mut source = Limited::new(
-                inner,
-                Limits {
-                    until: None,
-                    ..limits
-                },
-                meter.clone(),
-                Timestamp::now,
-            );
-            self.install(&mut source, offer)
+            let clock = Cell::new(self.now.timestamp());
+            let each = self.time_of_a_piece;
+            let goes_on = || clock.replace(clock.get().checked_add(each).unwrap());
+            let mut source = Limited::new(inner, limits, meter.clone(), goes_on);
+            let done = self.install(&mut source, offer);
+            self.now = clock.get().to_zoned(TimeZone::UTC);
+            done
         };
         self.world.disk.failing_write = None;
         (meter.bytes(), done.map_err(|error| error.stage_end()))

@@ -87,6 +87,40 @@ fn a_metered_link_gets_a_day_s_bytes_each_day_until_the_release_is_there() {
 }
 
 #[test]
+fn a_window_that_closes_while_a_release_is_fetched_ends_the_fetching_and_the_next_night_goes_on() {
+    let mut published = Published::new(after(-2));
+    let whole = Bundle::of(&Release::new(2));
+    published.offer(after(-1), whole, "100%");
+    let fixture = Fixture::new(published);
+    let mut site = fixture.device();
+    site.world.releases.insert(2, Release::new(2));
+    site.definition.download_windows = nights();
+    // It counts, and holds nothing back: what each night has fetched is seen.
+    site.definition.daily_limit = Some("100MB".parse().unwrap());
+    assert_eq!(waits(&site.tick(0)), Waits::DownloadWindow);
+    // Ten minutes before the window closes, on a link that takes seconds for a piece.
+    site.time_of_a_piece = SignedDuration::from_secs(10);
+    let mut fetched = Vec::new();
+    for night in 0.. {
+        assert!(night < 20, "it goes on for ever: {fetched:?}");
+        site.now = after(16 + 24 * night).to_zoned(jiff::tz::TimeZone::UTC);
+        let outcome = site.tick(50);
+        let spent = Memory::load(&site.state).unwrap().spent;
+        fetched.push(spent.on(site.now.date()));
+        if outcome.restarting {
+            break;
+        }
+        assert_eq!(waits(&outcome), Waits::DownloadWindow, "{outcome:?}");
+        assert_eq!(
+            outcome.standing.detail.unwrap(),
+            format!("until 2026-12-{:02}T01:00:00Z", 2 + night)
+        );
+    }
+    assert!(fetched.len() > 2, "{fetched:?}");
+    assert_eq!(site.version(), "1.2.0");
+}
+
+#[test]
 fn with_no_room_to_count_nothing_is_fetched_over_a_metered_link() {
     let fixture = Fixture::new(offered());
     let mut site = fixture.device();
