@@ -11,7 +11,9 @@ const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:64rem;mar
 table{border-collapse:collapse;width:100%;margin:0 0 2rem}\
 th,td{text-align:left;padding:.3rem .8rem .3rem 0;border-bottom:1px solid #8884;vertical-align:top}\
 td.n{text-align:right;font-variant-numeric:tabular-nums;width:6rem}\
+table.d{table-layout:fixed}table.d td:first-child{width:20rem}td{overflow-wrap:anywhere}\
 code{font-size:.85em}\
+@media(max-width:40rem){table.d td{display:block;width:auto}table.d td:first-child{border:0;padding-bottom:0}}\
 :root{color-scheme:light dark}";
 
 /// The page.
@@ -70,7 +72,7 @@ fn section(page: &mut String, title: &str, named: &[Named]) {
     }
     let _infallible = writeln!(
         page,
-        "<h2>{} ({})</h2>\n<table><tbody>",
+        "<h2>{} ({})</h2>\n<table class=\"d\"><tbody>",
         escaped(title),
         named.len()
     );
@@ -90,7 +92,11 @@ fn rejected(page: &mut String, files: &[RejectedFile]) {
     if files.is_empty() {
         return;
     }
-    let _infallible = writeln!(page, "<h2>Not believed ({})</h2>\n<table><tbody>", files.len());
+    let _infallible = writeln!(
+        page,
+        "<h2>Not believed ({})</h2>\n<table class=\"d\"><tbody>",
+        files.len()
+    );
     for RejectedFile { file, why } in files {
         let _infallible = writeln!(
             page,

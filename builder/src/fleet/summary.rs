@@ -1,6 +1,9 @@
 //! The fleet in figures. Its JSON form is what `outcrop fleet report --json` prints.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt::Write as _,
+};
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
@@ -25,7 +28,7 @@ pub struct Summary {
     pub releases: Vec<ReleaseCount>,
     /// What their agents wait for, and how many do; devices without an agent aren't counted.
     pub agents: Vec<WaitCount>,
-    /// Devices that don't run the newest release of their product that others run, by reason.
+    /// Devices that don't run the newest release of their product that others run, or say themselves that they can't get on, by reason.
     pub lagging: Vec<Lagging>,
     /// Devices on which something isn't as release and configuration have it.
     pub snowflakes: Vec<Named>,
@@ -164,18 +167,48 @@ fn newest_of_each(reports: &[Report]) -> BTreeMap<Kind, semver::Version> {
     newest
 }
 
-/// Why a device isn't where others are, if it isn't.
+/// Why a device isn't where it should be, if it isn't: others run something newer, or it says itself that it can't get on.
 fn lags(report: &Report, newest: &BTreeMap<Kind, semver::Version>) -> Option<(String, String)> {
     let version = &report.running.version;
-    let newest = newest
-        .get(&kind(&report.running))
-        .filter(|newest| *newest > version)?;
+    let others = newest.get(&kind(&report.running)).cloned();
+    let target = others.max(tried(report)).filter(|target| target > version);
+    let is_kept = report.agent.as_ref().is_some_and(|agent| agent.reason.is_some());
+    if target.is_none() && !is_kept {
+        return None;
+    }
     let (why, about, detail) = why(report);
-    let detail = detail.map_or_else(String::new, |detail| match about {
-        Some(about) => format!(", {about}: {detail}"),
-        None => format!(", {detail}"),
-    });
-    Some((why.to_owned(), format!("runs {version}, not {newest}{detail}")))
+    let mut text = format!("runs {version}");
+    let target = target.map(|target| target.to_string());
+    if let Some(target) = &target {
+        let _infallible = write!(text, " instead of {target}");
+    }
+    match (about, detail) {
+        (Some(about), Some(detail)) if target.as_deref() != Some(about) => {
+            let _infallible = write!(text, "; {about}: {detail}");
+        }
+        (_, Some(detail)) => {
+            let _infallible = write!(text, ": {detail}");
+        }
+        (_, None) => {}
+    }
+    Some((why.to_owned(), text))
+}
+
+/// The version that a device has tried and doesn't run. In a first wave nobody else may run it, either.
+fn tried(report: &Report) -> Option<semver::Version> {
+    let agent = report.agent.as_ref();
+    let is_content = agent.is_some_and(|agent| agent.waits == Waits::News && agent.reason.is_none());
+    let kept = agent
+        .filter(|agent| agent.reason.is_some())
+        .and_then(|agent| agent.version.as_deref());
+    // What was withdrawn since is nobody's trouble any more.
+    let last = report
+        .last
+        .as_ref()
+        .filter(|last| last.reason.is_some() && !is_content);
+    let failed = last.map(|last| last.version.as_str());
+    let versions = kept.into_iter().chain(failed);
+    versions.filter_map(|version| version.parse().ok()).max()
 }
 
 /// Why a device isn't further, which version that is about, and what it says itself: what keeps it now counts before how its last update went, and

@@ -152,7 +152,7 @@ fn three_of_five_hundred_lag_behind_each_with_its_reason() {
     );
     let text = summary.to_text();
     assert!(
-        text.contains("shop-17  runs 1.1.0, not 1.2.0, 1.2.0: the check ssh didn't hold"),
+        text.contains("shop-17  runs 1.1.0 instead of 1.2.0: the check ssh didn't hold"),
         "{text}"
     );
     assert!(text.lines().count() < 20, "{text}");
@@ -193,9 +193,9 @@ fn what_keeps_a_device_now_counts_before_how_its_last_update_went_and_that_befor
     let text = told(folder.path()).to_text();
     for line in [
         "\nagents\n       2  waits for a maintenance window\n       1  up to date\n",
-        "lagging, network: 1\n  shop-2  runs 1.1.0, not 1.2.0, 1.2.0: no answer",
-        "lagging, power: 1\n  shop-3  runs 1.1.0, not 1.2.0\n",
-        "lagging, waits for a maintenance window: 1\n  shop-4  runs 1.1.0, not 1.2.0, 1.2.0: until Monday",
+        "lagging, network: 1\n  shop-2  runs 1.1.0 instead of 1.2.0: no answer",
+        "lagging, power: 1\n  shop-3  runs 1.1.0 instead of 1.2.0\n",
+        "lagging, waits for a maintenance window: 1\n  shop-4  runs 1.1.0 instead of 1.2.0: until Monday",
     ] {
         assert!(text.contains(line), "{text}");
     }
@@ -305,6 +305,53 @@ fn reports_that_nobody_should_believe_are_told_and_count_for_nothing() {
 }
 
 #[test]
+fn a_first_wave_in_which_everything_fails_is_told_although_nobody_runs_the_release() {
+    use outcrop_release::agent::Waits;
+    let folder = tempfile::tempdir().unwrap();
+    let standing = |waits, reason: Option<Reason>| Standing {
+        waits,
+        version: reason.map(|_| "1.3.0".to_owned()),
+        reason,
+        detail: reason.map(|_| "no space left".to_owned()),
+    };
+    let last = |reason| LastUpdate {
+        fate: Fate::Failed,
+        version: "1.3.0".to_owned(),
+        reason: Some(reason),
+        detail: Some("the till doesn't answer".to_owned()),
+    };
+    put(folder.path(), "well", 1, |_| ());
+    put(folder.path(), "a", 2, |report| {
+        report.last = Some(last(Reason::CheckFailed));
+        report.agent = Some(standing(Waits::Failed, None));
+    });
+    put(folder.path(), "b", 3, |report| {
+        report.agent = Some(standing(Waits::Retry, Some(Reason::Storage)));
+    });
+    // It can't even ask.
+    put(folder.path(), "c", 4, |report| {
+        report.agent = Some(Standing {
+            version: None,
+            ..standing(Waits::News, Some(Reason::Network))
+        });
+    });
+    // What failed here was withdrawn since.
+    put(folder.path(), "d", 5, |report| {
+        report.last = Some(last(Reason::CheckFailed));
+        report.agent = Some(standing(Waits::News, None));
+    });
+    let text = told(folder.path()).to_text();
+    for line in [
+        "lagging, check failed: 1\n  shop-2  runs 1.2.0 instead of 1.3.0: the till doesn't answer\n",
+        "lagging, storage: 1\n  shop-3  runs 1.2.0 instead of 1.3.0: no space left\n",
+        "lagging, network: 1\n  shop-4  runs 1.2.0: no space left\n",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    assert!(!text.contains("shop-1 ") && !text.contains("shop-5"), "{text}");
+}
+
+#[test]
 fn the_page_says_the_same_and_nothing_that_a_device_says_is_markup() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "a", 1, |_| {});
@@ -376,4 +423,64 @@ fn the_page_says_the_same_in_a_real_browser_and_runs_nothing_that_a_device_has_w
         assert!(dom.contains(told), "{told}: {dom}");
     }
     assert!(!dom.contains("<img") && !dom.contains("<script"), "{dom}");
+}
+
+#[test]
+#[ignore = "the soak's: it takes a browser"]
+fn of_five_hundred_devices_a_real_browser_shows_those_that_need_somebody_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..500 {
+        let name = number.to_string();
+        let _ = match number {
+            17 => put(
+                folder.path(),
+                &name,
+                number,
+                failed(Reason::Network, "connection refused"),
+            ),
+            99 => put(
+                folder.path(),
+                &name,
+                number,
+                failed(Reason::Kubernetes, "the node isn't ready"),
+            ),
+            200 => put(folder.path(), &name, number, |report| {
+                report.drift = Some(drift(3))
+            }),
+            300 => put(folder.path(), &name, number, |report| {
+                report.at = now().checked_sub(SignedDuration::from_hours(24 * 20)).unwrap();
+            }),
+            400 => put(folder.path(), &name, number, |report| {
+                report.at = now().checked_add(SignedDuration::from_hours(24 * 20)).unwrap();
+            }),
+            _ => put(folder.path(), &name, number, |_| {}),
+        };
+    }
+    fs::write(
+        folder.path().join("forged.report"),
+        signed_by(2, &report(1, |_| {})),
+    )
+    .unwrap();
+    let page = folder.path().join("fleet.html");
+    fs::write(&page, html(&told(folder.path()))).unwrap();
+    let dom = shown(&page);
+    for told in [
+        "<h1>499 devices</h1>",
+        "edge-1.2.0-x86_64-efi",
+        "Lagging: network (1)",
+        "shop-17<",
+        "connection refused",
+        "Lagging: Kubernetes (1)",
+        "shop-99<",
+        "Snowflakes (1)",
+        "shop-200<",
+        "Silent (1)",
+        "shop-300<",
+        "400.report",
+        "forged.report",
+    ] {
+        assert!(dom.contains(told), "{told}: {dom}");
+    }
+    // Who is well isn't listed one by one.
+    assert!(!dom.contains("shop-1<") && dom.len() < 20_000, "{}", dom.len());
 }

@@ -25,7 +25,7 @@ use outcrop_release::{
     agent::Waits,
     arch::Architecture,
     channel::RELEASES_FOLDER,
-    report::{Report, verify_report},
+    report::{Reason, Report, verify_report},
 };
 use serde_json::json;
 
@@ -98,6 +98,8 @@ fn a_stick_that_is_plugged_in_updates_the_device_by_itself_and_the_new_release_r
     let tree = folder.path().join("tree");
     publish(&tree, &bundle());
     let stick = stick(folder.path());
+    // The web has the list, and not what it offers.
+    fs::remove_dir_all(tree.join(RELEASES_FOLDER)).unwrap();
     let server = WebServer::start(&tree).unwrap();
 
     let mut device = Device::start_with(ARCH, "none", &["-device", "qemu-xhci,id=usb"]);
@@ -116,8 +118,12 @@ fn a_stick_that_is_plugged_in_updates_the_device_by_itself_and_the_new_release_r
 
     let drive = json!({"node-name": "stick", "driver": "file", "filename": stick, "read-only": true});
     device.guest.monitor.execute("blockdev-add", &drive).unwrap();
-    let plug = json!({"driver": "usb-storage", "id": "plugged", "bus": "usb.0", "drive": "stick"});
-    device.guest.monitor.execute("device_add", &plug).unwrap();
+    is_pulled_out_midway(&mut device);
+    let kept = |report: &Report| report.agent.as_ref().and_then(|agent| agent.reason);
+    let pulled_out = report(&server, |report| kept(report) == Some(Reason::Storage));
+    let detail = pulled_out.agent.unwrap().detail.unwrap();
+    assert!(detail.contains("Input/output error"), "{detail}");
+    plug_in(&mut device, "again");
     // It is read twice, from an emulated stick.
     device.guest.wait_reset(Duration::from_secs(600)).unwrap();
     device.expect(&format!("outcrop: committed: unit {NEW} "));
@@ -125,10 +131,9 @@ fn a_stick_that_is_plugged_in_updates_the_device_by_itself_and_the_new_release_r
     // At each boot what is on partition 1 counts again.
     device.shell().run(&write).unwrap();
 
-    device
-        .shell()
-        .run("systemctl start outcrop-agent.service")
-        .unwrap();
+    // A quarter of an hour later: reports go out every ten minutes at most.
+    let command = "date --set '+15 minutes'; systemctl start outcrop-agent.service";
+    device.shell().run(command).unwrap();
     let report = report(&server, |report| report.running.version.to_string() == NEW);
     let standing = report.agent.unwrap();
     assert_eq!((standing.waits, standing.reason), (Waits::News, None));
@@ -152,18 +157,58 @@ fn a_stick_that_is_plugged_in_updates_the_device_by_itself_and_the_new_release_r
     an_idle_agent_is_small(&mut device, &server);
 }
 
-/// A poll that brings nothing new, in a group that has no more memory than an idle agent may take.
+fn plug_in(device: &mut Device, name: &str) {
+    let plug = json!({"driver": "usb-storage", "id": name, "bus": "usb.0", "drive": "stick"});
+    device.guest.monitor.execute("device_add", &plug).unwrap();
+}
+
+/// The stick is pulled out while it is read: the device is as it was, and says why.
+fn is_pulled_out_midway(device: &mut Device) {
+    plug_in(device, "first");
+    let units = "'outcrop-stick@*.service'";
+    wait_for(
+        device,
+        &format!("journalctl -b -o cat --no-pager -u {units} | grep fetching"),
+    );
+    let first = json!({"id": "first"});
+    device.guest.monitor.execute("device_del", &first).unwrap();
+    let is_over =
+        format!("! systemctl list-units --no-legend --no-pager --state=activating {units} | grep stick");
+    wait_for(device, &is_over);
+    let told = device
+        .shell()
+        .run(&format!("outcrop-updater status; journalctl -b -o cat --no-pager -u {units}; systemctl list-units --state=failed --no-legend --no-pager | cat"))
+        .unwrap();
+    println!("pulled out: {told}");
+    let as_before = format!("slot a       {OLD}, good, running, default\nslot b       -, empty\n");
+    assert!(
+        told.replace("\r", "").contains(&as_before) && !told.contains("is written"),
+        "{told}"
+    );
+}
+
+/// Waits until the command succeeds.
+fn wait_for(device: &mut Device, command: &str) {
+    let begin = Instant::now();
+    while device.shell().status(command, REPORT_TIME).unwrap().0 != 0 {
+        assert!(begin.elapsed() < REPORT_TIME, "{command}");
+        thread::sleep(Duration::from_millis(300));
+    }
+}
+
+/// A poll that brings nothing new, whose program isn't in memory yet.
 fn an_idle_agent_is_small(device: &mut Device, server: &WebServer) {
     let group = "/sys/fs/cgroup/idle";
     let before = server.traffic();
     // Without what it kept, the agent asks at once; the list that it knows stays known.
     let command = format!(
-        "rm /var/lib/outcrop/agent.json; sed -i '/report-url/d' /var/lib/outcrop/device.toml; mkdir -p {group} && echo {IDLE_BYTES} > {group}/memory.max && \
-         sh -c 'echo $$ > {group}/cgroup.procs; exec outcrop-updater agent' && cat {group}/memory.peak {group}/memory.stat | grep -E '^([0-9]+|anon .*)$'"
+        "rm /var/lib/outcrop/agent.json; sed -i '/report-url/d' /var/lib/outcrop/device.toml; mkdir -p {group}; sync; \
+         echo 3 > /proc/sys/vm/drop_caches; sh -c 'echo $$ > {group}/cgroup.procs; exec outcrop-updater agent'; \
+         cat {group}/memory.stat; echo peak $(cat {group}/memory.peak)"
     );
     let told = device.shell().run(&command).unwrap();
     assert!(told.contains("up to date"), "{told}");
     let bytes = server.traffic() - before;
-    println!("a poll without news: {bytes} bytes; memory (peak of the group, bytes): {told}");
+    println!("a poll without news: {bytes} bytes; memory (bytes): {told}");
     assert!((1..IDLE_POLL_BYTES).contains(&bytes), "{bytes} bytes for a poll");
 }

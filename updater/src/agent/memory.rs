@@ -15,6 +15,7 @@ use outcrop_release::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::once::Untold;
 use crate::durable::{self, DurableError};
 
 const FILE_NAME: &str = "agent.json";
@@ -50,6 +51,9 @@ pub struct Memory {
     /// Why the last step failed, until one goes well or none is to be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_trouble: Option<Failing>,
+    /// What the history is to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<Untold>,
     /// How the agent stood the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standing: Option<Standing>,

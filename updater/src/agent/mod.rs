@@ -12,6 +12,7 @@
 mod approval;
 mod armed;
 mod memory;
+mod once;
 mod run;
 mod site;
 mod telling;
@@ -20,6 +21,7 @@ mod way_back;
 pub use approval::{Approval, settle};
 pub use armed::{ArmedBy, Armer, UnknownArmer};
 pub use memory::{Failing, Memory, MemoryError, Reported};
+pub use once::Untold;
 pub use run::{Outcome, Visit, run};
 pub use site::{Site, StageEnd, Trouble, Who};
 pub use telling::describe;

@@ -103,6 +103,7 @@ impl<S: Site> Run<'_, S> {
     }
 
     fn go(&mut self) -> Outcome {
+        self.settle_untold();
         // Before anything is decided: it may make a release wanted again.
         let approved = self.approved();
         let rest = match self.site.who() {
@@ -153,7 +154,8 @@ impl<S: Site> Run<'_, S> {
             return match asked {
                 Ok(followed) => Some(followed.list),
                 Err(error) => {
-                    self.list_failed(&error);
+                    let failing = list_failing(&error);
+                    self.list_failed(&error, &failing);
                     None
                 }
             };
@@ -169,36 +171,26 @@ impl<S: Site> Run<'_, S> {
                 let failures = self.memory.poll_failures.saturating_add(1);
                 self.memory.poll_failures = failures;
                 self.memory.next_poll = Some(next_after_failure(who.device, now, interval, failures));
-                self.memory.list_trouble = Some(self.list_failed(&error));
+                let failing = list_failing(&error);
+                self.memory.list_trouble = Some(failing.clone());
+                self.list_failed(&error, &failing);
                 self.site.recall()
             }
         }
     }
 
     /// A list that doesn't count: refused ones are in the history, each kind once in a row.
-    fn list_failed(&mut self, error: &FollowError) -> Failing {
-        let failing = Failing {
-            reason: match error {
-                FollowError::Fetch { .. } => Reason::Network,
-                FollowError::Refused { .. } => Reason::Refused,
-                FollowError::State(_) => Reason::Storage,
-            },
-            version: None,
-            detail: short(&chain::describe(error)),
-        };
-        let is_known = self.before.list_trouble.as_ref() == Some(&failing);
-        if let FollowError::Refused { channel, .. } = error
-            && !is_known
-        {
-            self.site.note(Event::Refused {
+    fn list_failed(&mut self, error: &FollowError, failing: &Failing) {
+        if self.before.list_trouble.as_ref() == Some(failing) {
+            return;
+        }
+        if let FollowError::Refused { channel, .. } = error {
+            self.note(Event::Refused {
                 what_was: format!("a list of the channel {channel}"),
                 reason: failing.detail.clone(),
             });
         }
-        if !is_known {
-            self.site.tell(&failing.detail);
-        }
-        failing
+        self.site.tell(&failing.detail);
     }
 
     fn steps(
@@ -330,11 +322,11 @@ impl<S: Site> Run<'_, S> {
         };
         // First: an armed trial that nobody remembers would be taken for somebody else's.
         let marked = armed.save(&self.site.run_folder());
+        self.memory.restarting = Some(offer.manifest.to_string());
+        self.memory.next_step = None;
         if is_news {
             self.decided(Deed::Restart, offer.release.version.to_string(), None);
         }
-        self.memory.restarting = Some(offer.manifest.to_string());
-        self.memory.next_step = None;
         let is_kept = self.keep();
         match marked {
             Err(error) if !is_kept => Err(Trouble {
@@ -349,20 +341,14 @@ impl<S: Site> Run<'_, S> {
     }
 
     fn disarm(&mut self, version: String) -> Result<(), Trouble> {
+        let (record, running) = self.site.record()?;
+        self.will_take_back(version, record.slot(running.other()).release);
         self.site.disarm()?;
         self.memory.restarting = None;
         // It says nothing where nothing is armed.
         let _gone_or_not = ArmedBy::forget(&self.site.run_folder());
-        self.decided(Deed::TakenBack, version, None);
+        self.settle_untold();
         Ok(())
-    }
-
-    fn decided(&mut self, deed: Deed, version: String, reason: Option<String>) {
-        self.site.note(Event::Decided {
-            deed,
-            version,
-            reason,
-        });
     }
 
     /// A step that failed: it is told once, and tried again later and later.
@@ -372,11 +358,7 @@ impl<S: Site> Run<'_, S> {
             version: version.clone(),
             detail: short(&trouble.detail),
         };
-        if self.memory.step_trouble.as_ref() != Some(&failing)
-            && let Some(version) = version.clone()
-        {
-            self.decided(Deed::PutOff, version, Some(failing.detail.clone()));
-        }
+        let is_news = self.memory.step_trouble.as_ref() != Some(&failing);
         let failures = self.memory.step_failures.saturating_add(1);
         self.memory.step_failures = failures;
         let (now, interval) = (self.now(), self.site.definition().poll);
@@ -384,12 +366,16 @@ impl<S: Site> Run<'_, S> {
         self.memory.next_step = device
             .ok()
             .map(|device| next_after_failure(device, now, interval, failures));
+        let reason = failing.detail.clone();
         self.memory.step_trouble = Some(failing);
+        if is_news && let Some(version) = version.clone() {
+            self.decided(Deed::PutOff, version, Some(reason));
+        }
         Rest::for_(Waits::Retry, version, None)
     }
 
     /// Keeps what changed; whether it is on the disk. That it isn't is told.
-    fn keep(&mut self) -> bool {
+    pub(super) fn keep(&mut self) -> bool {
         if self.memory == self.before {
             return true;
         }
@@ -404,6 +390,18 @@ impl<S: Site> Run<'_, S> {
                 false
             }
         }
+    }
+}
+
+fn list_failing(error: &FollowError) -> Failing {
+    Failing {
+        reason: match error {
+            FollowError::Fetch { .. } => Reason::Network,
+            FollowError::Refused { .. } => Reason::Refused,
+            FollowError::State(_) => Reason::Storage,
+        },
+        version: None,
+        detail: short(&chain::describe(error)),
     }
 }
 

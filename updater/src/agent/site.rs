@@ -147,6 +147,9 @@ pub trait Site {
     /// Appends to the history.
     fn note(&mut self, event: Event);
 
+    /// The number of the history's newest event; 0 where it has none, or can't be read.
+    fn newest_event(&self) -> u64;
+
     /// Whether the history has `event` behind its event with the number `after`.
     fn has_noted(&self, after: u64, event: &Event) -> bool;
 

@@ -3,46 +3,12 @@
 use std::{
     fs,
     os::unix::fs::{PermissionsExt as _, symlink},
-    path::Path,
 };
 
-use outcrop_release::{
-    arch::Architecture,
-    device_config::render::{Entry, Rendered},
-};
+use outcrop_release::device_config::render::{Entry, Rendered};
 
 use super::{etc_layer, mounts, var, *};
-use crate::facts::{self, BootFacts};
-
-/// A device in a folder, as far as these parts look at it.
-fn device(root: &Path) -> Device {
-    use outcrop_release::manifest::RunningManifest;
-    let release = RunningManifest {
-        release: outcrop_release::name::ReleaseName {
-            image: "unit".parse().unwrap(),
-            version: "1.0.0".parse().unwrap(),
-            architecture: Architecture::X86_64,
-            board: outcrop_release::board::Board::Efi,
-        },
-        rollback_index: outcrop_release::manifest::RollbackIndex(0),
-        health_deadline: std::time::Duration::from_secs(60),
-        kubernetes: None,
-    };
-    let path = root.join(RunningManifest::PATH);
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, release.to_bytes()).unwrap();
-    let run = root.join(facts::FOLDER.trim_start_matches('/'));
-    fs::create_dir_all(run.join("etc/upper")).unwrap();
-    let boot = BootFacts {
-        slot: outcrop_release::slot::Slot::A,
-        root_hash: outcrop_release::digest::RootHash::of(b"x"),
-        disk: "/dev/vda".to_owned(),
-        data: None,
-        init_milliseconds: (1, 2),
-    };
-    fs::write(run.join(facts::BOOT_FILE), boot.to_env()).unwrap();
-    Device::read(root).unwrap()
-}
+use crate::testing::root::device;
 
 fn told(differences: &[Difference]) -> Vec<String> {
     let mut told: Vec<String> = differences

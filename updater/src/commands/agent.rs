@@ -194,8 +194,7 @@ pub fn approve(root: &Path, options: &ApproveOptions) -> Result<(), CommandError
         }
         .into());
     }
-    let newest = recorder::newest(&state, key(&site.device));
-    Approval::new(offer.manifest, version.clone(), newest).save(&state)?;
+    Approval::new(offer.manifest, version.clone(), site.newest_event()).save(&state)?;
     if let Err(trouble) = settle(&mut site) {
         warn(&format!(
             "the agent does the next time what is left: {}",
@@ -415,6 +414,10 @@ impl Site for RealSite {
 
     fn note(&mut self, event: Event) {
         record_event(&self.device, event);
+    }
+
+    fn newest_event(&self) -> u64 {
+        recorder::newest(&self.device.state_folder(), key(&self.device))
     }
 
     fn has_noted(&self, after: u64, event: &Event) -> bool {

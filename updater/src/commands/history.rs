@@ -117,9 +117,63 @@ fn describe(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
-    use outcrop_release::digest::FileDigest;
+    use std::fs;
+
+    use outcrop_release::{digest::FileDigest, journal::Deed};
 
     use super::*;
+    use crate::{recorder, testing::root};
+
+    #[test]
+    fn verify_refuses_a_history_that_was_edited_or_cut_or_is_another_device_s() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = root::device(folder.path());
+        let state = device.state_folder();
+        fs::create_dir_all(&state).unwrap();
+        for version in ["1.1.0", "1.2.0", "1.3.0"] {
+            let event = Event::Decided {
+                deed: Deed::Restart,
+                version: version.to_owned(),
+                reason: None,
+            };
+            assert_eq!(recorder::record(&state, key(&device), event), [""; 0]);
+        }
+        let log = state.join("history/000001.log");
+        let whole = fs::read(&log).unwrap();
+        let last = journal::verified(&state, key(&device).unwrap())
+            .unwrap()
+            .last
+            .unwrap();
+        let verify = |head: Option<Head>| {
+            let options = HistoryOptions {
+                verify: true,
+                head,
+                json: false,
+            };
+            match history(folder.path(), &options) {
+                Ok(()) => 0,
+                Err(error) => error.exit_code(),
+            }
+        };
+        assert_eq!((verify(None), verify(Some(last.head))), (0, 0));
+        let other = Head {
+            digest: FileDigest::of(b"another event"),
+            ..last.head
+        };
+        assert_eq!(verify(Some(other)), 58);
+
+        let text = String::from_utf8(whole.clone()).unwrap();
+        fs::write(&log, text.replace("1.2.0", "1.2.9")).unwrap();
+        assert_eq!(verify(None), 58);
+        let lines: Vec<&str> = text.lines().collect();
+        let without_the_last = lines[..lines.len() - 1].join("\n") + "\n";
+        fs::write(&log, without_the_last).unwrap();
+        // Nothing is wrong with what is there: only who knows the newest event can tell.
+        assert_eq!((verify(None), verify(Some(last.head))), (0, 58));
+        fs::write(&log, &whole).unwrap();
+        fs::remove_file(state.join("device.key")).unwrap();
+        assert_eq!(verify(None), 58, "a device that has another key");
+    }
 
     #[test]
     fn a_head_is_what_history_tells() {

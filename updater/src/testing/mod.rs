@@ -9,6 +9,7 @@ pub(crate) mod network;
 mod operator;
 pub(crate) mod proxy;
 pub(crate) mod published;
+pub(crate) mod root;
 pub(crate) mod sim;
 pub(crate) mod site;
 pub(crate) mod tls;

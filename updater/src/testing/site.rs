@@ -465,6 +465,10 @@ impl Site for PlayedSite<'_> {
             .map_err(|error| CommandError::from(error).trouble())
     }
 
+    fn newest_event(&self) -> u64 {
+        recorder::newest(&self.state, Ok(&self.key))
+    }
+
     fn has_noted(&self, after: u64, event: &Event) -> bool {
         recorder::has_since(&self.state, Ok(&self.key), after, event)
     }

@@ -1,6 +1,7 @@
 mod fleet;
 mod nights;
 mod operator;
+mod power_cut;
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
