@@ -1,5 +1,6 @@
 //! `outcrop-updater install`, and the agent's way to do the same.
 
+mod scratch;
 mod work;
 
 use std::{num::NonZeroU64, path::Path};

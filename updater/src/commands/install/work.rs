@@ -1,9 +1,6 @@
 //! The steps of an installation.
 
-use std::{
-    fs::{self, File},
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use outcrop_release::{
     bootrec::{BootRecord, SlotState},
@@ -22,6 +19,7 @@ use super::{
         remember, state::with_keeper, warn,
     },
     InstallOptions, arm_other,
+    scratch::scratch,
 };
 use crate::{
     agent::{ArmedBy, Armer},
@@ -29,7 +27,6 @@ use crate::{
     boot_control::BootControl as _,
     device::Device,
     disk::{Area, Disk as _},
-    durable::DurableError,
     health,
     history::{History, KnownRelease},
     init::efi::{EfiVariables, SecureBoot, read_secure_boot},
@@ -209,7 +206,8 @@ impl Work<'_> {
         release: &VerifiedRelease,
         opened: &mut Opened,
     ) -> Result<bool, CommandError> {
-        let mut scratch = self.scratch()?;
+        let trees = release.manifest().members.verity.bytes;
+        let mut scratch = scratch(&self.device.state_folder(), &self.device.run_folder(), trees)?;
         let (mut delta, looked) = self.delta(source, open, head, release)?;
         let mut installation = Installation {
             source,
@@ -291,30 +289,6 @@ impl Work<'_> {
             history.installed(running.other(), known);
         });
         Ok(())
-    }
-
-    /// Where the release's hash trees are kept meanwhile; gone when this process is.
-    fn scratch(&self) -> Result<File, CommandError> {
-        let folder = self.device.state_folder();
-        let path = folder.join("install-trees");
-        let make = || {
-            fs::create_dir_all(&folder)?;
-            let file = File::options()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .open(&path)?;
-            fs::remove_file(&path)?;
-            Ok(file)
-        };
-        make().map_err(|source| {
-            CommandError::Durable(DurableError {
-                doing: "keep the release's hash trees in",
-                path: path.clone(),
-                source,
-            })
-        })
     }
 
     fn tell_plan(&self, release: &VerifiedRelease, cost: Cost) {
