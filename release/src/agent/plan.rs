@@ -76,8 +76,9 @@ pub enum Step<'a> {
     },
     /// Restart into its trial, if nobody objects.
     Restart(&'a Offer),
-    /// Take back the trial that the agent has armed: its release isn't offered any more.
-    Disarm,
+    /// Take back the trial that the agent has armed: an armed trial starts with the next power cut, whenever that is. The device waits for this
+    /// instead; none: another release is offered.
+    Disarm(Option<Waits>),
 }
 
 /// What a device waits for: one of few, so that it can be counted.
@@ -141,19 +142,21 @@ impl Waits {
 #[must_use]
 pub fn plan<'a>(situation: &Situation<'a>) -> Step<'a> {
     let Slots { armed, staged, .. } = situation.slots;
-    let is_ours = armed == Armed::ByAgent;
-    match offered(situation) {
+    let step = match offered(situation) {
         Ok(offer) if staged == Some(offer.manifest) => {
             if situation.definition.windows.is_open(situation.now) {
-                Step::Restart(offer)
-            } else {
-                Step::Rest(Waits::Window)
+                return Step::Restart(offer);
             }
+            Step::Rest(Waits::Window)
         }
-        Err(waits @ Waits::Trial) => Step::Rest(waits),
-        _ if is_ours => Step::Disarm,
+        Err(waits @ Waits::Trial) => return Step::Rest(waits),
         Ok(offer) => stage(situation, offer),
         Err(waits) => Step::Rest(waits),
+    };
+    match step {
+        _ if armed != Armed::ByAgent => step,
+        Step::Rest(waits) => Step::Disarm(Some(waits)),
+        _ => Step::Disarm(None),
     }
 }
 
@@ -205,6 +208,15 @@ fn stage<'a>(situation: &Situation<'a>, offer: &'a Offer) -> Step<'a> {
     if bytes == Some(0) {
         return Step::Rest(Waits::Budget);
     }
-    let until = definition.download_windows.closes(now);
+    let closes = definition.download_windows.closes(now);
+    // The next day's bytes are counted by the next day's run.
+    let midnight = bytes.and_then(|_| midnight(now));
+    let until = [closes, midnight].into_iter().flatten().min();
     Step::Stage { offer, bytes, until }
+}
+
+/// When the site's day ends.
+fn midnight(now: &Zoned) -> Option<Timestamp> {
+    let tomorrow = now.tomorrow().and_then(|tomorrow| tomorrow.start_of_day());
+    tomorrow.ok().map(|midnight| midnight.timestamp())
 }

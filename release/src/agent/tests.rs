@@ -135,7 +135,8 @@ impl World {
                 text + &until.map(|until| format!(", until {until}")).unwrap_or_default()
             }
             Step::Restart(offer) => format!("restart into {}", offer.release.version),
-            Step::Disarm => "disarm".to_owned(),
+            Step::Disarm(None) => "disarm".to_owned(),
+            Step::Disarm(Some(waits)) => format!("disarm: {}", waits.as_str()),
         }
     }
 }
@@ -187,12 +188,27 @@ fn a_restart_that_failed_is_made_again_unless_the_release_was_taken_back_meanwhi
     };
     assert_eq!(world.step(), "restart into 1.1.0");
     world.failed = vec![digest("1.1.0")];
-    assert_eq!(world.step(), "disarm");
+    assert_eq!(world.step(), "disarm: failed here, or given up");
     world.failed.clear();
     world.slots.staged = Some(digest("1.0.9"));
     assert_eq!(world.step(), "disarm");
     world.knows_list = false;
-    assert_eq!(world.step(), "disarm");
+    assert_eq!(world.step(), "disarm: no list counts");
+}
+
+#[test]
+fn a_trial_that_is_still_armed_when_the_window_closes_is_taken_back() {
+    let mut world = World::new();
+    world.definition.windows = nights();
+    world.slots = Slots {
+        on_trial: false,
+        armed: Armed::ByAgent,
+        staged: Some(digest("1.1.0")),
+    };
+    world.now = at("2026-12-01T04:58:00");
+    assert_eq!(world.step(), "restart into 1.1.0");
+    world.now = at("2026-12-01T05:03:00");
+    assert_eq!(world.step(), "disarm: waits for a maintenance window");
 }
 
 #[test]
@@ -226,6 +242,13 @@ fn a_metered_link_gets_the_day_s_rest_and_a_stick_costs_nothing() {
     assert_eq!(
         world.step(),
         "stage 1.1.0, 2000000 bytes, until 2026-12-02T05:00:00Z"
+    );
+    // Each day's bytes are that day's.
+    world.definition.download_windows = Windows::default();
+    world.now = at("2026-12-02T22:00:00");
+    assert_eq!(
+        world.step(),
+        "stage 1.1.0, 2000000 bytes, until 2026-12-03T00:00:00Z"
     );
     world.now = at("2026-12-02T12:00:00");
     world.is_free = true;
@@ -274,8 +297,8 @@ proptest! {
             let in_window = world.definition.download_windows.is_open(&world.now) && spent < 2_000_000;
             prop_assert!(may_act && staged != 2 && armed == 0 && (is_free || in_window), "{step}");
         }
-        if armed == 1 && !on_trial && (!may_act || staged != 2) {
-            prop_assert_eq!(step, "disarm");
+        if armed == 1 && !on_trial && (!may_act || staged != 2 || !nights().is_open(&world.now)) {
+            prop_assert!(step.starts_with("disarm"), "{step}");
         }
     }
 }

@@ -75,6 +75,15 @@ pub struct Failing {
     pub detail: String,
 }
 
+impl Failing {
+    /// Whether it is the same trouble, at another time or place in a file: numbers don't count.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        let text = |failing: &Self| failing.detail.replace(|c: char| c.is_ascii_digit(), "");
+        (self.reason, &self.version, text(self)) == (other.reason, &other.version, text(other))
+    }
+}
+
 /// The last report.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

@@ -11,6 +11,7 @@
 
 mod approval;
 mod armed;
+mod list;
 mod memory;
 mod once;
 mod run;

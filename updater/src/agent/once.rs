@@ -8,10 +8,11 @@ use outcrop_release::{
     bootrec::SlotState,
     digest::FileDigest,
     journal::{Deed, Event},
+    slot::Slot,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{run::Run, site::Site};
+use super::{run::Run, site::Site, way_back::known};
 
 /// An event on its way to the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,17 +42,19 @@ impl<S: Site> Run<'_, S> {
         });
     }
 
-    /// The trial of this release will be taken back, and then the history is to be told.
-    pub(super) fn will_take_back(&mut self, version: String, release: FileDigest) {
+    /// The trial of this release in `slot` will be taken back, and then the history is to be told.
+    pub(super) fn will_take_back(&mut self, slot: Slot, release: FileDigest, why: &str) {
         let event = Event::Decided {
             deed: Deed::TakenBack,
-            version,
-            reason: None,
+            version: known(&self.site.state(), slot, release).version,
+            reason: Some(why.to_owned()),
         };
         self.will_note(event, Some(release));
     }
 
     fn will_note(&mut self, event: Event, once_disarmed: Option<FileDigest>) {
+        // One that a failure has left.
+        self.settle_untold();
         self.memory.untold = Some(Untold {
             after: self.site.newest_event(),
             event,

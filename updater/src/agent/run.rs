@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use outcrop_release::{
-    agent::{Offered, Situation, Step, Waits, is_due, next_after_failure, next_after_success, plan},
+    agent::{Armed, Offered, Situation, Step, Waits, is_due, next_after_failure, plan},
     channel::{Accepted, Offer, decide, withdrawn},
     digest::FileDigest,
-    journal::{Deed, Event},
+    journal::Deed,
     report::{Reason, Standing},
 };
 
@@ -15,10 +15,12 @@ use super::{
     memory::{Failing, Memory, MemoryError},
     site::{Arming, Site, StageEnd, Trouble, Who, slots},
 };
-use crate::{chain, channel::FollowError, install::Limits};
+use crate::{chain, install::Limits};
 
-/// Steps of one run: more would go round in a circle.
+/// Steps between two looks at everything: more would go round in a circle.
 const MOST_STEPS: usize = 4;
+/// Looks at everything in a run: a release that is staged, a day or two that end meanwhile.
+const MOST_PASSES: usize = 8;
 /// Longest text of a reason, in characters.
 const DETAIL_CHARACTERS: usize = 300;
 
@@ -48,6 +50,7 @@ pub fn run(site: &mut impl Site, visit: Visit) -> Outcome {
         memory,
         visit,
         site,
+        stick_trouble: None,
     };
     let outcome = run.go();
     run.tell(&outcome);
@@ -73,15 +76,25 @@ pub(super) struct Run<'s, S> {
     pub(super) memory: Memory,
     /// What the disk has of it.
     pub(super) before: Memory,
-    visit: Visit,
+    pub(super) visit: Visit,
+    /// Why a stick gave no list that counts.
+    pub(super) stick_trouble: Option<Failing>,
+}
+
+/// How far a look at everything has led.
+enum Passed {
+    /// To a step after which all is to be looked at again.
+    GoesOn,
+    /// To where nothing more can be done now.
+    Rests(Rest),
 }
 
 /// Where a run rests.
-struct Rest {
+pub(super) struct Rest {
     waits: Waits,
     version: Option<String>,
-    reason: Option<Reason>,
-    detail: Option<String>,
+    pub(super) reason: Option<Reason>,
+    pub(super) detail: Option<String>,
     restarting: bool,
 }
 
@@ -104,16 +117,13 @@ impl<S: Site> Run<'_, S> {
 
     fn go(&mut self) -> Outcome {
         self.settle_untold();
-        // Before anything is decided: it may make a release wanted again.
-        let approved = self.approved();
-        let rest = match self.site.who() {
-            Ok(who) => {
-                let list = self.list(&who);
-                self.steps(&who, list.as_ref(), approved)
-            }
-            Err(trouble) => Err((None, trouble)),
-        };
-        let rest = rest.unwrap_or_else(|(version, trouble)| self.failed(version, trouble));
+        let rest = (0..MOST_PASSES).find_map(|_| match self.pass() {
+            Ok(Passed::GoesOn) => None,
+            Ok(Passed::Rests(rest)) => Some(rest),
+            Err((version, trouble)) => Some(self.failed(version, trouble)),
+        });
+        let mut rest = rest.unwrap_or(Rest::for_(Waits::Retry, None, None));
+        self.add_stick(&mut rest);
         if rest.waits != Waits::Retry {
             self.memory.step_trouble = None;
         }
@@ -138,59 +148,13 @@ impl<S: Site> Run<'_, S> {
         }
     }
 
-    /// The channel's list: asked for when it is time, else the one that is remembered.
-    fn list(&mut self, who: &Who) -> Option<Accepted> {
-        let (now, interval) = (self.now(), self.site.definition().poll);
-        let asks = match self.visit {
-            Visit::Stick => true,
-            Visit::Timer => self.site.has_tree() && is_due(self.memory.next_poll, now, interval),
-        };
-        if !asks {
-            return self.site.recall();
-        }
-        let asked = self.site.ask();
-        if self.visit == Visit::Stick {
-            // What a stick has or hasn't says nothing about the next day.
-            return match asked {
-                Ok(followed) => Some(followed.list),
-                Err(error) => {
-                    let failing = list_failing(&error);
-                    self.list_failed(&error, &failing);
-                    None
-                }
-            };
-        }
-        match asked {
-            Ok(followed) => {
-                self.memory.poll_failures = 0;
-                self.memory.list_trouble = None;
-                self.memory.next_poll = Some(next_after_success(who.device, now, interval));
-                Some(followed.list)
-            }
-            Err(error) => {
-                let failures = self.memory.poll_failures.saturating_add(1);
-                self.memory.poll_failures = failures;
-                self.memory.next_poll = Some(next_after_failure(who.device, now, interval, failures));
-                let failing = list_failing(&error);
-                self.memory.list_trouble = Some(failing.clone());
-                self.list_failed(&error, &failing);
-                self.site.recall()
-            }
-        }
-    }
-
-    /// A list that doesn't count: refused ones are in the history, each kind once in a row.
-    fn list_failed(&mut self, error: &FollowError, failing: &Failing) {
-        if self.before.list_trouble.as_ref() == Some(failing) {
-            return;
-        }
-        if let FollowError::Refused { channel, .. } = error {
-            self.note(Event::Refused {
-                what_was: format!("a list of the channel {channel}"),
-                reason: failing.detail.clone(),
-            });
-        }
-        self.site.tell(&failing.detail);
+    /// Looks at everything and takes steps, up to one that may have taken hours: approval and list may be others by then.
+    fn pass(&mut self) -> Result<Passed, (Option<String>, Trouble)> {
+        // Before anything is decided: it may make a release wanted again.
+        let approved = self.approved();
+        let who = self.site.who().map_err(|trouble| (None, trouble))?;
+        let list = self.list(&who);
+        self.steps(&who, list.as_ref(), approved)
     }
 
     fn steps(
@@ -198,7 +162,7 @@ impl<S: Site> Run<'_, S> {
         who: &Who,
         list: Option<&Accepted>,
         approved: Option<FileDigest>,
-    ) -> Result<Rest, (Option<String>, Trouble)> {
+    ) -> Result<Passed, (Option<String>, Trouble)> {
         let decided = list.map(|list| decide(list, &who.subscriber()));
         let about = decided.and_then(|decision| decision.offer());
         let version = about.map(|offer| offer.release.version.to_string());
@@ -230,37 +194,62 @@ impl<S: Site> Run<'_, S> {
                 Step::Stage { .. } | Step::Restart(_) if is_early && self.visit == Visit::Timer => {
                     Rest::for_(Waits::Retry, version, None)
                 }
+                // It has no list that counts: it needn't have what is offered, either.
+                Step::Stage { .. } if self.stick_trouble.is_some() => Rest::for_(Waits::Retry, version, None),
                 Step::Stage { .. } if !self.site.has_tree() => {
                     let detail = "it was offered on a stick: plug that in again".to_owned();
                     Rest::for_(Waits::Retry, version, Some(detail))
                 }
                 Step::Stage { offer, bytes, until } => {
-                    match self.stage(offer, Limits { bytes, until }).map_err(failed)? {
-                        None => continue,
-                        // Hours may have gone by.
-                        Some(waits) => {
-                            Rest::for_(waits, version, opening(waits, &definition, &self.site.now()))
-                        }
-                    }
+                    return self
+                        .fetch(offer, Limits { bytes, until }, version.clone())
+                        .map_err(failed);
                 }
-                Step::Restart(offer) => match self.site.objection() {
-                    Some(objection) => Rest::for_(Waits::Inhibitor, version, Some(short(&objection))),
-                    None => {
-                        self.restart(offer).map_err(failed)?;
-                        Rest {
-                            restarting: true,
-                            ..Rest::for_(Waits::Trial, version, None)
-                        }
-                    }
-                },
-                Step::Disarm => {
-                    self.disarm(version.clone().unwrap_or_default()).map_err(failed)?;
+                Step::Restart(offer) => {
+                    let is_armed = slots.armed == Armed::ByAgent;
+                    self.try_restart(offer, is_armed, version.clone())
+                        .map_err(failed)?
+                }
+                Step::Disarm(waits) => {
+                    self.disarm(waits).map_err(failed)?;
                     continue;
                 }
             };
-            return Ok(rest);
+            return Ok(Passed::Rests(rest));
         }
-        Ok(Rest::for_(Waits::Retry, version, None))
+        Ok(Passed::Rests(Rest::for_(Waits::Retry, version, None)))
+    }
+
+    /// Stages, which may take hours.
+    fn fetch(&mut self, offer: &Offer, limits: Limits, version: Option<String>) -> Result<Passed, Trouble> {
+        let waits = self.stage(offer, limits)?;
+        let (now, definition) = (self.site.now(), self.site.definition());
+        Ok(match waits {
+            None => Passed::GoesOn,
+            // The day has ended, and its bytes: the window hasn't.
+            Some(Waits::DownloadWindow) if definition.download_windows.is_open(&now) => Passed::GoesOn,
+            Some(waits) => Passed::Rests(Rest::for_(waits, version, opening(waits, definition, &now))),
+        })
+    }
+
+    /// Restarts, unless somebody objects.
+    fn try_restart(
+        &mut self,
+        offer: &Offer,
+        is_armed: bool,
+        version: Option<String>,
+    ) -> Result<Rest, Trouble> {
+        if let Some(objection) = self.site.objection() {
+            if is_armed {
+                self.disarm(Some(Waits::Inhibitor))?;
+            }
+            return Ok(Rest::for_(Waits::Inhibitor, version, Some(short(&objection))));
+        }
+        self.restart(offer)?;
+        Ok(Rest {
+            restarting: true,
+            ..Rest::for_(Waits::Trial, version, None)
+        })
     }
 
     fn arming(&self) -> Arming {
@@ -340,9 +329,12 @@ impl<S: Site> Run<'_, S> {
         }
     }
 
-    fn disarm(&mut self, version: String) -> Result<(), Trouble> {
+    /// Takes the armed trial back, to wait for this instead; none: another release is offered.
+    fn disarm(&mut self, waits: Option<Waits>) -> Result<(), Trouble> {
+        let why = waits.map_or("another release is offered", Waits::as_str);
         let (record, running) = self.site.record()?;
-        self.will_take_back(version, record.slot(running.other()).release);
+        let slot = running.other();
+        self.will_take_back(slot, record.slot(slot).release, why);
         self.site.disarm()?;
         self.memory.restarting = None;
         // It says nothing where nothing is armed.
@@ -358,7 +350,8 @@ impl<S: Site> Run<'_, S> {
             version: version.clone(),
             detail: short(&trouble.detail),
         };
-        let is_news = self.memory.step_trouble.as_ref() != Some(&failing);
+        let known = self.memory.step_trouble.as_ref();
+        let is_news = !known.is_some_and(|known| known.is_like(&failing));
         let failures = self.memory.step_failures.saturating_add(1);
         self.memory.step_failures = failures;
         let (now, interval) = (self.now(), self.site.definition().poll);
@@ -390,18 +383,6 @@ impl<S: Site> Run<'_, S> {
                 false
             }
         }
-    }
-}
-
-fn list_failing(error: &FollowError) -> Failing {
-    Failing {
-        reason: match error {
-            FollowError::Fetch { .. } => Reason::Network,
-            FollowError::Refused { .. } => Reason::Refused,
-            FollowError::State(_) => Reason::Storage,
-        },
-        version: None,
-        detail: short(&chain::describe(error)),
     }
 }
 
@@ -438,7 +419,7 @@ fn opening(
 }
 
 /// A text that fits into a report.
-fn short(text: &str) -> String {
+pub(super) fn short(text: &str) -> String {
     text.replace(char::is_control, " ")
         .chars()
         .take(DETAIL_CHARACTERS)

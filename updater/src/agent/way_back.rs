@@ -100,7 +100,8 @@ pub fn take_up(
     Ok(())
 }
 
-fn known(state: &Path, slot: Slot, digest: FileDigest) -> KnownRelease {
+/// What is known of the release in a slot.
+pub(super) fn known(state: &Path, slot: Slot, digest: FileDigest) -> KnownRelease {
     let loaded = History::load(state).ok();
     let known = loaded.and_then(|loaded| loaded.history.release(slot, &digest).cloned());
     known.unwrap_or_else(|| KnownRelease {

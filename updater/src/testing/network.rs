@@ -1,8 +1,8 @@
 //! What a played device reaches, and how well.
 
-use std::io;
+use std::{cell::Cell, io};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{channel::ChannelName, digest::FileDigest, plan::ByteRange, report::Report};
 
 use super::{bundle::MemorySource, published::Published};
@@ -86,17 +86,21 @@ impl Sink for PlayedSink {
     }
 }
 
-/// Counts what is read, as a metered link would.
-pub(crate) struct Counting {
+/// Counts what is read, as a metered link would, and takes its time.
+pub(crate) struct Counting<'c> {
     pub(crate) inner: Bytes,
     pub(crate) meter: Meter,
+    pub(crate) clock: &'c Cell<Timestamp>,
+    pub(crate) time_of_a_piece: SignedDuration,
 }
 
-impl Source for Counting {
+impl Source for Counting<'_> {
     fn read<E: From<SourceError>>(&mut self, range: ByteRange, take: Take<'_, E>) -> Result<(), E> {
         let meter = self.meter.clone();
+        let (clock, time) = (self.clock, self.time_of_a_piece);
         self.inner.read::<E>(range, &mut |piece| {
             meter.add(piece.len() as u64);
+            clock.set(clock.get().checked_add(time).unwrap());
             take(piece)
         })
     }

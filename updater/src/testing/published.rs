@@ -98,9 +98,9 @@ impl Published {
         }
     }
 
-    /// The list that counts at a moment.
+    /// The list that counts at a moment; the first one for who thinks that it is earlier.
     pub(crate) fn list(&self, at: Timestamp) -> &[u8] {
         let since = self.lists.iter().rev().find(|(since, _)| *since <= at);
-        &since.unwrap().1
+        &since.or(self.lists.first()).unwrap().1
     }
 }

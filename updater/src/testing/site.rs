@@ -63,6 +63,8 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) objection: Option<String>,
     /// How long its link takes for a piece of a bundle.
     pub(crate) time_of_a_piece: SignedDuration,
+    /// Taking back a trial fails once the boot record says that it is taken back.
+    pub(crate) fails_behind_disarm: bool,
     /// The restart that is asked for doesn't come.
     pub(crate) refuses_restart: bool,
     /// Whether its firmware starts only what is signed.
@@ -110,6 +112,7 @@ impl<'p> PlayedSite<'p> {
             fault: Fault::Nothing,
             objection: None,
             time_of_a_piece: SignedDuration::ZERO,
+            fails_behind_disarm: false,
             refuses_restart: false,
             secure_boot: SecureBoot::Off,
             told: Vec::new(),
@@ -418,17 +421,17 @@ impl Site for PlayedSite<'_> {
             let bytes = self.published.bundles[&offer.release.version.to_string()]
                 .bytes
                 .clone();
+            let clock = Cell::new(self.now.timestamp());
             let inner = Counting {
                 inner: Bytes {
                     there,
                     inner: MemorySource(bytes),
                 },
                 meter: meter.clone(),
+                clock: &clock,
+                time_of_a_piece: self.time_of_a_piece,
             };
-            let clock = Cell::new(self.now.timestamp());
-            let each = self.time_of_a_piece;
-            let goes_on = || clock.replace(clock.get().checked_add(each).unwrap());
-            let mut source = Limited::new(inner, limits, meter.clone(), goes_on);
+            let mut source = Limited::new(inner, limits, meter.clone(), || clock.get());
             let done = self.install(&mut source, offer);
             self.now = clock.get().to_zoned(TimeZone::UTC);
             done
@@ -456,6 +459,10 @@ impl Site for PlayedSite<'_> {
     fn disarm(&mut self) -> Result<(), Trouble> {
         let running = self.world.running();
         self.world.lifecycle(running).disarm(TakenBackBy::Agent).unwrap();
+        if self.fails_behind_disarm {
+            let why = std::io::Error::other("the boot loader's file can't be written");
+            return Err(CommandError::Reboot(why).trouble());
+        }
         Ok(())
     }
 

@@ -1,7 +1,10 @@
+mod armed;
 mod fleet;
+mod hours;
 mod nights;
 mod operator;
 mod power_cut;
+mod sticks;
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{

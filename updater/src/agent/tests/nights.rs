@@ -1,8 +1,7 @@
 //! One device: days, nights, sticks, power cuts.
 
-use std::{fs, path::Path};
+use std::fs;
 
-use jiff::SignedDuration;
 use outcrop_release::{
     agent::{Mode, Waits, Windows},
     bootrec::LastEnd,
@@ -11,14 +10,11 @@ use outcrop_release::{
     report::{Reason, verify_report},
 };
 
-use super::{Fixture, after, decisions, digest, nights, noon, offered, second, waits};
+use super::{Fixture, after, decisions, digest, offered, second, waits};
 use crate::{
-    agent::{Memory, Outcome, Visit},
+    agent::Memory,
     init::efi::SecureBoot,
-    testing::{
-        bundle::{Bundle, Release},
-        site::{Fault, PlayedSite, Published},
-    },
+    testing::site::{Fault, PlayedSite, Published},
 };
 
 #[test]
@@ -59,117 +55,15 @@ fn whoever_objects_puts_the_restart_off_and_is_named() {
 }
 
 #[test]
-fn a_metered_link_gets_a_day_s_bytes_each_day_until_the_release_is_there() {
-    let mut published = Published::new(after(-2));
-    published.offer(after(-1), Bundle::of(&Release::new(2)), "100%");
-    let fixture = Fixture::new(published);
-    let mut site = fixture.device();
-    site.world.releases.insert(2, Release::new(2));
-    site.definition.windows = Windows::default();
-    site.definition.daily_limit = Some("80kB".parse().unwrap());
-    let mut days = 1;
-    loop {
-        let outcome = site.tick(0);
-        if outcome.restarting {
-            break;
-        }
-        assert_eq!(waits(&outcome), Waits::Budget, "{outcome:?}");
-        // The same day has no more.
-        assert_eq!(waits(&site.tick(60)), Waits::Budget);
-        let spent = Memory::load(&site.state).unwrap().spent;
-        assert!((80_000..82_000).contains(&spent.on(site.now.date())), "{spent:?}");
-        site.now = site.now.checked_add(SignedDuration::from_hours(23)).unwrap();
-        days += 1;
-        assert!(days < 8, "it goes on for ever");
-    }
-    assert!(days > 2, "{days}");
-    assert_eq!(site.version(), "1.2.0");
-}
-
-#[test]
-fn a_window_that_closes_while_a_release_is_fetched_ends_the_fetching_and_the_next_night_goes_on() {
-    let mut published = Published::new(after(-2));
-    let whole = Bundle::of(&Release::new(2));
-    published.offer(after(-1), whole, "100%");
-    let fixture = Fixture::new(published);
-    let mut site = fixture.device();
-    site.world.releases.insert(2, Release::new(2));
-    site.definition.download_windows = nights();
-    // It counts, and holds nothing back: what each night has fetched is seen.
-    site.definition.daily_limit = Some("100MB".parse().unwrap());
-    assert_eq!(waits(&site.tick(0)), Waits::DownloadWindow);
-    // Ten minutes before the window closes, on a link that takes seconds for a piece.
-    site.time_of_a_piece = SignedDuration::from_secs(10);
-    let mut fetched = Vec::new();
-    for night in 0.. {
-        assert!(night < 20, "it goes on for ever: {fetched:?}");
-        site.now = after(16 + 24 * night).to_zoned(jiff::tz::TimeZone::UTC);
-        let outcome = site.tick(50);
-        let spent = Memory::load(&site.state).unwrap().spent;
-        fetched.push(spent.on(site.now.date()));
-        if outcome.restarting {
-            break;
-        }
-        assert_eq!(waits(&outcome), Waits::DownloadWindow, "{outcome:?}");
-        assert_eq!(
-            outcome.standing.detail.unwrap(),
-            format!("until 2026-12-{:02}T01:00:00Z", 2 + night)
-        );
-    }
-    assert!(fetched.len() > 2, "{fetched:?}");
-    assert_eq!(site.version(), "1.2.0");
-}
-
-#[test]
-fn with_no_room_to_count_nothing_is_fetched_over_a_metered_link() {
+fn a_clock_that_is_wrong_is_told_once_and_not_at_each_look() {
     let fixture = Fixture::new(offered());
     let mut site = fixture.device();
-    // Whatever is kept is written here first.
-    let new = site.state.join("agent.new");
-    fs::create_dir(&new).unwrap();
-    site.definition.daily_limit = Some("80kB".parse().unwrap());
-    let writes = site.world.disk.writes();
-    let outcome = site.tick(0);
-    assert_eq!(outcome.standing.reason, Some(Reason::Storage));
-    assert_eq!(site.world.disk.writes(), writes);
-    fs::remove_dir(&new).unwrap();
-    site.definition.daily_limit = None;
-    assert_eq!(waits(&site.tick(60)), Waits::Window);
-}
-
-#[test]
-fn a_restart_that_doesn_t_come_is_asked_for_again_and_taken_back_when_the_release_is_paused() {
-    let mut published = offered();
-    published.change(after(14), |channel, lifetime| {
-        channel.pause("1.2.0", lifetime).unwrap()
-    });
-    let fixture = Fixture::new(published);
-    let mut site = fixture.device();
-    site.refuses_restart = true;
-    site.tick(0);
-    let outcome = site.tick(13 * 60);
-    assert_eq!(
-        (waits(&outcome), outcome.standing.reason),
-        (Waits::Retry, Some(Reason::Refused))
-    );
-    assert!(site.world.firmware.one_shot.is_some(), "its trial is armed");
-    let outcome = site.tick(70);
-    assert_eq!(waits(&outcome), Waits::Paused);
-    assert_eq!(site.world.firmware.one_shot, None);
-    assert_eq!(decisions(&site), [Deed::Restart, Deed::PutOff, Deed::TakenBack]);
-    assert_eq!(site.version(), "1.1.0");
-}
-
-#[test]
-fn a_trial_that_somebody_else_has_armed_is_left_alone() {
-    let fixture = Fixture::new(offered());
-    let mut site = fixture.device();
-    site.tick(0);
-    site.arm();
-    for _ in 0..20 {
-        assert_eq!(waits(&site.tick(60)), Waits::Restart);
+    site.now = after(-24 * 365).to_zoned(jiff::tz::TimeZone::UTC);
+    for _ in 0..30 {
+        assert_eq!(waits(&site.tick(61)), Waits::List);
     }
-    assert!(site.world.firmware.one_shot.is_some());
+    let refused = |event: &&Event| matches!(event, Event::Refused { .. });
+    assert_eq!(site.events().iter().filter(refused).count(), 1);
 }
 
 #[test]
@@ -251,69 +145,6 @@ fn what_somebody_went_back_from_isn_t_installed_again_by_itself() {
 }
 
 #[test]
-fn a_stick_is_offered_like_a_channel_and_costs_no_bytes_of_the_day() {
-    let fixture = Fixture::new(offered());
-    let mut site = fixture.device();
-    let stick = fixture.folder.path().join("stick");
-    fixture.published.lay_out(&stick, noon());
-    site.fault = Fault::OfflineUntil(after(1000));
-    site.definition.daily_limit = Some("1kB".parse().unwrap());
-    site.definition.download_windows = nights();
-    site.stick = Some(stick);
-    // It is written at once, and started when the site allows it.
-    assert_eq!(waits(&site.visit(Visit::Stick)), Waits::Window);
-    site.stick = None;
-    let mut restarted = false;
-    for _ in 0..30 {
-        restarted |= site.tick(60).restarting;
-    }
-    assert!(restarted, "without the stick, by the list that it left");
-    assert_eq!(site.version(), "1.2.0");
-}
-
-/// What becomes of the stick while it is read.
-fn with_spoiled_stick(spoil: impl FnOnce(&Path)) -> Outcome {
-    let fixture = Fixture::new(offered());
-    let mut site = fixture.device();
-    site.definition.windows = Windows::default();
-    let stick = fixture.folder.path().join("stick");
-    fixture.published.lay_out(&stick, noon());
-    spoil(&stick);
-    site.stick = Some(stick);
-    let outcome = site.visit(Visit::Stick);
-    assert_eq!(site.version(), "1.1.0");
-    // The same device goes on by itself.
-    site.stick = None;
-    for _ in 0..4 {
-        site.tick(60);
-    }
-    assert_eq!(site.version(), "1.2.0");
-    outcome
-}
-
-#[test]
-fn a_stick_that_is_pulled_out_midway_or_holds_half_a_bundle_leaves_the_device_as_it_was() {
-    let bundle = |stick: &Path| stick.join("releases/edge-1.2.0-x86_64-efi.outcrop");
-    let outcome = with_spoiled_stick(|stick| {
-        let file = fs::File::options().write(true).open(bundle(stick)).unwrap();
-        file.set_len(20_000).unwrap();
-    });
-    assert_eq!(waits(&outcome), Waits::Retry);
-    let detail = outcome.standing.detail.unwrap();
-    assert!(detail.contains("cut off"), "{detail}");
-    let outcome = with_spoiled_stick(|stick| fs::remove_file(bundle(stick)).unwrap());
-    assert_eq!(outcome.standing.reason, Some(Reason::Storage));
-    // Another release that the same keys have signed.
-    let outcome = with_spoiled_stick(|stick| {
-        let other = Bundle::of(&Release::new(2));
-        fs::write(bundle(stick), &other.bytes).unwrap();
-    });
-    assert_eq!(outcome.standing.reason, Some(Reason::Refused));
-    let detail = outcome.standing.detail.unwrap();
-    assert!(detail.contains("the channel doesn't offer"), "{detail}");
-}
-
-#[test]
 fn with_secure_boot_an_unsigned_release_is_refused_before_it_is_fetched() {
     let fixture = Fixture::new(offered());
     let mut site = fixture.device();
@@ -331,27 +162,6 @@ fn with_secure_boot_an_unsigned_release_is_refused_before_it_is_fetched() {
         fetched < head + 12_000,
         "manifest and signatures alone: {fetched}"
     );
-}
-
-#[test]
-fn a_stick_with_an_older_list_is_refused_and_that_is_in_the_history() {
-    let mut published = offered();
-    published.change(after(2), |channel, lifetime| {
-        channel.pause("1.2.0", lifetime).unwrap()
-    });
-    let fixture = Fixture::new(published);
-    let mut site = fixture.device();
-    site.now = after(3).to_zoned(jiff::tz::TimeZone::UTC);
-    assert_eq!(waits(&site.tick(0)), Waits::Paused);
-    let stick = fixture.folder.path().join("stick");
-    fixture.published.lay_out(&stick, noon());
-    site.stick = Some(stick);
-    assert_eq!(waits(&site.visit(Visit::Stick)), Waits::List);
-    let refused = site.events().into_iter().find_map(|event| match event {
-        Event::Refused { reason, .. } => Some(reason),
-        _ => None,
-    });
-    assert!(refused.unwrap().contains("played back"));
 }
 
 #[test]
