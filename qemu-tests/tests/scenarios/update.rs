@@ -78,6 +78,7 @@ mod x86_64_only {
     }
 
     #[test]
+    #[ignore = "the soak's: a flipped bit in the root shows the same for every change"]
     fn a_new_slot_that_is_damaged_on_the_disk_is_given_up_when_it_is_read() {
         let image = image_of(NEW, ARCH);
         let offset = |partition| offset_of_partition(&image, partition).unwrap();
@@ -122,6 +123,7 @@ mod x86_64_only {
     }
 
     #[test]
+    #[ignore = "the soak's: `init`'s own tests have both slots of one release for every change"]
     fn a_half_written_twin_of_the_running_release_is_not_taken_for_it() {
         // Slot A has the boot payload and the hash tree of what runs in slot B, and a quarter of its root.
         let twin = |disk: &Disk| {
