@@ -43,6 +43,7 @@ pub fn html(summary: &Summary) -> String {
     section(&mut page, "Snowflakes", &summary.snowflakes);
     section(&mut page, "Degraded", &summary.degraded);
     section(&mut page, "Silent", &summary.silent);
+    section(&mut page, "Histories that lost events", &summary.histories);
     rejected(&mut page, &summary.rejected);
     page += "</body></html>\n";
     page

@@ -4,7 +4,10 @@
 mod devices;
 mod error;
 mod html;
+mod judge;
+mod memory;
 mod read;
+pub(crate) mod shown;
 mod summary;
 #[cfg(test)]
 mod tests;
@@ -12,5 +15,7 @@ mod tests;
 pub use devices::Devices;
 pub use error::FleetError;
 pub use html::html;
+pub use judge::{Broken, Found, Seen};
+pub use memory::Memory;
 pub use read::{Read, Rejected, Why, read};
 pub use summary::{Lagging, Named, Summary, WaitCount, summarize};

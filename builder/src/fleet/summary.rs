@@ -1,20 +1,21 @@
 //! The fleet in figures. Its JSON form is what `outcrop fleet report --json` prints.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt::Write as _,
 };
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
     agent::Waits,
+    device_id::DeviceId,
     digest::FileDigest,
     name::ReleaseName,
     report::{Drift, Health, Report},
 };
 use serde::Serialize;
 
-use super::{Devices, Read};
+use super::{Broken, Devices, Found, Read};
 
 /// A fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,6 +37,11 @@ pub struct Summary {
     pub degraded: Vec<Named>,
     /// Devices of which nothing was heard for too long; of those in the list of devices also who never reported.
     pub silent: Vec<Named>,
+    /// Devices whose history has lost events, for as long after that as silence is allowed.
+    pub histories: Vec<Named>,
+    /// Of how many devices something was remembered; none when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<usize>,
     /// Files that nobody should believe.
     pub rejected: Vec<RejectedFile>,
 }
@@ -90,27 +96,23 @@ pub struct RejectedFile {
 /// Puts together what reports say. `silent` is after how long nothing heard is too long.
 #[must_use]
 pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedDuration) -> Summary {
-    let newest = newest_of_each(&read.reports);
+    let reports = || read.reports.iter().map(|found| &found.report);
+    let newest = newest_of_each(reports());
     let of = |report: &Report, detail: String| named(report, devices, detail);
     let mut lagging: BTreeMap<String, Vec<Named>> = BTreeMap::new();
-    for report in &read.reports {
+    for report in reports() {
         if let Some((reason, detail)) = lags(report, &newest) {
             lagging.entry(reason).or_default().push(of(report, detail));
         }
     }
-    let alike = alike(&read.reports);
-    let snowflakes = read.reports.iter().filter_map(|report| {
+    let alike = alike(reports());
+    let snowflakes = reports().filter_map(|report| {
         let drift = drift(report)?;
         let others = alike.get(&drift.fingerprint).copied().unwrap_or(1) - 1;
         Some(of(report, drifted(report, drift, others)))
     });
-    let degraded = read
-        .reports
-        .iter()
-        .filter(|report| report.health == Health::Degraded);
-    let mut quiet: Vec<Named> = read
-        .reports
-        .iter()
+    let degraded = reports().filter(|report| report.health == Health::Degraded);
+    let mut quiet: Vec<Named> = reports()
         .filter(|report| now.duration_since(report.at) > silent)
         .map(|report| of(report, format!("last heard of at {}", report.at)))
         .collect();
@@ -123,14 +125,16 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
     Summary {
         at: now.to_string(),
         devices: read.reports.len(),
-        releases: releases(&read.reports),
-        agents: agents(&read.reports),
+        releases: releases(reports()),
+        agents: agents(reports()),
         lagging,
         snowflakes: snowflakes.collect(),
         degraded: degraded
             .map(|report| of(report, report.running.to_string()))
             .collect(),
         silent: quiet,
+        histories: histories(read, devices, now, silent),
+        remembered: read.seen.before(),
         rejected: read
             .rejected
             .iter()
@@ -154,7 +158,7 @@ fn kind(release: &ReleaseName) -> Kind {
 }
 
 /// The newest release of each kind that somebody runs.
-fn newest_of_each(reports: &[Report]) -> BTreeMap<Kind, semver::Version> {
+fn newest_of_each<'r>(reports: impl Iterator<Item = &'r Report>) -> BTreeMap<Kind, semver::Version> {
     let mut newest: BTreeMap<Kind, semver::Version> = BTreeMap::new();
     for report in reports {
         let version = newest
@@ -240,9 +244,9 @@ fn drift(report: &Report) -> Option<Drift> {
 }
 
 /// How many devices have drifted in the same way.
-fn alike(reports: &[Report]) -> HashMap<FileDigest, usize> {
+fn alike<'r>(reports: impl Iterator<Item = &'r Report>) -> HashMap<FileDigest, usize> {
     let mut alike = HashMap::new();
-    for drift in reports.iter().filter_map(drift) {
+    for drift in reports.filter_map(drift) {
         *alike.entry(drift.fingerprint).or_default() += 1;
     }
     alike
@@ -275,30 +279,61 @@ fn named(report: &Report, devices: &Devices, detail: String) -> Named {
     }
 }
 
+/// Devices of ours of which no report counts: those in the list, and those of which one counted once.
 fn never_heard_of(read: &Read, devices: &Devices) -> Vec<Named> {
     // Reports are in the order of their devices.
-    let is_heard_of = |device: &&outcrop_release::device_id::DeviceId| {
-        read.reports.binary_search_by_key(*device, Report::device).is_ok()
+    let is_heard_of = |device: &DeviceId| {
+        let found = read.reports.binary_search_by_key(device, |found| found.device);
+        found.is_ok()
     };
-    let mut missing: Vec<Named> = devices
+    let remembered = read.seen.iter().map(|(device, _)| device);
+    let ours = devices
         .iter()
-        .filter(|device| !is_heard_of(device))
-        .map(|device| Named {
-            name: devices
-                .called(device)
-                .map_or_else(|| device.to_string(), str::to_owned),
-            device: device.to_string(),
-            detail: "never heard of".to_owned(),
-        })
-        .collect();
-    missing.sort();
-    missing
+        .chain(remembered.filter(|device| devices.knows(device)));
+    let missing: BTreeSet<&DeviceId> = ours.filter(|device| !is_heard_of(device)).collect();
+    let named = missing.into_iter().map(|device| Named {
+        name: devices
+            .called(device)
+            .map_or_else(|| device.to_string(), str::to_owned),
+        device: device.to_string(),
+        detail: match read.seen.of(device) {
+            None => "no report of it counts".to_owned(),
+            Some(seen) => format!(
+                "no report of it counts; number {} of {} was its last",
+                seen.sequence, seen.at
+            ),
+        },
+    });
+    let mut named: Vec<Named> = named.collect();
+    named.sort();
+    named
+}
+
+/// Devices whose history has lost events. Who was told long enough knows it: an old report that lies there tells it for ever.
+fn histories(read: &Read, devices: &Devices, now: Timestamp, told: SignedDuration) -> Vec<Named> {
+    let broken = read.reports.iter().filter_map(|Found { device, report, .. }| {
+        let broken = read.seen.of(device)?.broken?;
+        (now.duration_since(broken.at) <= told).then(|| named(report, devices, lost(&broken)))
+    });
+    broken.collect()
+}
+
+fn lost(broken: &Broken) -> String {
+    let Broken { before, after, at } = broken;
+    let now = match after {
+        0 => "then none".to_owned(),
+        after if after == before => "then others".to_owned(),
+        after => format!("then {after}"),
+    };
+    format!(
+        "had {before} events in its history, {now}, since {at}: damaged and begun anew, or cut off; `outcrop-updater history --verify` on it says more"
+    )
 }
 
 /// The most frequent first.
-fn agents(reports: &[Report]) -> Vec<WaitCount> {
+fn agents<'r>(reports: impl Iterator<Item = &'r Report>) -> Vec<WaitCount> {
     let mut counts: BTreeMap<Waits, usize> = BTreeMap::new();
-    for standing in reports.iter().filter_map(|report| report.agent.as_ref()) {
+    for standing in reports.filter_map(|report| report.agent.as_ref()) {
         *counts.entry(standing.waits).or_default() += 1;
     }
     let mut counts: Vec<(Waits, usize)> = counts.into_iter().collect();
@@ -312,7 +347,7 @@ fn agents(reports: &[Report]) -> Vec<WaitCount> {
         .collect()
 }
 
-fn releases(reports: &[Report]) -> Vec<ReleaseCount> {
+fn releases<'r>(reports: impl Iterator<Item = &'r Report>) -> Vec<ReleaseCount> {
     let mut counts: BTreeMap<(Kind, semver::Version), usize> = BTreeMap::new();
     for report in reports {
         *counts
@@ -361,6 +396,10 @@ impl Summary {
         section("snowflakes".to_owned(), &self.snowflakes);
         section("degraded".to_owned(), &self.degraded);
         section("silent".to_owned(), &self.silent);
+        section("histories that lost events".to_owned(), &self.histories);
+        if let Some(remembered) = self.remembered {
+            let _infallible = writeln!(text, "\n{remembered} devices were remembered");
+        }
         if !self.rejected.is_empty() {
             let _infallible = writeln!(text, "\nnot believed: {}", self.rejected.len());
         }

@@ -9,7 +9,7 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_builder::{
-    fleet::{Devices, Summary, read, summarize},
+    fleet::{Devices, Memory, Summary, read, summarize},
     progress::{Progress as _, Silent, Unit},
 };
 use outcrop_release::{
@@ -140,7 +140,8 @@ fn summary(folder: &Path) -> Summary {
     let devices = Devices::read(&list).unwrap();
     let now = hour(END);
     let phase = Silent.phase("check reports", None, Unit::Items);
-    let read = read(&folder.join("reports"), &devices, now, phase.as_ref()).unwrap();
+    let reports = folder.join("reports");
+    let read = read(&reports, &devices, Memory::default(), now, phase.as_ref()).unwrap();
     summarize(&read, &devices, now, SignedDuration::from_hours(40))
 }
 
