@@ -5,12 +5,14 @@ mod devices;
 mod error;
 mod html;
 mod judge;
+mod lagging;
 mod memory;
 mod read;
 pub(crate) mod shown;
 mod summary;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use devices::Devices;
 pub use error::FleetError;

@@ -1,8 +1,8 @@
 //! The fleet in figures. Its JSON form is what `outcrop fleet report --json` prints.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
-    fmt::Write as _,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,12 +10,14 @@ use outcrop_release::{
     agent::Waits,
     device_id::DeviceId,
     digest::FileDigest,
-    name::ReleaseName,
     report::{Drift, Health, Report},
 };
 use serde::Serialize;
 
-use super::{Broken, Devices, Found, Read};
+use super::{
+    Broken, Devices, Found, Read,
+    lagging::{Kind, behind, kind, newest_of_each},
+};
 
 /// A fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -29,8 +31,10 @@ pub struct Summary {
     pub releases: Vec<ReleaseCount>,
     /// What their agents wait for, and how many do; devices without an agent aren't counted.
     pub agents: Vec<WaitCount>,
-    /// Devices that don't run the newest release of their product that others run, or say themselves that they can't get on, by reason.
+    /// Devices that something keeps from the newest release that others of their product and channel run, or from what they tried, by reason.
     pub lagging: Vec<Lagging>,
+    /// Devices that don't run that newest release yet, and as planned: their wave, a window, an approval is to come.
+    pub waiting: Vec<Lagging>,
     /// Devices on which something isn't as release and configuration have it.
     pub snowflakes: Vec<Named>,
     /// Devices that are degraded.
@@ -51,8 +55,14 @@ pub struct Summary {
 pub struct ReleaseCount {
     /// Which one.
     pub release: String,
+    /// The channel that those devices follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
     /// How many.
     pub devices: usize,
+    /// Who, when it is what others lag behind and hardly anybody runs it: one device that claims a high version makes all others lag.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<Named>,
 }
 
 /// How many agents wait for something.
@@ -64,7 +74,7 @@ pub struct WaitCount {
     pub devices: usize,
 }
 
-/// Devices that lag behind for one reason.
+/// Devices that are behind for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lagging {
     /// Why.
@@ -99,10 +109,16 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
     let reports = || read.reports.iter().map(|found| &found.report);
     let newest = newest_of_each(reports());
     let of = |report: &Report, detail: String| named(report, devices, detail);
-    let mut lagging: BTreeMap<String, Vec<Named>> = BTreeMap::new();
+    let (mut lagging, mut waiting) = (BTreeMap::new(), BTreeMap::new());
     for report in reports() {
-        if let Some((reason, detail)) = lags(report, &newest) {
-            lagging.entry(reason).or_default().push(of(report, detail));
+        if let Some(behind) = behind(report, &newest) {
+            let groups = if behind.is_planned {
+                &mut waiting
+            } else {
+                &mut lagging
+            };
+            let group: &mut Vec<Named> = groups.entry(behind.reason).or_default();
+            group.push(of(report, behind.detail));
         }
     }
     let alike = alike(reports());
@@ -117,17 +133,13 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
         .map(|report| of(report, format!("last heard of at {}", report.at)))
         .collect();
     quiet.extend(never_heard_of(read, devices));
-    let mut lagging: Vec<Lagging> = lagging
-        .into_iter()
-        .map(|(reason, devices)| Lagging { reason, devices })
-        .collect();
-    lagging.sort_by_key(|group| std::cmp::Reverse(group.devices.len()));
     Summary {
         at: now.to_string(),
         devices: read.reports.len(),
-        releases: releases(reports()),
+        releases: releases(read, devices, &newest),
         agents: agents(reports()),
-        lagging,
+        lagging: largest_first(lagging),
+        waiting: largest_first(waiting),
         snowflakes: snowflakes.collect(),
         degraded: degraded
             .map(|report| of(report, report.running.to_string()))
@@ -146,96 +158,14 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
     }
 }
 
-/// What makes two devices of one kind: product, architecture, board.
-type Kind = (String, String, String);
-
-fn kind(release: &ReleaseName) -> Kind {
-    (
-        release.image.to_string(),
-        release.architecture.to_string(),
-        release.board.to_string(),
-    )
-}
-
-/// The newest release of each kind that somebody runs.
-fn newest_of_each<'r>(reports: impl Iterator<Item = &'r Report>) -> BTreeMap<Kind, semver::Version> {
-    let mut newest: BTreeMap<Kind, semver::Version> = BTreeMap::new();
-    for report in reports {
-        let version = newest
-            .entry(kind(&report.running))
-            .or_insert_with(|| report.running.version.clone());
-        if *version < report.running.version {
-            version.clone_from(&report.running.version);
-        }
-    }
-    newest
-}
-
-/// Why a device isn't where it should be, if it isn't: others run something newer, or it says itself that it can't get on.
-fn lags(report: &Report, newest: &BTreeMap<Kind, semver::Version>) -> Option<(String, String)> {
-    let version = &report.running.version;
-    let others = newest.get(&kind(&report.running)).cloned();
-    let target = others.max(tried(report)).filter(|target| target > version);
-    let is_kept = report.agent.as_ref().is_some_and(|agent| agent.reason.is_some());
-    if target.is_none() && !is_kept {
-        return None;
-    }
-    let (why, about, detail) = why(report);
-    let mut text = format!("runs {version}");
-    let target = target.map(|target| target.to_string());
-    if let Some(target) = &target {
-        let _infallible = write!(text, " instead of {target}");
-    }
-    match (about, detail) {
-        (Some(about), Some(detail)) if target.as_deref() != Some(about) => {
-            let _infallible = write!(text, "; {about}: {detail}");
-        }
-        (_, Some(detail)) => {
-            let _infallible = write!(text, ": {detail}");
-        }
-        (_, None) => {}
-    }
-    Some((why.to_owned(), text))
-}
-
-/// The version that a device has tried and doesn't run. In a first wave nobody else may run it, either.
-fn tried(report: &Report) -> Option<semver::Version> {
-    let agent = report.agent.as_ref();
-    let is_content = agent.is_some_and(|agent| agent.waits == Waits::News && agent.reason.is_none());
-    let kept = agent
-        .filter(|agent| agent.reason.is_some())
-        .and_then(|agent| agent.version.as_deref());
-    // What was withdrawn since is nobody's trouble any more.
-    let last = report
-        .last
-        .as_ref()
-        .filter(|last| last.reason.is_some() && !is_content);
-    let failed = last.map(|last| last.version.as_str());
-    let versions = kept.into_iter().chain(failed);
-    versions.filter_map(|version| version.parse().ok()).max()
-}
-
-/// Why a device isn't further, which version that is about, and what it says itself: what keeps it now counts before how its last update went, and
-/// that before what it waits for.
-fn why(report: &Report) -> (&'static str, Option<&str>, Option<&str>) {
-    let (agent, last) = (report.agent.as_ref(), report.last.as_ref());
-    let trouble = agent.and_then(|agent| Some((agent.reason?, &agent.version, &agent.detail)));
-    if let Some((reason, version, detail)) = trouble {
-        return (reason.as_str(), version.as_deref(), detail.as_deref());
-    }
-    let failure = last.and_then(|last| Some((last.reason?, last)));
-    if let Some((reason, last)) = failure {
-        return (reason.as_str(), Some(&last.version), last.detail.as_deref());
-    }
-    // Who is content with what runs hasn't heard of the newest yet.
-    let waiting = agent.filter(|agent| agent.waits != Waits::News);
-    waiting.map_or(("not updated yet", None, None), |agent| {
-        (
-            agent.waits.as_str(),
-            agent.version.as_deref(),
-            agent.detail.as_deref(),
-        )
-    })
+fn largest_first(groups: BTreeMap<&'static str, Vec<Named>>) -> Vec<Lagging> {
+    let groups = groups.into_iter().map(|(reason, devices)| Lagging {
+        reason: reason.to_owned(),
+        devices,
+    });
+    let mut groups: Vec<Lagging> = groups.collect();
+    groups.sort_by_key(|group| Reverse(group.devices.len()));
+    groups
 }
 
 /// What makes a device a snowflake, if it is one.
@@ -337,7 +267,7 @@ fn agents<'r>(reports: impl Iterator<Item = &'r Report>) -> Vec<WaitCount> {
         *counts.entry(standing.waits).or_default() += 1;
     }
     let mut counts: Vec<(Waits, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, devices)| std::cmp::Reverse(*devices));
+    counts.sort_by_key(|(_, devices)| Reverse(*devices));
     counts
         .into_iter()
         .map(|(waits, devices)| WaitCount {
@@ -347,65 +277,36 @@ fn agents<'r>(reports: impl Iterator<Item = &'r Report>) -> Vec<WaitCount> {
         .collect()
 }
 
-fn releases<'r>(reports: impl Iterator<Item = &'r Report>) -> Vec<ReleaseCount> {
-    let mut counts: BTreeMap<(Kind, semver::Version), usize> = BTreeMap::new();
-    for report in reports {
-        *counts
-            .entry((kind(&report.running), report.running.version.clone()))
-            .or_default() += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by(|((one, older), _), ((other, newer), _)| one.cmp(other).then(newer.cmp(older)));
-    counts
-        .into_iter()
-        .map(
-            |(((image, architecture, board), version), devices)| ReleaseCount {
-                release: format!("{image}-{version}-{architecture}-{board}"),
-                devices,
-            },
-        )
-        .collect()
-}
+/// So few that whose claim it is matters.
+const FEW: usize = 3;
 
-impl Summary {
-    /// For people.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        use std::fmt::Write as _;
-        let mut text = format!("{} devices\n", self.devices);
-        for ReleaseCount { release, devices } in &self.releases {
-            let _infallible = writeln!(text, "{devices:>8}  {release}");
-        }
-        if !self.agents.is_empty() {
-            text += "\nagents\n";
-        }
-        for WaitCount { waits, devices } in &self.agents {
-            let _infallible = writeln!(text, "{devices:>8}  {waits}");
-        }
-        let mut section = |title: String, named: &[Named]| {
-            if !named.is_empty() {
-                let _infallible = writeln!(text, "\n{title}: {}", named.len());
-            }
-            for Named { name, detail, .. } in named {
-                let _infallible = writeln!(text, "  {name}  {detail}");
-            }
-        };
-        for group in &self.lagging {
-            section(format!("lagging, {}", group.reason), &group.devices);
-        }
-        section("snowflakes".to_owned(), &self.snowflakes);
-        section("degraded".to_owned(), &self.degraded);
-        section("silent".to_owned(), &self.silent);
-        section("histories that lost events".to_owned(), &self.histories);
-        if let Some(remembered) = self.remembered {
-            let _infallible = writeln!(text, "\n{remembered} devices were remembered");
-        }
-        if !self.rejected.is_empty() {
-            let _infallible = writeln!(text, "\nnot believed: {}", self.rejected.len());
-        }
-        for RejectedFile { file, why } in &self.rejected {
-            let _infallible = writeln!(text, "  {file}  {why}");
-        }
-        text
+fn releases(read: &Read, devices: &Devices, newest: &BTreeMap<Kind, semver::Version>) -> Vec<ReleaseCount> {
+    let mut of_kind: BTreeMap<Kind, usize> = BTreeMap::new();
+    let mut runs: BTreeMap<(Kind, Reverse<&semver::Version>), Vec<&Report>> = BTreeMap::new();
+    for Found { report, .. } in &read.reports {
+        let kind = kind(report);
+        *of_kind.entry(kind.clone()).or_default() += 1;
+        let release = (kind, Reverse(&report.running.version));
+        runs.entry(release).or_default().push(report);
     }
+    let counted = runs.into_iter().map(|((kind, Reverse(version)), running)| {
+        let is_newest = newest.get(&kind) == Some(version);
+        let all = of_kind.get(&kind).copied().unwrap_or_default();
+        let is_claim_of_few = is_newest && running.len() <= FEW && running.len() * 2 <= all;
+        let claimants = running.iter().filter(|_| is_claim_of_few);
+        let only = claimants.map(|report| named(report, devices, String::new()));
+        let Kind {
+            image,
+            architecture,
+            board,
+            channel,
+        } = kind;
+        ReleaseCount {
+            release: format!("{image}-{version}-{architecture}-{board}"),
+            channel,
+            devices: running.len(),
+            only: only.collect(),
+        }
+    });
+    counted.collect()
 }

@@ -2,6 +2,7 @@
 
 mod browser;
 mod played_back;
+mod wave;
 
 use std::{fs, path::Path};
 
@@ -108,6 +109,21 @@ fn told_with(folder: &Path, remembered: Memory) -> (Summary, Memory) {
     (summary, read.seen)
 }
 
+/// A device as the text names it.
+fn who(number: u16) -> String {
+    format!("shop-{number} ({})", report(number, |_| {}).device())
+}
+
+/// Who is in each group.
+fn groups(groups: &[Lagging]) -> Vec<(&str, Vec<&str>)> {
+    let groups = groups.iter();
+    let mut named: Vec<_> = groups
+        .map(|group| (group.reason.as_str(), names(&group.devices)))
+        .collect();
+    named.sort();
+    named
+}
+
 fn names(named: &[Named]) -> Vec<&str> {
     named.iter().map(|named| named.name.as_str()).collect()
 }
@@ -147,25 +163,20 @@ fn three_of_five_hundred_lag_behind_each_with_its_reason() {
         counts,
         [("edge-1.2.0-x86_64-efi", 497), ("edge-1.1.0-x86_64-efi", 3)]
     );
-    let mut lagging: Vec<(&str, Vec<&str>)> = summary
-        .lagging
-        .iter()
-        .map(|group| (group.reason.as_str(), names(&group.devices)))
-        .collect();
-    lagging.sort();
     assert_eq!(
-        lagging,
-        [
-            ("check failed", vec!["shop-17"]),
-            ("not updated yet", vec!["shop-300"]),
-            ("power", vec!["shop-99"])
-        ]
+        groups(&summary.lagging),
+        [("check failed", vec!["shop-17"]), ("power", vec!["shop-99"])]
     );
+    // Who is left in the end is named, too.
+    assert_eq!(groups(&summary.waiting), [("not updated yet", vec!["shop-300"])]);
     let text = summary.to_text();
-    assert!(
-        text.contains("shop-17  runs 1.1.0 instead of 1.2.0: the check ssh didn't hold"),
-        "{text}"
-    );
+    for (number, said) in [
+        (17, "runs 1.1.0 instead of 1.2.0: the check ssh didn't hold\n"),
+        (300, "runs 1.1.0 instead of 1.2.0\n"),
+    ] {
+        let line = format!("  {}  {said}", who(number));
+        assert!(text.contains(&line), "{text}");
+    }
     assert!(text.lines().count() < 20, "{text}");
 }
 
@@ -202,13 +213,23 @@ fn what_keeps_a_device_now_counts_before_how_its_last_update_went_and_that_befor
         report.agent = Some(standing(Waits::Window, None, "until Monday"));
     });
     let text = told(folder.path()).to_text();
-    for line in [
-        "\nagents\n       2  waits for a maintenance window\n       1  up to date\n",
-        "lagging, network: 1\n  shop-2  runs 1.1.0 instead of 1.2.0: no answer",
-        "lagging, power: 1\n  shop-3  runs 1.1.0 instead of 1.2.0\n",
-        "lagging, waits for a maintenance window: 1\n  shop-4  runs 1.1.0 instead of 1.2.0: until Monday",
+    let agents = "\nagents\n       2  waits for a maintenance window\n       1  up to date\n";
+    assert!(text.contains(agents), "{text}");
+    for (title, number, said) in [
+        (
+            "lagging, network: 1\n  ",
+            2,
+            "runs 1.1.0 instead of 1.2.0: no answer",
+        ),
+        ("lagging, power: 1\n  ", 3, "runs 1.1.0 instead of 1.2.0\n"),
+        (
+            "as planned: 1\n       1  waits for a maintenance window\n          ",
+            4,
+            "runs 1.1.0 instead of 1.2.0: until Monday",
+        ),
     ] {
-        assert!(text.contains(line), "{text}");
+        let lines = format!("{title}{}  {said}", who(number));
+        assert!(text.contains(&lines), "{lines}: {text}");
     }
 }
 
@@ -344,12 +365,17 @@ fn a_first_wave_in_which_everything_fails_is_told_although_nobody_runs_the_relea
         report.agent = Some(standing(Waits::News, None));
     });
     let text = told(folder.path()).to_text();
-    for line in [
-        "lagging, check failed: 1\n  shop-2  runs 1.2.0 instead of 1.3.0: the till doesn't answer\n",
-        "lagging, storage: 1\n  shop-3  runs 1.2.0 instead of 1.3.0: no space left\n",
-        "lagging, network: 1\n  shop-4  runs 1.2.0: no space left\n",
+    for (title, number, said) in [
+        (
+            "check failed",
+            2,
+            "runs 1.2.0 instead of 1.3.0: the till doesn't answer\n",
+        ),
+        ("storage", 3, "runs 1.2.0 instead of 1.3.0: no space left\n"),
+        ("network", 4, "runs 1.2.0: no space left\n"),
     ] {
-        assert!(text.contains(line), "{line}: {text}");
+        let lines = format!("lagging, {title}: 1\n  {}  {said}", who(number));
+        assert!(text.contains(&lines), "{lines}: {text}");
     }
     assert!(!text.contains("shop-1 ") && !text.contains("shop-5"), "{text}");
 }
