@@ -291,3 +291,39 @@ proptest! {
         prop_assert!(Memory::read(&path).is_err());
     }
 }
+
+#[test]
+fn the_command_remembers_when_it_is_asked_to_and_leaves_a_damaged_memory_as_it_is() {
+    use crate::commands::{fleet, testing};
+    let folder = tempfile::tempdir().unwrap();
+    let memory = folder.path().join("memory");
+    let long_ago = 24 * 365 * 5;
+    let run = |memory: Option<&Path>| {
+        let (context, written) = testing::context();
+        let options = fleet::Options {
+            folder: folder.path().to_owned(),
+            devices: None,
+            silent: SignedDuration::from_hours(24 * 7),
+            memory: memory.map(Path::to_owned),
+            html: None,
+            json: false,
+        };
+        fleet::report(&options, &context).map(|()| written.text())
+    };
+    put(folder.path(), "1", 1, numbered(6, 9, long_ago));
+    run(None).unwrap();
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    assert!(run(Some(&memory)).unwrap().contains("0 devices were remembered"));
+    put(folder.path(), "1", 1, numbered(5, 9, long_ago));
+    assert!(
+        run(Some(&memory))
+            .unwrap()
+            .contains("an old report is played back")
+    );
+    fs::write(&memory, "damaged").unwrap();
+    assert!(matches!(
+        run(Some(&memory)),
+        Err(crate::error::Error::Fleet(FleetError::Memory { .. }))
+    ));
+    assert_eq!(fs::read(&memory).unwrap(), b"damaged");
+}
