@@ -83,7 +83,7 @@ impl Memory {
         self.devices.insert(device, seen);
     }
 
-    fn to_text(&self) -> String {
+    pub(super) fn to_text(&self) -> String {
         let mut text = format!("{HEADER}\n");
         for (device, seen) in &self.devices {
             let Seen {
@@ -106,7 +106,7 @@ impl Memory {
     }
 
     /// Otherwise, the line that is none and its text.
-    fn parse(bytes: &[u8]) -> Result<Self, (usize, String)> {
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, (usize, String)> {
         // What isn't UTF-8 is no line, either.
         let text = String::from_utf8_lossy(bytes);
         let mut devices = BTreeMap::new();

@@ -265,30 +265,24 @@ proptest! {
     }
 
     #[test]
-    fn what_is_remembered_survives_its_file_and_a_torn_one_is_an_error(reports in lives(), cut in any::<usize>()) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("memory");
+    fn what_is_remembered_survives_its_text_and_a_torn_one_is_an_error(reports in lives(), cut in any::<usize>()) {
         let mut memory = Memory::default();
         for report in &reports {
             let seen = judge([found(report, 0)], memory.of(&report.device()).cloned()).seen;
             memory.remember(report.device(), seen.unwrap());
         }
-        memory.write(&path).unwrap();
-        let read = Memory::read(&path).unwrap();
+        let text = memory.to_text();
+        let read = Memory::parse(text.as_bytes()).unwrap();
         prop_assert_eq!(read.iter().collect::<Vec<_>>(), memory.iter().collect::<Vec<_>>());
-        let bytes = fs::read(&path).unwrap();
-        let torn = &bytes[..cut % bytes.len()];
-        fs::write(&path, torn).unwrap();
-        let is_line = !torn.is_empty() && torn.ends_with(b"\n");
-        prop_assert_eq!(Memory::read(&path).is_ok(), is_line);
+        let torn = &text[..cut % text.len()];
+        prop_assert_eq!(Memory::parse(torn.as_bytes()).is_ok(), torn.ends_with('\n'));
     }
 
     #[test]
     fn any_bytes_are_a_memory_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("memory");
-        fs::write(&path, bytes).unwrap();
-        prop_assert!(Memory::read(&path).is_err());
+        prop_assert!(Memory::parse(&bytes).is_err());
+        let line = [b"outcrop-fleet-memory 1\n", &bytes[..], b"\n"].concat();
+        prop_assert!(Memory::parse(&line).is_err());
     }
 }
 
