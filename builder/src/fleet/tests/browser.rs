@@ -64,7 +64,7 @@ fn of_five_hundred_devices_a_real_browser_shows_those_that_need_somebody_and_why
                 failed(Reason::Kubernetes, "the node isn't ready"),
             ),
             200 => put(folder.path(), &name, number, |report| {
-                report.drift = Some(drift(3))
+                report.drift = Some(drift(3));
             }),
             300 => put(folder.path(), &name, number, |report| {
                 report.at = now().checked_sub(SignedDuration::from_hours(24 * 20)).unwrap();
