@@ -10,7 +10,7 @@ use outcrop_release::{
     digest::FileDigest,
     journal::{Fate, Head},
     name::ReleaseName,
-    report::{Drift, Health, LastUpdate, Reason, Report, Standing},
+    report::{Drift, Followed, Health, LastUpdate, Reason, Report, Standing},
     signed,
     trust::{Purpose, Signatures},
 };
@@ -58,7 +58,10 @@ fn report(number: u64, key: &PrivateKey) -> Result<Report, Box<dyn Error>> {
         },
         manifest: FileDigest::of(b"manifest"),
         slot: "a".to_owned(),
-        channel: None,
+        channel: Some(Followed {
+            name: "stable".to_owned(),
+            serial: 12,
+        }),
         last: has_failed.then(|| LastUpdate {
             fate: Fate::Failed,
             version: "1.2.0".to_owned(),

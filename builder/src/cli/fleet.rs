@@ -29,6 +29,11 @@ pub(super) struct ReportArgs {
     /// Days without a report after which a device counts as silent
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = value_parser!(i64).range(1..=3650))]
     silent: i64,
+    /// Keep the number of each device's newest report, and the end of its history, in FILE, and tell reports that are older than what
+    /// was there: they are played back. A file for each DIR [default: nothing is kept, and a played-back report counts until it is
+    /// silent]
+    #[arg(long, value_name = "FILE")]
+    memory: Option<PathBuf>,
     /// Write the same as one static page
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -43,6 +48,7 @@ impl From<ReportArgs> for commands::fleet::Options {
             folder: arguments.folder,
             devices: arguments.devices,
             silent: SignedDuration::from_hours(24 * arguments.silent),
+            memory: arguments.memory,
             html: arguments.html,
             json: arguments.json,
         }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Context;
 use crate::{
     error::Error,
-    fleet::{Devices, FleetError, html, read, summarize},
+    fleet::{Devices, FleetError, Memory, html, read, shown::shown_json, summarize},
     output::replace_file,
     progress::Unit,
 };
@@ -21,6 +21,8 @@ pub struct Options {
     pub devices: Option<PathBuf>,
     /// After how long a device counts as silent.
     pub silent: SignedDuration,
+    /// Where the newest that is known of each device is kept; without, nothing is.
+    pub memory: Option<PathBuf>,
     /// Also a page, there.
     pub html: Option<PathBuf>,
     /// For a program.
@@ -39,8 +41,18 @@ pub fn report(options: &Options, context: &Context) -> Result<(), Error> {
     let devices = Devices::read(&list)?;
     let now = Timestamp::now();
     let phase = context.progress.phase("check reports", None, Unit::Items);
-    let read = read(&options.folder, &devices, now, phase.as_ref())?;
+    let remembered = options.memory.as_deref().map(Memory::read).transpose()?;
+    let read = read(
+        &options.folder,
+        &devices,
+        remembered.unwrap_or_default(),
+        now,
+        phase.as_ref(),
+    )?;
     drop(phase);
+    if let Some(path) = &options.memory {
+        read.seen.write(path)?;
+    }
     let summary = summarize(&read, &devices, now, options.silent);
     if let Some(path) = &options.html {
         replace_file(path, html(&summary).as_bytes()).map_err(|source| FleetError::Io {
@@ -50,7 +62,8 @@ pub fn report(options: &Options, context: &Context) -> Result<(), Error> {
         })?;
     }
     if options.json {
-        return context.print(serde_json::to_string_pretty(&summary).unwrap_or_default() + "\n");
+        let json = serde_json::to_string_pretty(&summary).unwrap_or_default();
+        return context.print(shown_json(&json) + "\n");
     }
     context.print(summary.to_text())
 }

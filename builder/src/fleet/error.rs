@@ -1,16 +1,20 @@
 //! Why a fleet can't be told.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use miette::Diagnostic;
 
+use super::shown::shown;
 use crate::failure::FailureClass;
 
 /// Why a fleet can't be told.
 #[derive(Debug, thiserror::Error, Diagnostic)]
 pub enum FleetError {
     /// A folder or file.
-    #[error("{doing} {}", path.display())]
+    #[error("{doing} {}", named(path))]
     #[diagnostic(help("check that it is there and that you may read it"))]
     Io {
         /// What was being done.
@@ -21,13 +25,13 @@ pub enum FleetError {
         source: io::Error,
     },
     /// No report.
-    #[error("there is no report in {}", .0.display())]
+    #[error("there is no report in {}", named(.0))]
     #[diagnostic(help(
         "devices send them with `outcrop-updater report --to`; a server keeps each in a file that ends with .report"
     ))]
     Empty(PathBuf),
     /// A line of the list of devices that is none.
-    #[error("line {line} of {}: {text:?} is no device", path.display())]
+    #[error("line {line} of {}: {text:?} is no device", named(path))]
     #[diagnostic(help(
         "a line is a device's name, 32 hexadecimal digits, and what you call it; # begins a remark"
     ))]
@@ -39,6 +43,27 @@ pub enum FleetError {
         /// The line.
         text: String,
     },
+    /// What was remembered is damaged.
+    #[error(
+        "line {line} of {}: {text:?} is nothing that `outcrop fleet report` remembers",
+        named(path)
+    )]
+    #[diagnostic(help(
+        "bring the file back from a copy; without one, remove it: the next run begins a new one, and only what is older than its reports is told as played back"
+    ))]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// Which line.
+        line: usize,
+        /// How the line begins.
+        text: String,
+    },
+}
+
+/// A path for people: who puts files into a folder of reports writes their names.
+fn named(path: &Path) -> String {
+    shown(&path.display().to_string())
 }
 
 impl FleetError {
@@ -47,7 +72,7 @@ impl FleetError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Io { source, .. } => FailureClass::of_io(source),
-            Self::Empty(_) | Self::Devices { .. } => FailureClass::Input,
+            Self::Empty(_) | Self::Devices { .. } | Self::Memory { .. } => FailureClass::Input,
         }
     }
 }

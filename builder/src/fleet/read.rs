@@ -1,9 +1,9 @@
 //! Reads a folder's reports and checks each: many at a time, for checking a signature is what takes the time.
 
 use std::{
-    collections::HashMap,
     fs::{self, File},
     io::{self, Read as _},
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -14,7 +14,10 @@ use outcrop_release::{
 };
 use rayon::prelude::*;
 
-use super::{Devices, FleetError};
+use super::{
+    Devices, FleetError, Found, Memory,
+    judge::{Judged, judge},
+};
 use crate::{error::Error, progress::Phase};
 
 /// How much later than now a report may say that it was made.
@@ -23,10 +26,12 @@ const SKEW: SignedDuration = SignedDuration::from_hours(24);
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Read {
-    /// The newest report of each device, by the device's name.
-    pub reports: Vec<Report>,
+    /// The report of each device that counts, by the device's name.
+    pub reports: Vec<Found>,
     /// Files that nobody should believe, by name.
     pub rejected: Vec<Rejected>,
+    /// The newest that is known of each device now.
+    pub seen: Memory,
 }
 
 /// A file that nobody should believe.
@@ -61,25 +66,31 @@ pub enum Why {
         /// Which number.
         sequence: u64,
     },
-    /// The history has become shorter.
+    /// An old report in the place of a newer one.
     #[error(
-        "the device {device} had {before} events in its history once, and has {now}: it was cut off, or an old report is played back"
+        "the device {device} has sent a report of number {newest}, and this is number {sequence}: an old report is played back, or its key is in two places"
     )]
-    Shorter {
+    Replayed {
         /// Whose.
         device: DeviceId,
-        /// How many there were.
-        before: u64,
-        /// How many there are.
-        now: u64,
+        /// Its number.
+        sequence: u64,
+        /// The number that was seen.
+        newest: u64,
     },
 }
 
-/// Reads all reports in `folder` and the folders in it.
+/// Reads all reports in `folder` and the folders in it, and holds them against what is `remembered`.
 ///
 /// # Errors
 /// When a folder can't be listed, or the user stops.
-pub fn read(folder: &Path, devices: &Devices, now: Timestamp, phase: &dyn Phase) -> Result<Read, Error> {
+pub fn read(
+    folder: &Path,
+    devices: &Devices,
+    remembered: Memory,
+    now: Timestamp,
+    phase: &dyn Phase,
+) -> Result<Read, Error> {
     let mut paths = Vec::new();
     list(folder, &mut paths, 0)?;
     paths.sort();
@@ -87,15 +98,22 @@ pub fn read(folder: &Path, devices: &Devices, now: Timestamp, phase: &dyn Phase)
     if paths.is_empty() {
         return Err(FleetError::Empty(folder.to_owned()).into());
     }
-    let checked: Vec<Result<Report, Rejected>> = paths
+    let checked: Vec<Result<Found, Rejected>> = paths
         .into_par_iter()
         .map(|path| {
             phase.advance(1);
-            check(&path, devices, now).map_err(|why| Rejected { path, why })
+            match check(&path, devices, now) {
+                Ok(report) => Ok(Found {
+                    device: report.device(),
+                    path,
+                    report,
+                }),
+                Err(why) => Err(Rejected { path, why }),
+            }
         })
         .collect();
     phase.checkpoint().map_err(Error::Cancelled)?;
-    Ok(newest(checked))
+    Ok(judged(checked, remembered))
 }
 
 /// Folders in folders, as far as anybody nests them.
@@ -132,53 +150,34 @@ fn check(path: &Path, devices: &Devices, now: Timestamp) -> Result<Report, Why> 
     Ok(report)
 }
 
-/// Of each device the newest; older ones are only that.
-fn newest(checked: Vec<Result<Report, Rejected>>) -> Read {
-    let mut read = Read::default();
-    let mut by_device: HashMap<DeviceId, Report> = HashMap::new();
-    for checked in checked {
-        let report = match checked {
-            Ok(report) => report,
-            Err(rejected) => {
-                read.rejected.push(rejected);
-                continue;
-            }
-        };
-        let device = report.device();
-        match by_device.get(&device) {
-            None => drop(by_device.insert(device, report)),
-            Some(other) => match conflict(other, &report) {
-                Some(why) => read.rejected.push(Rejected {
-                    path: PathBuf::from(report.file_name()),
-                    why,
-                }),
-                None if report.sequence > other.sequence => drop(by_device.insert(device, report)),
-                None => {}
-            },
+/// Judges each device's reports for themselves.
+fn judged(checked: Vec<Result<Found, Rejected>>, remembered: Memory) -> Read {
+    let mut read = Read {
+        seen: remembered,
+        ..Read::default()
+    };
+    let mut found: Vec<Found> = checked
+        .into_iter()
+        .filter_map(|checked| checked.map_err(|rejected| read.rejected.push(rejected)).ok())
+        .collect();
+    let order = |found: &Found| (found.device, found.report.sequence);
+    found.sort_unstable_by(|one, other| order(one).cmp(&order(other)).then(one.path.cmp(&other.path)));
+    let mut found = found.into_iter().peekable();
+    while let Some(device) = found.peek().map(|found| found.device) {
+        let of_device = iter::from_fn(|| found.next_if(|found| found.device == device));
+        let Judged {
+            counts,
+            seen,
+            rejected,
+        } = judge(of_device, read.seen.of(&device).cloned());
+        read.reports.extend(counts);
+        let rejected = rejected.into_iter();
+        read.rejected
+            .extend(rejected.map(|(path, why)| Rejected { path, why }));
+        if let Some(seen) = seen {
+            read.seen.remember(device, seen);
         }
     }
-    read.reports = by_device.into_values().collect();
-    read.reports.sort_by_key(Report::device);
+    read.rejected.sort_by(|one, other| one.path.cmp(&other.path));
     read
-}
-
-/// What can't be true of both.
-fn conflict(one: &Report, other: &Report) -> Option<Why> {
-    let device = one.device();
-    if one.sequence == other.sequence && one != other {
-        return Some(Why::Twins {
-            device,
-            sequence: one.sequence,
-        });
-    }
-    let (older, newer) = match one.sequence < other.sequence {
-        true => (one, other),
-        false => (other, one),
-    };
-    let (before, now) = older.history.zip(newer.history)?;
-    (now.number < before.number).then_some(Why::Shorter {
-        device,
-        before: before.number,
-        now: now.number,
-    })
 }

@@ -1,20 +1,23 @@
 //! The fleet in figures. Its JSON form is what `outcrop fleet report --json` prints.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt::Write as _,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
 };
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
     agent::Waits,
+    device_id::DeviceId,
     digest::FileDigest,
-    name::ReleaseName,
     report::{Drift, Health, Report},
 };
 use serde::Serialize;
 
-use super::{Devices, Read};
+use super::{
+    Broken, Devices, Found, Read,
+    lagging::{Kind, behind, kind, newest_of_each},
+};
 
 /// A fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,14 +31,21 @@ pub struct Summary {
     pub releases: Vec<ReleaseCount>,
     /// What their agents wait for, and how many do; devices without an agent aren't counted.
     pub agents: Vec<WaitCount>,
-    /// Devices that don't run the newest release of their product that others run, or say themselves that they can't get on, by reason.
+    /// Devices that something keeps from the newest release that others of their product and channel run, or from what they tried, by reason.
     pub lagging: Vec<Lagging>,
+    /// Devices that don't run that newest release yet, and as planned: their wave, a window, an approval is to come.
+    pub waiting: Vec<Lagging>,
     /// Devices on which something isn't as release and configuration have it.
     pub snowflakes: Vec<Named>,
     /// Devices that are degraded.
     pub degraded: Vec<Named>,
     /// Devices of which nothing was heard for too long; of those in the list of devices also who never reported.
     pub silent: Vec<Named>,
+    /// Devices whose history has lost events, for as long after that as silence is allowed.
+    pub histories: Vec<Named>,
+    /// Of how many devices something was remembered; none when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub remembered: Option<usize>,
     /// Files that nobody should believe.
     pub rejected: Vec<RejectedFile>,
 }
@@ -45,8 +55,14 @@ pub struct Summary {
 pub struct ReleaseCount {
     /// Which one.
     pub release: String,
+    /// The channel that those devices follow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
     /// How many.
     pub devices: usize,
+    /// Who, when it is what others lag behind and hardly anybody runs it: one device that claims a high version makes all others lag.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub only: Vec<Named>,
 }
 
 /// How many agents wait for something.
@@ -58,7 +74,7 @@ pub struct WaitCount {
     pub devices: usize,
 }
 
-/// Devices that lag behind for one reason.
+/// Devices that are behind for one reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lagging {
     /// Why.
@@ -90,47 +106,47 @@ pub struct RejectedFile {
 /// Puts together what reports say. `silent` is after how long nothing heard is too long.
 #[must_use]
 pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedDuration) -> Summary {
-    let newest = newest_of_each(&read.reports);
+    let reports = || read.reports.iter().map(|found| &found.report);
+    let newest = newest_of_each(reports());
     let of = |report: &Report, detail: String| named(report, devices, detail);
-    let mut lagging: BTreeMap<String, Vec<Named>> = BTreeMap::new();
-    for report in &read.reports {
-        if let Some((reason, detail)) = lags(report, &newest) {
-            lagging.entry(reason).or_default().push(of(report, detail));
+    let (mut lagging, mut waiting) = (BTreeMap::new(), BTreeMap::new());
+    for report in reports() {
+        if let Some(behind) = behind(report, &newest) {
+            let groups = if behind.is_planned {
+                &mut waiting
+            } else {
+                &mut lagging
+            };
+            let group: &mut Vec<Named> = groups.entry(behind.reason).or_default();
+            group.push(of(report, behind.detail));
         }
     }
-    let alike = alike(&read.reports);
-    let snowflakes = read.reports.iter().filter_map(|report| {
+    let alike = alike(reports());
+    let snowflakes = reports().filter_map(|report| {
         let drift = drift(report)?;
         let others = alike.get(&drift.fingerprint).copied().unwrap_or(1) - 1;
         Some(of(report, drifted(report, drift, others)))
     });
-    let degraded = read
-        .reports
-        .iter()
-        .filter(|report| report.health == Health::Degraded);
-    let mut quiet: Vec<Named> = read
-        .reports
-        .iter()
+    let degraded = reports().filter(|report| report.health == Health::Degraded);
+    let mut quiet: Vec<Named> = reports()
         .filter(|report| now.duration_since(report.at) > silent)
         .map(|report| of(report, format!("last heard of at {}", report.at)))
         .collect();
     quiet.extend(never_heard_of(read, devices));
-    let mut lagging: Vec<Lagging> = lagging
-        .into_iter()
-        .map(|(reason, devices)| Lagging { reason, devices })
-        .collect();
-    lagging.sort_by_key(|group| std::cmp::Reverse(group.devices.len()));
     Summary {
         at: now.to_string(),
         devices: read.reports.len(),
-        releases: releases(&read.reports),
-        agents: agents(&read.reports),
-        lagging,
+        releases: releases(read, devices, &newest),
+        agents: agents(reports()),
+        lagging: largest_first(lagging),
+        waiting: largest_first(waiting),
         snowflakes: snowflakes.collect(),
         degraded: degraded
             .map(|report| of(report, report.running.to_string()))
             .collect(),
         silent: quiet,
+        histories: histories(read, devices, now, silent),
+        remembered: read.seen.before(),
         rejected: read
             .rejected
             .iter()
@@ -142,96 +158,14 @@ pub fn summarize(read: &Read, devices: &Devices, now: Timestamp, silent: SignedD
     }
 }
 
-/// What makes two devices of one kind: product, architecture, board.
-type Kind = (String, String, String);
-
-fn kind(release: &ReleaseName) -> Kind {
-    (
-        release.image.to_string(),
-        release.architecture.to_string(),
-        release.board.to_string(),
-    )
-}
-
-/// The newest release of each kind that somebody runs.
-fn newest_of_each(reports: &[Report]) -> BTreeMap<Kind, semver::Version> {
-    let mut newest: BTreeMap<Kind, semver::Version> = BTreeMap::new();
-    for report in reports {
-        let version = newest
-            .entry(kind(&report.running))
-            .or_insert_with(|| report.running.version.clone());
-        if *version < report.running.version {
-            version.clone_from(&report.running.version);
-        }
-    }
-    newest
-}
-
-/// Why a device isn't where it should be, if it isn't: others run something newer, or it says itself that it can't get on.
-fn lags(report: &Report, newest: &BTreeMap<Kind, semver::Version>) -> Option<(String, String)> {
-    let version = &report.running.version;
-    let others = newest.get(&kind(&report.running)).cloned();
-    let target = others.max(tried(report)).filter(|target| target > version);
-    let is_kept = report.agent.as_ref().is_some_and(|agent| agent.reason.is_some());
-    if target.is_none() && !is_kept {
-        return None;
-    }
-    let (why, about, detail) = why(report);
-    let mut text = format!("runs {version}");
-    let target = target.map(|target| target.to_string());
-    if let Some(target) = &target {
-        let _infallible = write!(text, " instead of {target}");
-    }
-    match (about, detail) {
-        (Some(about), Some(detail)) if target.as_deref() != Some(about) => {
-            let _infallible = write!(text, "; {about}: {detail}");
-        }
-        (_, Some(detail)) => {
-            let _infallible = write!(text, ": {detail}");
-        }
-        (_, None) => {}
-    }
-    Some((why.to_owned(), text))
-}
-
-/// The version that a device has tried and doesn't run. In a first wave nobody else may run it, either.
-fn tried(report: &Report) -> Option<semver::Version> {
-    let agent = report.agent.as_ref();
-    let is_content = agent.is_some_and(|agent| agent.waits == Waits::News && agent.reason.is_none());
-    let kept = agent
-        .filter(|agent| agent.reason.is_some())
-        .and_then(|agent| agent.version.as_deref());
-    // What was withdrawn since is nobody's trouble any more.
-    let last = report
-        .last
-        .as_ref()
-        .filter(|last| last.reason.is_some() && !is_content);
-    let failed = last.map(|last| last.version.as_str());
-    let versions = kept.into_iter().chain(failed);
-    versions.filter_map(|version| version.parse().ok()).max()
-}
-
-/// Why a device isn't further, which version that is about, and what it says itself: what keeps it now counts before how its last update went, and
-/// that before what it waits for.
-fn why(report: &Report) -> (&'static str, Option<&str>, Option<&str>) {
-    let (agent, last) = (report.agent.as_ref(), report.last.as_ref());
-    let trouble = agent.and_then(|agent| Some((agent.reason?, &agent.version, &agent.detail)));
-    if let Some((reason, version, detail)) = trouble {
-        return (reason.as_str(), version.as_deref(), detail.as_deref());
-    }
-    let failure = last.and_then(|last| Some((last.reason?, last)));
-    if let Some((reason, last)) = failure {
-        return (reason.as_str(), Some(&last.version), last.detail.as_deref());
-    }
-    // Who is content with what runs hasn't heard of the newest yet.
-    let waiting = agent.filter(|agent| agent.waits != Waits::News);
-    waiting.map_or(("not updated yet", None, None), |agent| {
-        (
-            agent.waits.as_str(),
-            agent.version.as_deref(),
-            agent.detail.as_deref(),
-        )
-    })
+fn largest_first(groups: BTreeMap<&'static str, Vec<Named>>) -> Vec<Lagging> {
+    let groups = groups.into_iter().map(|(reason, devices)| Lagging {
+        reason: reason.to_owned(),
+        devices,
+    });
+    let mut groups: Vec<Lagging> = groups.collect();
+    groups.sort_by_key(|group| Reverse(group.devices.len()));
+    groups
 }
 
 /// What makes a device a snowflake, if it is one.
@@ -240,9 +174,9 @@ fn drift(report: &Report) -> Option<Drift> {
 }
 
 /// How many devices have drifted in the same way.
-fn alike(reports: &[Report]) -> HashMap<FileDigest, usize> {
+fn alike<'r>(reports: impl Iterator<Item = &'r Report>) -> HashMap<FileDigest, usize> {
     let mut alike = HashMap::new();
-    for drift in reports.iter().filter_map(drift) {
+    for drift in reports.filter_map(drift) {
         *alike.entry(drift.fingerprint).or_default() += 1;
     }
     alike
@@ -275,34 +209,65 @@ fn named(report: &Report, devices: &Devices, detail: String) -> Named {
     }
 }
 
+/// Devices of ours of which no report counts: those in the list, and those of which one counted once.
 fn never_heard_of(read: &Read, devices: &Devices) -> Vec<Named> {
     // Reports are in the order of their devices.
-    let is_heard_of = |device: &&outcrop_release::device_id::DeviceId| {
-        read.reports.binary_search_by_key(*device, Report::device).is_ok()
+    let is_heard_of = |device: &DeviceId| {
+        let found = read.reports.binary_search_by_key(device, |found| found.device);
+        found.is_ok()
     };
-    let mut missing: Vec<Named> = devices
+    let remembered = read.seen.iter().map(|(device, _)| device);
+    let ours = devices
         .iter()
-        .filter(|device| !is_heard_of(device))
-        .map(|device| Named {
-            name: devices
-                .called(device)
-                .map_or_else(|| device.to_string(), str::to_owned),
-            device: device.to_string(),
-            detail: "never heard of".to_owned(),
-        })
-        .collect();
-    missing.sort();
-    missing
+        .chain(remembered.filter(|device| devices.knows(device)));
+    let missing: BTreeSet<&DeviceId> = ours.filter(|device| !is_heard_of(device)).collect();
+    let named = missing.into_iter().map(|device| Named {
+        name: devices
+            .called(device)
+            .map_or_else(|| device.to_string(), str::to_owned),
+        device: device.to_string(),
+        detail: match read.seen.of(device) {
+            None => "no report of it counts".to_owned(),
+            Some(seen) => format!(
+                "no report of it counts; number {} of {} was its last",
+                seen.sequence, seen.at
+            ),
+        },
+    });
+    let mut named: Vec<Named> = named.collect();
+    named.sort();
+    named
+}
+
+/// Devices whose history has lost events. Who was told long enough knows it: an old report that lies there tells it for ever.
+fn histories(read: &Read, devices: &Devices, now: Timestamp, told: SignedDuration) -> Vec<Named> {
+    let broken = read.reports.iter().filter_map(|Found { device, report, .. }| {
+        let broken = read.seen.of(device)?.broken?;
+        (now.duration_since(broken.at) <= told).then(|| named(report, devices, lost(&broken)))
+    });
+    broken.collect()
+}
+
+fn lost(broken: &Broken) -> String {
+    let Broken { before, after, at } = broken;
+    let now = match after {
+        0 => "then none".to_owned(),
+        after if after == before => "then others".to_owned(),
+        after => format!("then {after}"),
+    };
+    format!(
+        "had {before} events in its history, {now}, since {at}: damaged and begun anew, or cut off; `outcrop-updater history --verify` on it says more"
+    )
 }
 
 /// The most frequent first.
-fn agents(reports: &[Report]) -> Vec<WaitCount> {
+fn agents<'r>(reports: impl Iterator<Item = &'r Report>) -> Vec<WaitCount> {
     let mut counts: BTreeMap<Waits, usize> = BTreeMap::new();
-    for standing in reports.iter().filter_map(|report| report.agent.as_ref()) {
+    for standing in reports.filter_map(|report| report.agent.as_ref()) {
         *counts.entry(standing.waits).or_default() += 1;
     }
     let mut counts: Vec<(Waits, usize)> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, devices)| std::cmp::Reverse(*devices));
+    counts.sort_by_key(|(_, devices)| Reverse(*devices));
     counts
         .into_iter()
         .map(|(waits, devices)| WaitCount {
@@ -312,61 +277,36 @@ fn agents(reports: &[Report]) -> Vec<WaitCount> {
         .collect()
 }
 
-fn releases(reports: &[Report]) -> Vec<ReleaseCount> {
-    let mut counts: BTreeMap<(Kind, semver::Version), usize> = BTreeMap::new();
-    for report in reports {
-        *counts
-            .entry((kind(&report.running), report.running.version.clone()))
-            .or_default() += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by(|((one, older), _), ((other, newer), _)| one.cmp(other).then(newer.cmp(older)));
-    counts
-        .into_iter()
-        .map(
-            |(((image, architecture, board), version), devices)| ReleaseCount {
-                release: format!("{image}-{version}-{architecture}-{board}"),
-                devices,
-            },
-        )
-        .collect()
-}
+/// So few that whose claim it is matters.
+const FEW: usize = 3;
 
-impl Summary {
-    /// For people.
-    #[must_use]
-    pub fn to_text(&self) -> String {
-        use std::fmt::Write as _;
-        let mut text = format!("{} devices\n", self.devices);
-        for ReleaseCount { release, devices } in &self.releases {
-            let _infallible = writeln!(text, "{devices:>8}  {release}");
-        }
-        if !self.agents.is_empty() {
-            text += "\nagents\n";
-        }
-        for WaitCount { waits, devices } in &self.agents {
-            let _infallible = writeln!(text, "{devices:>8}  {waits}");
-        }
-        let mut section = |title: String, named: &[Named]| {
-            if !named.is_empty() {
-                let _infallible = writeln!(text, "\n{title}: {}", named.len());
-            }
-            for Named { name, detail, .. } in named {
-                let _infallible = writeln!(text, "  {name}  {detail}");
-            }
-        };
-        for group in &self.lagging {
-            section(format!("lagging, {}", group.reason), &group.devices);
-        }
-        section("snowflakes".to_owned(), &self.snowflakes);
-        section("degraded".to_owned(), &self.degraded);
-        section("silent".to_owned(), &self.silent);
-        if !self.rejected.is_empty() {
-            let _infallible = writeln!(text, "\nnot believed: {}", self.rejected.len());
-        }
-        for RejectedFile { file, why } in &self.rejected {
-            let _infallible = writeln!(text, "  {file}  {why}");
-        }
-        text
+fn releases(read: &Read, devices: &Devices, newest: &BTreeMap<Kind, semver::Version>) -> Vec<ReleaseCount> {
+    let mut of_kind: BTreeMap<Kind, usize> = BTreeMap::new();
+    let mut runs: BTreeMap<(Kind, Reverse<&semver::Version>), Vec<&Report>> = BTreeMap::new();
+    for Found { report, .. } in &read.reports {
+        let kind = kind(report);
+        *of_kind.entry(kind.clone()).or_default() += 1;
+        let release = (kind, Reverse(&report.running.version));
+        runs.entry(release).or_default().push(report);
     }
+    let counted = runs.into_iter().map(|((kind, Reverse(version)), running)| {
+        let is_newest = newest.get(&kind) == Some(version);
+        let all = of_kind.get(&kind).copied().unwrap_or_default();
+        let is_claim_of_few = is_newest && running.len() <= FEW && running.len() * 2 <= all;
+        let claimants = running.iter().filter(|_| is_claim_of_few);
+        let only = claimants.map(|report| named(report, devices, String::new()));
+        let Kind {
+            image,
+            architecture,
+            board,
+            channel,
+        } = kind;
+        ReleaseCount {
+            release: format!("{image}-{version}-{architecture}-{board}"),
+            channel,
+            devices: running.len(),
+            only: only.collect(),
+        }
+    });
+    counted.collect()
 }
