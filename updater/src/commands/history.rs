@@ -6,7 +6,7 @@ use outcrop_release::journal::{Entry, Event, Head, Verified};
 use serde_json::json;
 
 use super::{CommandError, key, say};
-use crate::{device::Device, device_key::DeviceKey, journal};
+use crate::{device::Device, device_key::DeviceKey, recorder};
 
 /// What was typed.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
@@ -38,7 +38,7 @@ fn parse_head(text: &str) -> Result<Head, String> {
 pub fn history(root: &Path, options: &HistoryOptions) -> Result<(), CommandError> {
     let device = Device::read(root)?;
     let key = key(&device)?;
-    let verified = journal::verified(&device.state_folder(), key)?;
+    let verified = recorder::verified(&device.state_folder(), key)?;
     if let Some(head) = &options.head {
         verified.has(head).map_err(CommandError::Journal)?;
     }
@@ -122,7 +122,7 @@ mod tests {
     use outcrop_release::{digest::FileDigest, journal::Deed};
 
     use super::*;
-    use crate::{recorder, testing::root};
+    use crate::testing::root;
 
     #[test]
     fn verify_refuses_a_history_that_was_edited_or_cut_or_is_another_device_s() {
@@ -140,7 +140,7 @@ mod tests {
         }
         let log = state.join("history/000001.log");
         let whole = fs::read(&log).unwrap();
-        let last = journal::verified(&state, key(&device).unwrap())
+        let last = recorder::verified(&state, key(&device).unwrap())
             .unwrap()
             .last
             .unwrap();

@@ -11,7 +11,6 @@ use outcrop_release::{
 use super::{fault::Fault, site::PlayedSite};
 use crate::{
     agent::{Approval, ArmedBy, Armer, revoke, settle, take_back},
-    journal::Journal,
     last_update::last_update,
     recorder,
     reports::next_sequence,
@@ -62,7 +61,6 @@ impl PlayedSite<'_> {
         let record = self.boot_record();
         let slot = self.world.running();
         let history = self.history();
-        let journal = Journal::open(&self.state, &self.key).unwrap();
         let drift = match self.fault {
             Fault::Drifted => (2, "a file in /etc"),
             _ => (0, ""),
@@ -84,7 +82,7 @@ impl PlayedSite<'_> {
                 differences: drift.0,
                 fingerprint: FileDigest::of(drift.1.as_bytes()),
             }),
-            history: journal.last().map(|last| last.head),
+            history: recorder::head(&self.state, &self.key).unwrap(),
         }
     }
 }
