@@ -93,9 +93,12 @@ impl<'a> Recorder<'a> {
     fn try_remember(&mut self, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
         let _turn = self.turn();
         let mut history = self.before()?;
+        let before = history.clone();
         change(&mut history);
-        self.save(&mut history)?;
-        self.catch_up(&history);
+        if history != before {
+            save(&mut history, self.state, self.medium)?;
+            self.catch_up(&history);
+        }
         Ok(())
     }
 
@@ -118,15 +121,6 @@ impl<'a> Recorder<'a> {
                 self.not_kept(error);
             })
             .ok()
-    }
-
-    fn save(&self, history: &mut History) -> Result<(), DurableError> {
-        match history.save_on(self.state, self.medium) {
-            Err(error) if is_full(&error.source) && give_up_reserve(self.state) => {
-                history.save_on(self.state, self.medium)
-            }
-            saved => saved,
-        }
     }
 
     /// What is remembered, with the journal told what it missed; where the journal knows more, that counts.
@@ -180,10 +174,30 @@ impl<'a> Recorder<'a> {
 /// # Errors
 /// When the disk fails, or there is no room.
 pub fn amend(state: &Path, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
+    amend_on(state, &DataPartition, change)
+}
+
+/// The same on a medium.
+///
+/// # Errors
+/// As [`amend`].
+pub fn amend_on(
+    state: &Path,
+    medium: &dyn Medium,
+    change: impl FnOnce(&mut History),
+) -> Result<(), DurableError> {
     let _turn_or_none = turn::to_write(state, PATIENCE);
     let mut history = History::load(state)?.history;
     change(&mut history);
-    history.save(state)
+    save(&mut history, state, medium)
+}
+
+/// Keeps what is remembered; on a full disk, in the room of the reserve.
+fn save(history: &mut History, state: &Path, medium: &dyn Medium) -> Result<(), DurableError> {
+    match history.save_on(state, medium) {
+        Err(error) if is_full(&error.source) && give_up_reserve(state) => history.save_on(state, medium),
+        saved => saved,
+    }
 }
 
 /// The history in Outcrop's folder `state`, checked whole.

@@ -8,7 +8,10 @@ use outcrop_release::{
     report::{Drift, Health, Report, Standing},
 };
 
-use super::{fault::Fault, site::PlayedSite};
+use super::{
+    fault::{Fault, Moment},
+    site::PlayedSite,
+};
 use crate::{
     agent::{Approval, ArmedBy, Armer, revoke, settle, take_back},
     last_update::last_update,
@@ -24,6 +27,7 @@ impl PlayedSite<'_> {
         let release = self.known(running, version);
         assert_eq!(revoke(&self.state), [""; 0]);
         self.world.lifecycle(running).roll_back().unwrap();
+        self.moment(Moment::RolledBack);
         self.remember(|history| history.rolled_back(running, release));
         self.start(LastEnd::Orderly);
     }
@@ -42,6 +46,15 @@ impl PlayedSite<'_> {
             .save(&self.state)
             .unwrap();
         settle(self).unwrap();
+    }
+
+    /// `outcrop-updater install`, when the release is written already.
+    pub(crate) fn install_what_is_written(&mut self, version: &str) {
+        let record = self.boot_record();
+        let other = self.world.running().other();
+        let release = self.known(other, version.to_owned());
+        self.remember(|history| history.is_written(&record, other, release));
+        self.arm();
     }
 
     /// What `outcrop-updater install` does when the release is written.
