@@ -36,8 +36,10 @@ const FILE_NAME: &str = "releases.json";
 const FORMAT: u32 = 1;
 /// Failed releases that are remembered; the oldest are forgotten.
 const MOST_FAILED: usize = 64;
-/// Things that have happened that are kept for the journal, should it have missed some.
+/// Things that have happened that are kept for the journal, should it be lost.
 const MOST_RECENT: usize = 16;
+/// The same of those that it hasn't heard of yet: a TPM that unseals nothing for so long, or a disk that is full.
+const MOST_UNTOLD: usize = 256;
 
 /// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,19 +81,34 @@ pub struct Outcome {
     /// Why, for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// So many before it were forgotten before the journal could be told.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    missing_before: u64,
 }
 
 impl Outcome {
     /// The event that the journal has of it.
     #[must_use]
     pub fn event(&self) -> Event {
+        let missing = (self.missing_before > 0).then(|| {
+            format!(
+                "{} events before this one are missing: the history couldn't be written for so long that they were forgotten",
+                self.missing_before
+            )
+        });
+        let reasons: Vec<String> = missing.into_iter().chain(self.reason.clone()).collect();
         Event::Release {
             fate: self.fate,
             version: self.version.clone(),
             slot: self.slot.clone(),
-            reason: self.reason.clone(),
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A release that failed here.
@@ -124,7 +141,10 @@ pub struct History {
     /// How many things have happened.
     #[serde(default)]
     fates: u64,
-    /// The last of them, until they are in the journal.
+    /// How many of them the journal is never told of: they were forgotten.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    lost: u64,
+    /// The last of them, at least until they are in the journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recent: Vec<Outcome>,
 }
@@ -333,24 +353,53 @@ impl History {
         self.fates
     }
 
-    /// How many things have happened of which nothing is known any more.
-    #[must_use]
-    pub fn forgotten(&self) -> u64 {
-        self.fates.saturating_sub(self.recent.len() as u64)
+    /// How many the journal has when it has been told all.
+    const fn to_tell(&self) -> u64 {
+        self.fates.saturating_sub(self.lost)
     }
 
-    /// At least so many have happened: the journal knows more than a file that was lost.
-    pub fn at_least(&mut self, fates: u64) {
-        if self.fates < fates {
-            self.fates = fates;
+    /// How many the journal can't be told any more: it has them, or they were before it.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.to_tell().saturating_sub(self.recent.len() as u64)
+    }
+
+    /// The journal has so many. When it has more than a file that was lost, that counts.
+    pub fn at_least(&mut self, told: u64) {
+        if self.to_tell() < told {
+            self.fates = told.saturating_add(self.lost);
             self.recent.clear();
         }
     }
 
-    /// What has happened since there were `fates`, oldest first, as far as it is still known.
-    pub fn since(&self, fates: u64) -> impl Iterator<Item = &Outcome> {
-        let missing = usize::try_from(self.fates.saturating_sub(fates)).unwrap_or(usize::MAX);
-        let known = self.recent.len().saturating_sub(missing);
+    /// The journal has so many. Counts those as lost that it hasn't and nobody knows any more; the oldest that is known will say so. True when
+    /// there were any: keep this before the journal is told anything, or it is told twice.
+    pub fn give_up_missing(&mut self, told: u64) -> bool {
+        let missing = self.forgotten().saturating_sub(told);
+        self.lost = self.lost.saturating_add(missing);
+        self.say_missing(missing);
+        missing > 0
+    }
+
+    fn say_missing(&mut self, missing: u64) {
+        if let Some(oldest) = self.recent.first_mut() {
+            oldest.missing_before = oldest.missing_before.saturating_add(missing);
+        }
+    }
+
+    /// The journal has all: no more are kept than it may want again.
+    pub fn forget_told(&mut self) {
+        let surplus = self.recent.len().saturating_sub(MOST_RECENT);
+        self.recent.drain(..surplus);
+        self.recent
+            .iter_mut()
+            .for_each(|outcome| outcome.missing_before = 0);
+    }
+
+    /// What the journal hasn't got, which has so many: oldest first.
+    pub fn since(&self, told: u64) -> impl Iterator<Item = &Outcome> {
+        let untold = usize::try_from(self.to_tell().saturating_sub(told)).unwrap_or(usize::MAX);
+        let known = self.recent.len().saturating_sub(untold);
         self.recent.iter().skip(known)
     }
 
@@ -369,11 +418,17 @@ impl History {
             version: version.to_owned(),
             slot: slot.to_string(),
             reason: reason.map(str::to_owned),
+            missing_before: 0,
         };
         self.fates = self.fates.saturating_add(1);
         self.recent.push(outcome.clone());
-        let surplus = self.recent.len().saturating_sub(MOST_RECENT);
-        self.recent.drain(..surplus);
+        let surplus = self.recent.len().saturating_sub(MOST_UNTOLD);
+        let missing: u64 = self
+            .recent
+            .drain(..surplus)
+            .map(|outcome| outcome.missing_before)
+            .sum();
+        self.say_missing(missing);
         self.last = Some(outcome);
     }
 }

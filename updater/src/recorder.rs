@@ -3,6 +3,8 @@
 //! What is remembered goes first, and counts its fates; the journal counts them, too. So whatever a power cut keeps from the journal is told
 //! to it the next time, once: none is lost, none is there twice.
 //!
+//! What the journal can't be told for so long that it is forgotten (a TPM that unseals nothing for a hundred updates) is given up, and the next event says so.
+//!
 //! One program at a time changes either: several do, the agent, a commit, somebody who types ([`turn`]).
 //!
 //! On a full disk the history's reserve is given up for both of them. When that is gone, too, what happens isn't remembered: that is told, and stops
@@ -97,7 +99,7 @@ impl<'a> Recorder<'a> {
         change(&mut history);
         if history != before {
             save(&mut history, self.state, self.medium)?;
-            self.catch_up(&history);
+            self.catch_up(&mut history)?;
         }
         Ok(())
     }
@@ -130,20 +132,27 @@ impl<'a> Recorder<'a> {
         self.problems
             .extend(aside.map(|aside| format!("what was remembered is damaged, now in {}", aside.display())));
         let mut history = loaded.history;
-        let known = self.with_journal(|journal| Ok(journal.fates(history.forgotten())));
-        history.at_least(known.unwrap_or_default());
-        self.catch_up(&history);
+        self.catch_up(&mut history)?;
         Ok(history)
     }
 
-    fn catch_up(&mut self, history: &History) {
+    fn catch_up(&mut self, history: &mut History) -> Result<(), DurableError> {
+        let Some(told) = self.with_journal(|journal| Ok(journal.fates(history.forgotten()))) else {
+            return Ok(());
+        };
+        history.at_least(told);
+        if history.give_up_missing(told) {
+            save(history, self.state, self.medium)?;
+        }
         self.with_journal(|journal| {
-            let known = journal.fates(history.forgotten());
-            for outcome in history.since(known) {
+            journal.fates(history.forgotten());
+            for outcome in history.since(told) {
                 journal.append(Timestamp::now(), outcome.event())?;
             }
+            history.forget_told();
             Ok(())
         });
+        Ok(())
     }
 
     fn with_journal<T>(&mut self, work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>) -> Option<T> {

@@ -137,3 +137,16 @@ fn a_damaged_file_is_set_aside_and_nothing_is_remembered() {
         assert!(!path.exists());
     }
 }
+
+#[test]
+fn no_more_is_kept_for_a_history_that_has_all_than_it_may_want_again() {
+    let mut history = History::default();
+    for number in 0..300 {
+        history.installed(Slot::B, release(&number.to_string()));
+    }
+    assert_eq!((history.recent.len(), history.forgotten()), (MOST_UNTOLD, 44));
+    assert!(!history.give_up_missing(44) && history.give_up_missing(40));
+    assert_eq!((history.fates(), history.forgotten()), (300, 40));
+    history.forget_told();
+    assert_eq!((history.recent.len(), history.forgotten()), (MOST_RECENT, 280));
+}

@@ -172,6 +172,48 @@ fn what_the_tpm_doesn_t_let_be_signed_is_remembered_told_once_and_in_the_journal
     assert_eq!(told.count(), 4);
 }
 
+/// A device whose TPM unseals nothing for so many installations, and whose history then gets all that it can: its releases with what their events say.
+fn after_untold(count: u64) -> Vec<(u64, Option<String>)> {
+    let (folder, tpm) = (tempfile::tempdir().unwrap(), FakeTpm::new(1));
+    let state = folder.path();
+    let at_work = DeviceKey::of(state, tpm.clone()).unwrap();
+    assert_eq!(super::remember(state, Ok(&at_work), installed(1)), [""; 0]);
+    let other = DeviceKey::of(state, FakeTpm::new(2)).unwrap();
+    for number in 2..count + 2 {
+        assert_eq!(super::remember(state, Ok(&other), installed(number)).len(), 1);
+    }
+    let back = DeviceKey::of(state, tpm).unwrap();
+    // More than one, since the first may have left the counts apart.
+    for number in count + 2..count + 5 {
+        assert_eq!(super::remember(state, Ok(&back), installed(number)), [""; 0]);
+    }
+    let entries = verified(state, &back).unwrap().entries.into_iter();
+    entries
+        .filter_map(|entry| match entry.event {
+            Event::Release { version, reason, .. } => Some((version.parse().unwrap(), reason)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn what_the_history_missed_is_told_once_and_what_is_forgotten_by_then_is_told_to_be_missing() {
+    for (untold, missing) in [(9, 0), (20, 0), (256, 0), (300, 44)] {
+        let told = after_untold(untold);
+        let numbers: Vec<u64> = told.iter().map(|(number, _)| *number).collect();
+        let known = (missing + 2..untold + 5).collect::<Vec<u64>>();
+        assert_eq!(numbers, [vec![1], known].concat(), "{untold}");
+        let reasons: Vec<&str> = told.iter().filter_map(|(_, reason)| reason.as_deref()).collect();
+        match missing {
+            0 => assert_eq!(reasons, [""; 0]),
+            _ => {
+                assert!(reasons[0].starts_with(&format!("{missing} events before this one are missing")));
+                assert_eq!((reasons.len(), told[1].1.as_deref()), (1, Some(reasons[0])));
+            }
+        }
+    }
+}
+
 #[test]
 fn a_damaged_key_costs_no_memory() {
     let state = tempfile::tempdir().unwrap();
