@@ -8,7 +8,6 @@ use std::{
 
 use outcrop_release::{
     bootrec::BootRecord,
-    digest::FileDigest,
     manifest::{ManifestError, RunningManifest},
     slot::Slot,
     trust::{Trust, TrustError},
@@ -17,7 +16,7 @@ use outcrop_release::{
 use crate::{
     device_key::{self, DeviceKey, DeviceKeyError, KeptIn},
     facts::{self, BootFacts, FactsError},
-    history::{History, KnownRelease},
+    history::KnownRelease,
     tpm::CharacterDevice,
 };
 
@@ -179,17 +178,6 @@ impl Device {
         }
     }
 
-    /// The release in the other slot, as far as it is known.
-    #[must_use]
-    pub fn other_release(&self, record: &BootRecord, history: &History) -> KnownRelease {
-        let other = self.slot().other();
-        let digest = record.slot(other).release;
-        history
-            .release(other, &digest)
-            .cloned()
-            .unwrap_or_else(|| unknown(&digest))
-    }
-
     /// `edge 1.2.0 x86_64 slot a`
     #[must_use]
     pub fn title(&self) -> String {
@@ -201,14 +189,6 @@ impl Device {
             name.architecture,
             self.slot()
         )
-    }
-}
-
-/// A release of which only the digest is known.
-fn unknown(digest: &FileDigest) -> KnownRelease {
-    KnownRelease {
-        version: "unknown".to_owned(),
-        digest: digest.to_string(),
     }
 }
 

@@ -3,6 +3,12 @@
 //! `/var/lib/outcrop/releases.json`. The boot record decides; this only explains, and keeps a failed release from being tried
 //! again after its slot was written over. A damaged file is set aside.
 
+mod catch_up;
+#[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -22,6 +28,7 @@ use crate::{
     durable::{self, DurableError},
     medium::{DataPartition, Medium},
 };
+pub use catch_up::Seen;
 
 /// Name of the file.
 const FILE_NAME: &str = "releases.json";
@@ -29,8 +36,10 @@ const FILE_NAME: &str = "releases.json";
 const FORMAT: u32 = 1;
 /// Failed releases that are remembered; the oldest are forgotten.
 const MOST_FAILED: usize = 64;
-/// Things that have happened that are kept for the journal, should it have missed some.
+/// Things that have happened that are kept for the journal, should it be lost.
 const MOST_RECENT: usize = 16;
+/// The same of those that it hasn't heard of yet: a TPM that unseals nothing for so long, or a disk that is full.
+const MOST_UNTOLD: usize = 256;
 
 /// A release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +48,25 @@ pub struct KnownRelease {
     pub version: String,
     /// SHA-256 of its manifest, in hexadecimal digits.
     pub digest: String,
+}
+
+impl KnownRelease {
+    /// A release of which only the digest is known.
+    #[must_use]
+    pub fn unknown(digest: &FileDigest) -> Self {
+        Self {
+            version: "unknown".to_owned(),
+            digest: digest.to_string(),
+        }
+    }
+}
+
+/// A release that is being written to a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Writing {
+    slot: String,
+    #[serde(flatten)]
+    release: KnownRelease,
 }
 
 /// The last thing that happened.
@@ -53,19 +81,34 @@ pub struct Outcome {
     /// Why, for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
+    /// So many before it were forgotten before the journal could be told.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    missing_before: u64,
 }
 
 impl Outcome {
     /// The event that the journal has of it.
     #[must_use]
     pub fn event(&self) -> Event {
+        let missing = (self.missing_before > 0).then(|| {
+            format!(
+                "{} events before this one are missing: the history couldn't be written for so long that they were forgotten",
+                self.missing_before
+            )
+        });
+        let reasons: Vec<String> = missing.into_iter().chain(self.reason.clone()).collect();
         Event::Release {
             fate: self.fate,
             version: self.version.clone(),
             slot: self.slot.clone(),
-            reason: self.reason.clone(),
+            reason: (!reasons.is_empty()).then(|| reasons.join("; ")),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A release that failed here.
@@ -84,6 +127,9 @@ pub struct History {
     format: u32,
     slot_a: Option<KnownRelease>,
     slot_b: Option<KnownRelease>,
+    /// From before its first byte until it is remembered as installed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    writing: Option<Writing>,
     failed: Vec<Failure>,
     /// Releases that somebody went back from, or whose trial somebody took back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -95,7 +141,10 @@ pub struct History {
     /// How many things have happened.
     #[serde(default)]
     fates: u64,
-    /// The last of them, until they are in the journal.
+    /// How many of them the journal is never told of: they were forgotten.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    lost: u64,
+    /// The last of them, at least until they are in the journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     recent: Vec<Outcome>,
 }
@@ -165,15 +214,34 @@ impl History {
     /// The release in a slot whose record has `digest`.
     #[must_use]
     pub fn release(&self, slot: Slot, digest: &FileDigest) -> Option<&KnownRelease> {
-        let known = match slot {
-            Slot::A => &self.slot_a,
-            Slot::B => &self.slot_b,
-        };
-        known.as_ref().filter(|known| known.digest == digest.to_string())
+        let writing = self
+            .writing
+            .iter()
+            .filter(|writing| writing.slot == slot.as_str());
+        let known = self
+            .held(slot)
+            .into_iter()
+            .chain(writing.map(|writing| &writing.release));
+        known.into_iter().find(|known| known.digest == digest.to_string())
+    }
+
+    const fn held(&self, slot: Slot) -> Option<&KnownRelease> {
+        match slot {
+            Slot::A => self.slot_a.as_ref(),
+            Slot::B => self.slot_b.as_ref(),
+        }
+    }
+
+    /// A release is about to be written to a slot. Should the power go before that is remembered, the boot record says that it was written, and this
+    /// which one.
+    pub fn will_install(&mut self, slot: Slot, release: KnownRelease) {
+        let slot = slot.to_string();
+        self.writing = Some(Writing { slot, release });
     }
 
     /// A release was written to a slot.
     pub fn installed(&mut self, slot: Slot, release: KnownRelease) {
+        self.writing = None;
         self.note(slot, Fate::Installed, &release.version, None);
         self.holds(slot, release);
     }
@@ -279,54 +347,88 @@ impl History {
             .find(|failure| failure.release.digest == digest)
     }
 
-    /// Whether the failure of what a slot holds is known: not only that it failed once before it was installed again.
-    #[must_use]
-    pub fn knows_failure(&self, slot: Slot, digest: &FileDigest) -> bool {
-        let installed_since = self
-            .last
-            .as_ref()
-            .is_some_and(|last| last.fate == Fate::Installed && last.slot == slot.to_string());
-        self.failure(digest).is_some() && !installed_since
-    }
-
     /// How many things have happened.
     #[must_use]
     pub const fn fates(&self) -> u64 {
         self.fates
     }
 
-    /// How many things have happened of which nothing is known any more.
-    #[must_use]
-    pub fn forgotten(&self) -> u64 {
-        self.fates.saturating_sub(self.recent.len() as u64)
+    /// How many the journal has when it has been told all.
+    const fn to_tell(&self) -> u64 {
+        self.fates.saturating_sub(self.lost)
     }
 
-    /// At least so many have happened: the journal knows more than a file that was lost.
-    pub fn at_least(&mut self, fates: u64) {
-        if self.fates < fates {
-            self.fates = fates;
+    /// How many the journal can't be told any more: it has them, or they were before it.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.to_tell().saturating_sub(self.recent.len() as u64)
+    }
+
+    /// The journal has so many. When it has more than a file that was lost, that counts.
+    pub fn at_least(&mut self, told: u64) {
+        if self.to_tell() < told {
+            self.fates = told.saturating_add(self.lost);
             self.recent.clear();
         }
     }
 
-    /// What has happened since there were `fates`, oldest first, as far as it is still known.
-    pub fn since(&self, fates: u64) -> impl Iterator<Item = &Outcome> {
-        let missing = usize::try_from(self.fates.saturating_sub(fates)).unwrap_or(usize::MAX);
-        let known = self.recent.len().saturating_sub(missing);
+    /// The journal has so many. Counts those as lost that it hasn't and nobody knows any more; the oldest that is known will say so. True when
+    /// there were any: keep this before the journal is told anything, or it is told twice.
+    pub fn give_up_missing(&mut self, told: u64) -> bool {
+        let missing = self.forgotten().saturating_sub(told);
+        self.lost = self.lost.saturating_add(missing);
+        self.say_missing(missing);
+        missing > 0
+    }
+
+    fn say_missing(&mut self, missing: u64) {
+        if let Some(oldest) = self.recent.first_mut() {
+            oldest.missing_before = oldest.missing_before.saturating_add(missing);
+        }
+    }
+
+    /// The journal has all: no more are kept than it may want again.
+    pub fn forget_told(&mut self) {
+        let surplus = self.recent.len().saturating_sub(MOST_RECENT);
+        self.recent.drain(..surplus);
+        self.recent
+            .iter_mut()
+            .for_each(|outcome| outcome.missing_before = 0);
+    }
+
+    /// What the journal hasn't got, which has so many: oldest first.
+    pub fn since(&self, told: u64) -> impl Iterator<Item = &Outcome> {
+        let untold = usize::try_from(self.to_tell().saturating_sub(told)).unwrap_or(usize::MAX);
+        let known = self.recent.len().saturating_sub(untold);
         self.recent.iter().skip(known)
     }
 
     fn note(&mut self, slot: Slot, fate: Fate, version: &str, reason: Option<&str>) {
+        // Two programs at once, or one and whoever makes up for a power cut, may say the same of a release. None becomes the same twice in a row,
+        // except that it is installed again.
+        let is_known = self
+            .last
+            .as_ref()
+            .is_some_and(|last| last.fate == fate && last.version == version && last.slot == slot.as_str());
+        if is_known && fate != Fate::Installed {
+            return;
+        }
         let outcome = Outcome {
             fate,
             version: version.to_owned(),
             slot: slot.to_string(),
             reason: reason.map(str::to_owned),
+            missing_before: 0,
         };
         self.fates = self.fates.saturating_add(1);
         self.recent.push(outcome.clone());
-        let surplus = self.recent.len().saturating_sub(MOST_RECENT);
-        self.recent.drain(..surplus);
+        let surplus = self.recent.len().saturating_sub(MOST_UNTOLD);
+        let missing: u64 = self
+            .recent
+            .drain(..surplus)
+            .map(|outcome| outcome.missing_before)
+            .sum();
+        self.say_missing(missing);
         self.last = Some(outcome);
     }
 }
@@ -349,98 +451,5 @@ pub const fn describe(reason: BadReason) -> &'static str {
         BadReason::TooManyAttempts => "it failed again and again after it had been committed",
         BadReason::Damaged => "it is damaged on the disk",
         BadReason::Operator => "the operator went back from it",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn release(version: &str) -> KnownRelease {
-        KnownRelease {
-            version: version.to_owned(),
-            digest: FileDigest::of(version.as_bytes()).to_string(),
-        }
-    }
-
-    #[test]
-    fn what_is_kept_is_read_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut history = History::load(folder.path()).unwrap().history;
-        assert_eq!(history, History::default());
-        history.installed(Slot::B, release("1.1.0"));
-        history.failed(Slot::B, release("1.1.0"), "no network");
-        history.save(folder.path()).unwrap();
-        let loaded = History::load(folder.path()).unwrap();
-        assert_eq!(loaded.history, history);
-        assert_eq!(loaded.set_aside, None);
-        let digest = FileDigest::of(b"1.1.0");
-        assert_eq!(loaded.history.failure(&digest).unwrap().reason, "no network");
-        assert_eq!(loaded.history.release(Slot::B, &digest), Some(&release("1.1.0")));
-        assert_eq!(loaded.history.release(Slot::B, &FileDigest::of(b"x")), None);
-        assert_eq!(loaded.history.release(Slot::A, &digest), None);
-    }
-
-    #[test]
-    fn a_release_that_is_committed_has_not_failed_any_more() {
-        let mut history = History::default();
-        history.failed(Slot::B, release("1.1.0"), "x");
-        history.committed(Slot::B, &release("1.1.0"), RollbackIndex(2));
-        assert_eq!(history.rollback_index(), RollbackIndex(2));
-        assert_eq!(history.failure(&FileDigest::of(b"1.1.0")), None);
-        assert_eq!(history.last.unwrap().fate, Fate::Committed);
-    }
-
-    #[test]
-    fn what_somebody_gave_up_is_unwanted_until_it_is_wanted_again_or_committed() {
-        let record = BootRecord::fresh(outcrop_release::bootrec::SlotRecord::EMPTY);
-        let digest = FileDigest::of(b"1.1.0");
-        let acts: [fn(&mut History); 2] = [
-            |history| history.wanted_again(&FileDigest::of(b"1.1.0")),
-            |history| history.committed(Slot::B, &release("1.1.0"), RollbackIndex(0)),
-        ];
-        for act in acts {
-            let mut history = History::default();
-            history.rolled_back(Slot::B, release("1.1.0"));
-            history.failed(Slot::B, release("1.0.9"), "x");
-            assert_eq!(history.unwanted_by_somebody(&record), [digest]);
-            assert!(history.unwanted(&record).contains(&digest));
-            act(&mut history);
-            assert_eq!(history.unwanted(&record), [FileDigest::of(b"1.0.9")]);
-        }
-    }
-
-    #[test]
-    fn a_trial_that_somebody_gave_up_failed_and_both_are_lifted_when_it_is_wanted_again() {
-        let record = BootRecord::fresh(outcrop_release::bootrec::SlotRecord::EMPTY);
-        let mut history = History::default();
-        history.given_up(release("1.1.0"));
-        history.failed(Slot::B, release("1.1.0"), describe(BadReason::Operator));
-        assert_eq!(history.unwanted_by_somebody(&record), [FileDigest::of(b"1.1.0")]);
-        history.wanted_again(&FileDigest::of(b"1.1.0"));
-        assert_eq!(history.unwanted(&record), []);
-    }
-
-    #[test]
-    fn the_oldest_failures_are_forgotten() {
-        let mut history = History::default();
-        for number in 0..=MOST_FAILED {
-            history.failed(Slot::B, release(&number.to_string()), "x");
-        }
-        assert_eq!(history.failed.len(), MOST_FAILED);
-        assert_eq!(history.failure(&FileDigest::of(b"0")), None);
-    }
-
-    #[test]
-    fn a_damaged_file_is_set_aside_and_nothing_is_remembered() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(FILE_NAME);
-        for text in ["", "{", "{\"format\":2}", "[]"] {
-            fs::write(&path, text).unwrap();
-            let loaded = History::load(folder.path()).unwrap();
-            assert_eq!(loaded.history, History::default());
-            assert_eq!(fs::read_to_string(loaded.set_aside.unwrap()).unwrap(), text);
-            assert!(!path.exists());
-        }
     }
 }

@@ -3,21 +3,30 @@
 //! A line is on the medium before [`Journal::append`] returns. A power cut leaves a part of the last line at worst; the next append takes
 //! it away. A file that is long enough is followed by the next one, which begins with a checkpoint; the oldest go then.
 //!
+//! Only one program at a time may have it open to append ([`crate::recorder`] sees to that): two would give the same number to two events. Whoever
+//! only reads changes nothing.
+//!
 //! A full disk costs an event, never an update: a reserve is given up first, and after that the caller is told and goes on.
+
+mod reading;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _},
+    io,
     path::{Path, PathBuf},
 };
 
 use jiff::Timestamp;
-use outcrop_release::journal::{Entry, Event, JournalError, Last, Verified, line, signed_message, verify};
+use outcrop_release::journal::{Entry, Event, JournalError, Last, line, signed_message};
 
 use crate::{
     device_key::{DeviceKey, DeviceKeyError},
-    medium::{DataPartition, Medium, is_full},
+    medium::{Medium, is_full},
 };
+use reading::{End, files, path_of};
+pub use reading::{newest, verified};
 
 /// The folder, in Outcrop's.
 const FOLDER: &str = "history";
@@ -25,8 +34,6 @@ const FOLDER: &str = "history";
 const MOST_FILE_BYTES: u64 = 64 << 10;
 /// Files that are kept: about 3000 events.
 const MOST_FILES: usize = 16;
-/// Digits of a file's number.
-const DIGITS: usize = 6;
 /// Given up when the disk is full.
 const RESERVE: &str = "reserve";
 const RESERVE_BYTES: usize = 64 << 10;
@@ -77,46 +84,35 @@ pub struct Journal<'a> {
 }
 
 impl<'a> Journal<'a> {
-    /// Opens the history in Outcrop's folder `state`. One that can't be gone on with is set aside, and a new one begins: that is told in
-    /// its first event, and whoever kept a head of the old one finds out.
+    /// Opens the history in Outcrop's folder `state`, to append to it on `medium`. What a power cut left behind its newest whole line is taken
+    /// away. One that can't be gone on with is set aside, and a new one begins: that is told in its first event, and whoever kept a head of the
+    /// old one finds out.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn open(state: &Path, key: &'a DeviceKey) -> Result<Self, KeepError> {
-        Self::open_on(state, key, &DataPartition)
-    }
-
-    /// The same on a medium, which is written to from now on.
-    ///
-    /// # Errors
-    /// As [`Journal::open`].
     pub fn open_on(state: &Path, key: &'a DeviceKey, medium: &'a dyn Medium) -> Result<Self, KeepError> {
-        let mut journal = Self {
-            folder: state.join(FOLDER),
+        let folder = state.join(FOLDER);
+        let end = match End::find(&folder, key) {
+            Err(KeepError::Damaged { .. }) => {
+                set_aside(&folder)?;
+                End::default()
+            }
+            found => found?,
+        };
+        for (number, whole) in end.torn {
+            let path = path_of(&folder, number);
+            shorten(&path, whole).map_err(failed("shorten", &path))?;
+        }
+        Ok(Self {
+            // Also one that another program, or an earlier moment, set aside and that nothing has followed yet.
+            damaged: aside(&folder, 1).exists(),
+            folder,
             key,
             medium,
-            newest: None,
-            last: None,
-            damaged: false,
+            newest: end.newest,
+            last: end.last,
             before: 0,
-        };
-        match journal.find_end() {
-            Ok(()) => Ok(journal),
-            Err(KeepError::Damaged { .. }) => {
-                set_aside(&journal.folder)?;
-                journal.newest = None;
-                journal.last = None;
-                journal.damaged = true;
-                Ok(journal)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The newest event; none before the first.
-    #[must_use]
-    pub const fn last(&self) -> Option<&Last> {
-        self.last.as_ref()
+        })
     }
 
     /// How many fates of releases it knows of. Where it hasn't begun, it begins behind `before` of them.
@@ -144,22 +140,24 @@ impl<'a> Journal<'a> {
     fn put(&mut self, at: Timestamp, event: Event) -> Result<(), KeepError> {
         let path = match self.newest {
             Some(newest) if self.length(newest)? < MOST_FILE_BYTES => self.path(newest),
-            Some(newest) => self.next_file(newest + 1, at)?,
+            Some(newest) => self.begin_file(newest + 1)?,
             None => self.begin_file(1)?,
         };
+        // Also in one whose checkpoint a power cut or a full disk kept away: it is the oldest one day.
+        if self.last.is_some() && is_empty(&path)? {
+            self.write_entry(&path, at, Event::Checkpoint)?;
+            self.remove_oldest()?;
+        }
         self.write_entry(&path, at, event)
     }
 
-    /// Begins a file with a checkpoint, then removes the oldest.
-    fn next_file(&mut self, number: u64, at: Timestamp) -> Result<PathBuf, KeepError> {
-        let path = self.begin_file(number)?;
-        self.write_entry(&path, at, Event::Checkpoint)?;
+    fn remove_oldest(&self) -> Result<(), KeepError> {
         let files = self.files()?;
         for old in files.iter().take(files.len().saturating_sub(MOST_FILES)) {
             let path = self.path(*old);
             fs::remove_file(&path).map_err(failed("remove", &path))?;
         }
-        Ok(path)
+        Ok(())
     }
 
     fn begin_file(&mut self, number: u64) -> Result<PathBuf, KeepError> {
@@ -212,49 +210,12 @@ impl<'a> Journal<'a> {
         written
     }
 
-    /// Finds the newest whole line. What a power cut left behind it is taken away.
-    fn find_end(&mut self) -> Result<(), KeepError> {
-        for number in self.files()?.into_iter().rev() {
-            self.newest = self.newest.or(Some(number));
-            let path = self.path(number);
-            let bytes = fs::read(&path).map_err(failed("read", &path))?;
-            let whole = bytes
-                .iter()
-                .rposition(|byte| *byte == b'\n')
-                .map_or(0, |end| end + 1);
-            if whole < bytes.len() {
-                shorten(&path, whole as u64).map_err(failed("shorten", &path))?;
-            }
-            let lines = bytes.get(..whole).unwrap_or_default();
-            if let Some(last) = lines.split_inclusive(|byte| *byte == b'\n').next_back() {
-                self.last = self.entry(last)?;
-                return Ok(());
-            }
-            // A file that holds nothing yet: the end is in the one before.
-        }
-        Ok(())
-    }
-
-    /// The last event of a line that this device signed.
-    fn entry(&self, line: &[u8]) -> Result<Option<Last>, KeepError> {
-        // Alone it begins nowhere, and that is all that may be wrong with it.
-        match outcrop_release::journal::parse_line(line, self.key.public()) {
-            Ok(entry) => Ok(Some(entry.last())),
-            Err(source) => Err(KeepError::Damaged {
-                folder: self.folder.clone(),
-                source,
-            }),
-        }
-    }
-
     fn length(&self, number: u64) -> Result<u64, KeepError> {
-        let path = self.path(number);
-        let facts = fs::metadata(&path).map_err(failed("look at", &path))?;
-        Ok(facts.len())
+        length(&self.path(number))
     }
 
     fn path(&self, number: u64) -> PathBuf {
-        self.folder.join(format!("{number:0DIGITS$}.log"))
+        path_of(&self.folder, number)
     }
 
     fn files(&self) -> Result<Vec<u64>, KeepError> {
@@ -262,36 +223,13 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// The history in Outcrop's folder `state`, checked whole.
-///
-/// # Errors
-/// When it can't be read, or was tampered with.
-pub fn verified(state: &Path, key: &DeviceKey) -> Result<Verified, KeepError> {
-    let folder = state.join(FOLDER);
-    let mut bytes = Vec::new();
-    for number in files(&folder).map_err(failed("list", &folder))? {
-        let path = folder.join(format!("{number:0DIGITS$}.log"));
-        let read = File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes));
-        read.map_err(failed("read", &path))?;
-    }
-    verify(&bytes, key.public()).map_err(|source| KeepError::Damaged { folder, source })
+fn length(path: &Path) -> Result<u64, KeepError> {
+    let facts = fs::metadata(path).map_err(failed("look at", path))?;
+    Ok(facts.len())
 }
 
-/// Numbers of the files, ascending.
-fn files(folder: &Path) -> io::Result<Vec<u64>> {
-    let mut numbers = Vec::new();
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(numbers),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let name = entry?.file_name();
-        let number = name.to_str().and_then(|name| name.strip_suffix(".log"));
-        numbers.extend(number.and_then(|number| number.parse::<u64>().ok()));
-    }
-    numbers.sort_unstable();
-    Ok(numbers)
+fn is_empty(path: &Path) -> Result<bool, KeepError> {
+    Ok(length(path)? == 0)
 }
 
 fn shorten(path: &Path, bytes: u64) -> io::Result<()> {
@@ -315,146 +253,16 @@ fn sync_folder(folder: &Path) -> Result<(), KeepError> {
     synced.map_err(failed("sync", folder))
 }
 
-/// Gives a damaged history a name of its own: it is evidence.
-fn set_aside(folder: &Path) -> Result<(), KeepError> {
-    let aside = (1..1000)
-        .map(|number| folder.with_file_name(format!("{FOLDER}.damaged-{number}")))
-        .find(|aside| !aside.exists());
-    let aside = aside.unwrap_or_else(|| folder.with_file_name(format!("{FOLDER}.damaged")));
-    fs::rename(folder, &aside).map_err(failed("set aside", folder))?;
-    sync_folder(folder.parent().unwrap_or(folder))
+fn aside(folder: &Path, number: u32) -> PathBuf {
+    folder.with_file_name(format!("{FOLDER}.damaged-{number}"))
 }
 
-#[cfg(test)]
-mod tests {
-    use outcrop_release::journal::Fate;
-
-    use super::*;
-    use crate::tpm::NoTpm;
-
-    fn now() -> Timestamp {
-        Timestamp::from_second(1_795_000_000).unwrap()
-    }
-
-    fn fate(number: u64) -> Event {
-        Event::Release {
-            fate: Fate::Installed,
-            version: format!("1.{number}.0"),
-            slot: "b".to_owned(),
-            reason: None,
-        }
-    }
-
-    fn began(damaged: bool) -> Event {
-        Event::Began { damaged, fates: 0 }
-    }
-
-    struct Fixture {
-        state: tempfile::TempDir,
-        key: DeviceKey,
-    }
-
-    impl Fixture {
-        fn new() -> Self {
-            let state = tempfile::tempdir().unwrap();
-            let key = DeviceKey::of(state.path(), NoTpm).unwrap();
-            Self { state, key }
-        }
-
-        fn append(&self, number: u64) {
-            let mut journal = Journal::open(self.state.path(), &self.key).unwrap();
-            journal.append(now(), fate(number)).unwrap();
-        }
-
-        fn verified(&self) -> Verified {
-            verified(self.state.path(), &self.key).unwrap()
-        }
-
-        fn path(&self, number: u64) -> PathBuf {
-            self.state.path().join(format!("history/{number:06}.log"))
-        }
-    }
-
-    #[test]
-    fn events_follow_each_other_from_run_to_run() {
-        let fixture = Fixture::new();
-        (1..=3).for_each(|number| fixture.append(number));
-        let verified = fixture.verified();
-        let events: Vec<&Event> = verified.entries.iter().map(|entry| &entry.event).collect();
-        assert_eq!(events, [&began(false), &fate(1), &fate(2), &fate(3)]);
-        assert_eq!(verified.last.unwrap().fates, 3);
-    }
-
-    #[test]
-    fn a_power_cut_in_any_byte_of_a_line_loses_that_event_alone() {
-        let fixture = Fixture::new();
-        fixture.append(1);
-        let before = fs::read(fixture.path(1)).unwrap();
-        fixture.append(2);
-        let after = fs::read(fixture.path(1)).unwrap();
-        for len in before.len()..after.len() {
-            // A file system may give zeros where bytes weren't written.
-            for tail in [after[before.len()..len].to_vec(), vec![0; len - before.len()]] {
-                fs::write(fixture.path(1), [before.clone(), tail].concat()).unwrap();
-                fixture.append(3);
-                let verified = fixture.verified();
-                assert_eq!((verified.entries.len(), verified.torn), (3, 0), "{len}");
-                assert_eq!(verified.entries[2].event, fate(3));
-            }
-        }
-    }
-
-    #[test]
-    fn files_are_followed_by_others_with_checkpoints_and_the_oldest_go() {
-        let fixture = Fixture::new();
-        let mut journal = Journal::open(fixture.state.path(), &fixture.key).unwrap();
-        let mut count = 0;
-        while files(&journal.folder).unwrap().last() != Some(&18) {
-            count += 1;
-            journal.append(now(), fate(count)).unwrap();
-        }
-        assert_eq!(files(&journal.folder).unwrap(), (3..=18).collect::<Vec<u64>>());
-        let verified = fixture.verified();
-        assert_eq!(verified.entries[0].event, Event::Checkpoint);
-        assert_eq!(verified.last.unwrap().fates, count);
-        // A power cut between a new file and its checkpoint leaves an empty file.
-        fs::write(fixture.path(19), "").unwrap();
-        fixture.append(0);
-        let end = fixture.verified().last.unwrap();
-        assert_eq!(end.fates, count + 1);
-    }
-
-    #[test]
-    fn a_damaged_history_is_set_aside_and_the_new_one_says_so() {
-        let fixture = Fixture::new();
-        (1..=2).for_each(|number| fixture.append(number));
-        let text = fs::read_to_string(fixture.path(1)).unwrap();
-        let place = text.rfind("1.2.0").unwrap();
-        let changed = [&text[..place], "9.9.9", &text[place + 5..]].concat();
-        fs::write(fixture.path(1), &changed).unwrap();
-        assert!(matches!(
-            verified(fixture.state.path(), &fixture.key),
-            Err(KeepError::Damaged { .. })
-        ));
-        fixture.append(3);
-        let events: Vec<Event> = fixture
-            .verified()
-            .entries
-            .into_iter()
-            .map(|entry| entry.event)
-            .collect();
-        assert_eq!(events, [began(true), fate(3)]);
-        let aside = fixture.state.path().join("history.damaged-1/000001.log");
-        assert_eq!(fs::read_to_string(aside).unwrap(), changed);
-    }
-
-    #[test]
-    fn a_history_that_cannot_be_had_is_told() {
-        let fixture = Fixture::new();
-        // What is no folder takes no files, whoever asks.
-        let elsewhere = tempfile::tempdir().unwrap();
-        fs::write(elsewhere.path().join(FOLDER), "a file").unwrap();
-        let opened = Journal::open(elsewhere.path(), &fixture.key);
-        assert!(matches!(opened, Err(KeepError::Io { .. })));
-    }
+/// Gives a damaged history a name of its own: it is evidence.
+fn set_aside(folder: &Path) -> Result<(), KeepError> {
+    let free = (1..1000)
+        .map(|number| aside(folder, number))
+        .find(|aside| !aside.exists());
+    let free = free.unwrap_or_else(|| folder.with_file_name(format!("{FOLDER}.damaged")));
+    fs::rename(folder, &free).map_err(failed("set aside", folder))?;
+    sync_folder(folder.parent().unwrap_or(folder))
 }

@@ -1,7 +1,12 @@
 //! Files that are held while something is done that only one program may do at a time. They stay empty, and stay where they are: only
 //! the lock on them counts, and the kernel lets go of it when the program ends, however it ends.
 
-use std::{fs::File, path::Path};
+use std::{
+    fs::File,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
 
 use rustix::{
     fs::{FlockOperation, flock},
@@ -9,6 +14,9 @@ use rustix::{
 };
 
 use crate::durable::DurableError;
+
+/// How often it is looked whether what another program holds is free.
+const STEP: Duration = Duration::from_millis(10);
 
 /// What to do when another program holds it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +51,36 @@ pub fn hold(path: &Path, held: Held) -> Result<Option<File>, DurableError> {
     }
 }
 
+/// Holds the folder `folder` itself as long as it is open: alone, or together with others that don't hold it alone. Nothing when somebody still holds it
+/// against that after `patience`. Neither a full disk nor one that can't be written keeps anybody from it.
+///
+/// # Errors
+/// When it isn't there, or can't be locked.
+pub fn hold_folder(folder: &Path, alone: bool, patience: Duration) -> Result<Option<File>, DurableError> {
+    let failed = |source| DurableError {
+        doing: "lock",
+        path: folder.to_owned(),
+        source,
+    };
+    let file = File::open(folder).map_err(failed)?;
+    let how = match alone {
+        true => FlockOperation::NonBlockingLockExclusive,
+        false => FlockOperation::NonBlockingLockShared,
+    };
+    let begin = Instant::now();
+    loop {
+        match flock(&file, how) {
+            Ok(()) => return Ok(Some(file)),
+            Err(Errno::WOULDBLOCK) if begin.elapsed() < patience => thread::sleep(STEP),
+            Err(Errno::WOULDBLOCK) => return Ok(None),
+            Err(errno) => return Err(failed(errno.into())),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, thread, time::Duration};
+    use std::sync::mpsc;
 
     use super::*;
 
@@ -70,5 +105,23 @@ mod tests {
     fn a_folder_that_isn_t_there_is_an_error_that_names_the_file() {
         let error = hold(Path::new("/nonexistent/x.lock"), Held::Wait).unwrap_err();
         assert_eq!(error.to_string(), "lock /nonexistent/x.lock");
+    }
+
+    #[test]
+    fn a_folder_is_held_by_one_alone_or_by_many_who_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let hold = |alone, patience| hold_folder(folder.path(), alone, patience).unwrap();
+        let readers = [hold(false, Duration::ZERO), hold(false, Duration::ZERO)];
+        assert!(readers.iter().all(Option::is_some));
+        assert!(hold(true, Duration::from_millis(30)).is_none());
+        drop(readers);
+        let alone = hold(true, Duration::ZERO).unwrap();
+        assert!(hold(false, Duration::ZERO).is_none());
+        thread::scope(|scope| {
+            scope.spawn(|| assert!(hold(false, Duration::from_secs(60)).is_some()));
+            thread::sleep(Duration::from_millis(30));
+            drop(alone);
+        });
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -3,13 +3,25 @@
 //! What is remembered goes first, and counts its fates; the journal counts them, too. So whatever a power cut keeps from the journal is told
 //! to it the next time, once: none is lost, none is there twice.
 //!
+//! What the journal can't be told for so long that it is forgotten (a TPM that unseals nothing for a hundred updates) is given up, and the next event says so.
+//!
+//! One program at a time changes either: several do, the agent, a commit, somebody who types ([`turn`]).
+//!
 //! On a full disk the history's reserve is given up for both of them. When that is gone, too, what happens isn't remembered: that is told, and stops
 //! nothing. What the boot record knows is made up for at the next boot that finds room.
 
-use std::{error::Error, path::Path};
+#[cfg(test)]
+mod at_once;
+#[cfg(test)]
+mod full_disk;
+#[cfg(test)]
+mod tests;
+mod turn;
+
+use std::{error::Error, path::Path, time::Duration};
 
 use jiff::Timestamp;
-use outcrop_release::journal::Event;
+use outcrop_release::journal::{Event, Head, Verified};
 
 use crate::{
     chain,
@@ -19,6 +31,7 @@ use crate::{
     journal::{self, Journal, KeepError, give_up_reserve},
     medium::{DataPartition, Medium, is_full},
 };
+use turn::{PATIENCE, Turn};
 
 /// The device's key, as far as it can be had. A key that can't be had, or can't sign, costs events as a full disk does: what becomes of
 /// releases is told to the journal once it can.
@@ -43,6 +56,8 @@ pub struct Recorder<'a> {
     key: Option<&'a DeviceKey>,
     medium: &'a dyn Medium,
     problems: Vec<String>,
+    /// For another program's turn.
+    patience: Duration,
 }
 
 impl<'a> Recorder<'a> {
@@ -54,6 +69,7 @@ impl<'a> Recorder<'a> {
             key: None,
             medium,
             problems: Vec::new(),
+            patience: PATIENCE,
         };
         match key {
             Ok(key) => recorder.key = Some(key),
@@ -77,25 +93,36 @@ impl<'a> Recorder<'a> {
     }
 
     fn try_remember(&mut self, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
+        let _turn = self.turn();
         let mut history = self.before()?;
+        let before = history.clone();
         change(&mut history);
-        match history.save_on(self.state, self.medium) {
-            Err(error) if is_full(&error.source) && give_up_reserve(self.state) => {
-                history.save_on(self.state, self.medium)?;
-            }
-            saved => saved?,
+        if history != before {
+            save(&mut history, self.state, self.medium)?;
+            self.catch_up(&mut history)?;
         }
-        self.catch_up(&history);
         Ok(())
     }
 
     fn try_record(&mut self, event: Event) -> Result<(), DurableError> {
+        let _turn = self.turn();
         let history = self.before()?;
         self.with_journal(|journal| {
             journal.fates(history.forgotten());
             journal.append(Timestamp::now(), event)
         });
         Ok(())
+    }
+
+    /// Where another program has its turn for too long, nothing is appended behind its back. What becomes of releases is remembered all the same,
+    /// and told later.
+    fn turn(&mut self) -> Option<Turn> {
+        turn::to_write(self.state, self.patience)
+            .inspect_err(|error| {
+                self.key = None;
+                self.not_kept(error);
+            })
+            .ok()
     }
 
     /// What is remembered, with the journal told what it missed; where the journal knows more, that counts.
@@ -105,20 +132,27 @@ impl<'a> Recorder<'a> {
         self.problems
             .extend(aside.map(|aside| format!("what was remembered is damaged, now in {}", aside.display())));
         let mut history = loaded.history;
-        let known = self.with_journal(|journal| Ok(journal.fates(history.forgotten())));
-        history.at_least(known.unwrap_or_default());
-        self.catch_up(&history);
+        self.catch_up(&mut history)?;
         Ok(history)
     }
 
-    fn catch_up(&mut self, history: &History) {
+    fn catch_up(&mut self, history: &mut History) -> Result<(), DurableError> {
+        let Some(told) = self.with_journal(|journal| Ok(journal.fates(history.forgotten()))) else {
+            return Ok(());
+        };
+        history.at_least(told);
+        if history.give_up_missing(told) {
+            save(history, self.state, self.medium)?;
+        }
         self.with_journal(|journal| {
-            let known = journal.fates(history.forgotten());
-            for outcome in history.since(known) {
+            journal.fates(history.forgotten());
+            for outcome in history.since(told) {
                 journal.append(Timestamp::now(), outcome.event())?;
             }
+            history.forget_told();
             Ok(())
         });
+        Ok(())
     }
 
     fn with_journal<T>(&mut self, work: impl FnOnce(&mut Journal<'_>) -> Result<T, KeepError>) -> Option<T> {
@@ -144,13 +178,64 @@ impl<'a> Recorder<'a> {
     }
 }
 
+/// Changes and keeps what is remembered in Outcrop's folder `state`, where that is nothing that the journal has to hear of.
+///
+/// # Errors
+/// When the disk fails, or there is no room.
+pub fn amend(state: &Path, change: impl FnOnce(&mut History)) -> Result<(), DurableError> {
+    amend_on(state, &DataPartition, change)
+}
+
+/// The same on a medium.
+///
+/// # Errors
+/// As [`amend`].
+pub fn amend_on(
+    state: &Path,
+    medium: &dyn Medium,
+    change: impl FnOnce(&mut History),
+) -> Result<(), DurableError> {
+    let _turn_or_none = turn::to_write(state, PATIENCE);
+    let mut history = History::load(state)?.history;
+    change(&mut history);
+    save(&mut history, state, medium)
+}
+
+/// Keeps what is remembered; on a full disk, in the room of the reserve.
+fn save(history: &mut History, state: &Path, medium: &dyn Medium) -> Result<(), DurableError> {
+    match history.save_on(state, medium) {
+        Err(error) if is_full(&error.source) && give_up_reserve(state) => history.save_on(state, medium),
+        saved => saved,
+    }
+}
+
+/// The history in Outcrop's folder `state`, checked whole.
+///
+/// # Errors
+/// When it can't be read, or was tampered with.
+pub fn verified(state: &Path, key: &DeviceKey) -> Result<Verified, KeepError> {
+    let _turn = turn::to_read(state);
+    journal::verified(state, key)
+}
+
+/// The newest event of the history in Outcrop's folder `state`; none before the first, and where it is damaged: the next event sets it aside.
+///
+/// # Errors
+/// When it can't be read.
+pub fn head(state: &Path, key: &DeviceKey) -> Result<Option<Head>, KeepError> {
+    let _turn = turn::to_read(state);
+    match journal::newest(state, key) {
+        Err(KeepError::Damaged { .. }) => Ok(None),
+        newest => Ok(newest?.map(|last| last.head)),
+    }
+}
+
 /// The number of the history's newest event; 0 before the first, and where it can't be told.
 #[must_use]
 pub fn newest(state: &Path, key: Key<'_>) -> u64 {
     // What is wrong with it is told when something is appended.
-    let mut recorder = Recorder::new(state, key, &DataPartition);
-    let last = recorder.with_journal(|journal| Ok(journal.last().copied()));
-    last.flatten().map_or(0, |last| last.head.number)
+    let head = key.ok().and_then(|key| head(state, key).ok().flatten());
+    head.map_or(0, |head| head.number)
 }
 
 /// Whether the history has `event` behind the event with that number.
@@ -160,186 +245,8 @@ pub fn has_since(state: &Path, key: Key<'_>, number: u64, event: &Event) -> bool
         return false;
     };
     // One that is damaged has nothing that counts: the next event sets it aside.
-    journal::verified(state, key).is_ok_and(|verified| {
+    verified(state, key).is_ok_and(|verified| {
         let mut entries = verified.entries.iter();
         entries.any(|entry| entry.number > number && entry.event == *event)
     })
-}
-
-#[cfg(test)]
-mod full_disk;
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use outcrop_release::slot::Slot;
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::{
-        history::KnownRelease,
-        journal::verified,
-        tpm::{NoTpm, fake::FakeTpm},
-    };
-
-    /// Each time as another process.
-    fn remember(state: &Path, change: impl FnOnce(&mut History)) -> Vec<String> {
-        let key = DeviceKey::of(state, NoTpm).unwrap();
-        super::remember(state, Ok(&key), change)
-    }
-
-    fn release(number: u64) -> KnownRelease {
-        KnownRelease {
-            version: number.to_string(),
-            digest: format!("{number:064x}"),
-        }
-    }
-
-    fn installed(number: u64) -> impl FnOnce(&mut History) {
-        move |history| history.installed(Slot::B, release(number))
-    }
-
-    /// The releases whose fates the journal has, in its order.
-    fn told(state: &Path) -> Vec<u64> {
-        let key = DeviceKey::of(state, NoTpm).unwrap();
-        let entries = verified(state, &key).unwrap().entries.into_iter();
-        entries
-            .filter_map(|entry| match entry.event {
-                Event::Release { version, .. } => Some(version.parse().unwrap()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// Where the power is cut while something is remembered.
-    #[derive(Debug, Clone, Copy)]
-    enum Cut {
-        Never,
-        /// What is remembered is kept, the journal hasn't heard of it.
-        BeforeTheJournal,
-        /// The journal's last line has so many bytes too few.
-        InTheJournal(usize),
-        /// The journal's folder can't be written this time: a full disk.
-        NoRoom,
-    }
-
-    fn run(state: &Path, number: u64, cut: Cut) {
-        let log = state.join("history/000001.log");
-        let before = fs::read(&log).unwrap_or_default();
-        match cut {
-            Cut::Never => assert_eq!(remember(state, installed(number)), [""; 0]),
-            Cut::BeforeTheJournal => {
-                let key = DeviceKey::of(state, NoTpm).unwrap();
-                let mut history = Recorder::new(state, Ok(&key), &DataPartition).before().unwrap();
-                installed(number)(&mut history);
-                history.save(state).unwrap();
-            }
-            Cut::InTheJournal(missing) => {
-                assert_eq!(remember(state, installed(number)), [""; 0]);
-                let after = fs::read(&log).unwrap();
-                let len = after.len().saturating_sub(missing).max(before.len());
-                fs::write(&log, &after[..len]).unwrap();
-            }
-            Cut::NoRoom => {
-                let (folder, aside) = (state.join("history"), state.join("aside"));
-                let was_there = fs::rename(&folder, &aside).is_ok();
-                fs::write(&folder, "no folder").unwrap();
-                assert!(!remember(state, installed(number)).is_empty(), "it is told");
-                fs::remove_file(&folder).unwrap();
-                if was_there {
-                    fs::rename(&aside, &folder).unwrap();
-                }
-            }
-        }
-    }
-
-    fn any_cut() -> impl Strategy<Value = Cut> {
-        prop_oneof![
-            Just(Cut::Never),
-            Just(Cut::BeforeTheJournal),
-            (1..900_usize).prop_map(Cut::InTheJournal),
-            Just(Cut::NoRoom),
-        ]
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(48))]
-
-        /// The campaign of power cuts and full disks: what happened is in the journal once, in order.
-        #[test]
-        fn no_event_is_lost_and_none_is_there_twice(cuts in proptest::collection::vec(any_cut(), 1..14)) {
-            let state = tempfile::tempdir().unwrap();
-            let count = cuts.len() as u64;
-            for (number, cut) in (1..).zip(cuts) {
-                run(state.path(), number, cut);
-            }
-            run(state.path(), count + 1, Cut::Never);
-            prop_assert_eq!(told(state.path()), (1..=count + 1).collect::<Vec<u64>>());
-        }
-    }
-
-    #[test]
-    fn a_lost_memory_or_a_lost_journal_costs_what_was_in_it_and_doubles_nothing() {
-        let state = tempfile::tempdir().unwrap();
-        let path = state.path();
-        (1..=3).for_each(|number| run(path, number, Cut::Never));
-        fs::write(path.join("releases.json"), "damaged").unwrap();
-        assert_eq!(remember(path, installed(4)).len(), 1, "it is told");
-        run(path, 5, Cut::Never);
-        assert_eq!(told(path), [1, 2, 3, 4, 5]);
-        fs::remove_dir_all(path.join("history")).unwrap();
-        run(path, 6, Cut::Never);
-        // A new chain begins with what is still remembered.
-        assert_eq!(told(path), [4, 5, 6]);
-    }
-
-    #[test]
-    fn what_is_no_fate_is_recorded_too() {
-        let state = tempfile::tempdir().unwrap();
-        let event = Event::Refused {
-            what_was: "edge 1.0.0".to_owned(),
-            reason: "it is older".to_owned(),
-        };
-        run(state.path(), 1, Cut::BeforeTheJournal);
-        let key = DeviceKey::of(state.path(), NoTpm).unwrap();
-        assert_eq!(record(state.path(), Ok(&key), event.clone()), [""; 0]);
-        run(state.path(), 2, Cut::Never);
-        assert_eq!(told(state.path()), [1, 2]);
-        let key = DeviceKey::of(state.path(), NoTpm).unwrap();
-        let entries = verified(state.path(), &key).unwrap().entries;
-        assert!(entries.iter().any(|entry| entry.event == event));
-    }
-    #[test]
-    fn what_the_tpm_doesn_t_let_be_signed_is_remembered_told_once_and_in_the_journal_when_it_does() {
-        let (folder, tpm) = (tempfile::tempdir().unwrap(), FakeTpm::new(1));
-        let state = folder.path();
-        let at_work = DeviceKey::of(state, tpm.clone()).unwrap();
-        assert_eq!(super::remember(state, Ok(&at_work), installed(1)), [""; 0]);
-        // Another board, with the disk of this one.
-        let other = DeviceKey::of(state, FakeTpm::new(2)).unwrap();
-        for number in 2..=3 {
-            let problems = super::remember(state, Ok(&other), installed(number));
-            assert!(
-                matches!(&problems[..], [only] if only.contains("another TPM has sealed")),
-                "{problems:?}"
-            );
-        }
-        assert_eq!(History::load(state).unwrap().history.fates(), 3);
-        let back = DeviceKey::of(state, tpm).unwrap();
-        assert_eq!(super::remember(state, Ok(&back), installed(4)), [""; 0]);
-        let entries = verified(state, &back).unwrap().entries.into_iter();
-        let told = entries.filter(|entry| matches!(entry.event, Event::Release { .. }));
-        assert_eq!(told.count(), 4);
-    }
-
-    #[test]
-    fn a_damaged_key_costs_no_memory() {
-        let state = tempfile::tempdir().unwrap();
-        fs::write(state.path().join("device.key"), "damaged").unwrap();
-        let error = DeviceKey::of(state.path(), NoTpm).unwrap_err();
-        let problems = super::remember(state.path(), Err(error), installed(1));
-        assert_eq!(problems.len(), 1, "{problems:?}");
-        assert_eq!(History::load(state.path()).unwrap().history.fates(), 1);
-    }
 }

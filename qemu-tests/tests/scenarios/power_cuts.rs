@@ -11,7 +11,12 @@
 use std::{env, thread, time::Duration};
 
 use outcrop_qemu::update::{Device, NEW, OLD};
-use outcrop_release::arch::Architecture;
+use outcrop_release::{
+    arch::Architecture,
+    journal::{Event, Fate},
+    slot::Slot,
+};
+use serde_json::Value;
 
 /// Power cuts of a run; `cargo xtask soak` sets the variable.
 const CUTS: u64 = 3;
@@ -58,6 +63,7 @@ fn a_device_that_loses_its_power_at_random_moments_of_updates_always_comes_up() 
         device = device.power_cycle();
         running = device.expect_any_release();
         head = history_goes_on(&mut device, head.as_deref());
+        assert_eq!(what_is_wrong(&fates(&mut device), &running), None);
         let written = device.datastore();
         assert_eq!(written.last(), Some(&running), "its state is there: {written:?}");
     }
@@ -77,6 +83,76 @@ fn history_goes_on(device: &mut Device, head: Option<&str>) -> Option<String> {
     );
     let (_, newest) = told.rsplit_once("the last one ")?;
     Some(newest.trim().to_owned())
+}
+
+/// What became of releases, as the history tells it: fate, version and slot of each.
+fn fates(device: &mut Device) -> Vec<(Fate, String, String)> {
+    let told = device.shell().run("outcrop-updater history --json").unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let events = told["events"].as_array().unwrap().iter();
+    events
+        .map(|entry| serde_json::from_value(entry["event"].clone()).unwrap())
+        .filter_map(|event| match event {
+            Event::Release {
+                fate, version, slot, ..
+            } => Some((fate, version, slot)),
+            _ => None,
+        })
+        .collect()
+}
+
+/// What is missing in the history of a device that runs `running` and is healthy, or is there twice. Only the new release becomes anything, in
+/// slot b; the old one came with the image.
+fn what_is_wrong(fates: &[(Fate, String, String)], running: &str) -> Option<String> {
+    let mut before = None;
+    for (fate, version, slot) in fates {
+        let is_new = version == NEW && *slot == Slot::B.to_string();
+        if !is_new || !may_follow(before, *fate) {
+            return Some(format!(
+                "{version} {fate} in slot {slot} behind {before:?}: {fates:?}"
+            ));
+        }
+        before = Some(*fate);
+    }
+    // What runs healthily is committed, and nothing else is.
+    let is_committed = before == Some(Fate::Committed);
+    (is_committed != (running == NEW)).then(|| format!("{running} runs: {fates:?}"))
+}
+
+/// Each ends what the one before began: one that is missing or doubled doesn't.
+const fn may_follow(before: Option<Fate>, fate: Fate) -> bool {
+    match before {
+        None | Some(Fate::Failed | Fate::RolledBack) => matches!(fate, Fate::Installed),
+        Some(Fate::Installed) => matches!(fate, Fate::Committed | Fate::Failed),
+        Some(Fate::Committed) => matches!(fate, Fate::RolledBack | Fate::Failed),
+    }
+}
+
+#[test]
+fn a_history_in_which_something_is_missing_or_doubled_is_found() {
+    use Fate::{Committed, Failed, Installed, RolledBack};
+    let wrong = |fates: &[Fate], running| {
+        let fates: Vec<_> = fates
+            .iter()
+            .map(|fate| (*fate, NEW.to_owned(), "b".to_owned()))
+            .collect();
+        what_is_wrong(&fates, running)
+    };
+    let whole = [
+        Installed, Committed, RolledBack, Installed, Failed, Installed, Committed,
+    ];
+    assert_eq!((wrong(&whole, NEW), wrong(&[], OLD)), (None, None));
+    for place in 0..whole.len() {
+        let mut missing = whole.to_vec();
+        let fate = missing.remove(place);
+        assert!(wrong(&missing, NEW).is_some(), "{place}");
+        let mut doubled = whole.to_vec();
+        doubled.insert(place, fate);
+        assert!(wrong(&doubled, NEW).is_some(), "{place}");
+    }
+    assert!(wrong(&whole, OLD).is_some());
+    let unknown = [(Installed, "unknown".to_owned(), "b".to_owned())];
+    assert!(what_is_wrong(&unknown, OLD).is_some());
 }
 
 /// What of the datastore's a copy takes a while for.

@@ -14,7 +14,7 @@ use std::{fmt, iter};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-pub use verify::{JournalError, Verified, parse_line, verify};
+pub use verify::{JournalError, Kept, Verified, parse_line, verify};
 
 use crate::{device_id::DeviceId, digest::FileDigest};
 

@@ -71,7 +71,7 @@ fn a_whole_history_is_whole_and_tells_its_head() {
         ),
         (6, 6, 2, 0)
     );
-    verified.has(&last.head).unwrap();
+    assert_eq!(verified.has(&last.head).unwrap(), Kept::There);
     assert_eq!(verified.entries[1].event, fate("1.0.0"));
     assert_eq!(found(&[]).unwrap().last, None);
 }
@@ -142,8 +142,20 @@ fn a_cut_end_is_found_by_who_kept_a_head_and_so_is_a_history_written_anew() {
         anew.has(&head),
         Err(JournalError::Replaced { number: 6 })
     ));
+}
+
+#[test]
+fn an_event_that_is_older_than_all_that_are_kept_is_neither_there_nor_missing() {
+    let all = lines(1, &some());
+    let kept = found(&all[..2]).unwrap().last.unwrap().head;
     let short = found(&all[3..]).unwrap();
-    short.has(&found(&all[..2]).unwrap().last.unwrap().head).unwrap();
+    let forged = Head {
+        digest: FileDigest::of(b"x"),
+        ..kept
+    };
+    for head in [kept, forged] {
+        assert_eq!(short.has(&head).unwrap(), Kept::Older { oldest: 4 });
+    }
 }
 
 #[test]

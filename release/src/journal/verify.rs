@@ -17,6 +17,18 @@ pub struct Verified {
     pub torn: usize,
 }
 
+/// What becomes of an event that somebody kept the head of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// It is there.
+    There,
+    /// It is older than all that are there. It may be gone by right, and whether it was this one can't be told any more.
+    Older {
+        /// The first that is there.
+        oldest: u64,
+    },
+}
+
 /// What was done to a history.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
@@ -197,9 +209,8 @@ impl Verified {
     /// Checks that an event that somebody kept the head of is still there.
     ///
     /// # Errors
-    /// [`JournalError::Cut`], [`JournalError::Replaced`]. Events before the oldest that is there can't be told: they may be gone by
-    /// right, and are no error.
-    pub fn has(&self, kept: &Head) -> Result<(), JournalError> {
+    /// [`JournalError::Cut`], [`JournalError::Replaced`].
+    pub fn has(&self, kept: &Head) -> Result<Kept, JournalError> {
         let number = kept.number;
         let last = self.last.map_or(0, |last| last.head.number);
         if last < number {
@@ -208,7 +219,10 @@ impl Verified {
         let found = self.entries.iter().find(|entry| entry.number == number);
         match found {
             Some(entry) if entry.last().head.digest != kept.digest => Err(JournalError::Replaced { number }),
-            _ => Ok(()),
+            Some(_) => Ok(Kept::There),
+            None => Ok(Kept::Older {
+                oldest: self.entries.first().map_or(0, |entry| entry.number),
+            }),
         }
     }
 }

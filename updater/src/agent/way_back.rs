@@ -87,13 +87,12 @@ pub fn take_up(
     digest: FileDigest,
 ) -> Result<(), TakeUpError> {
     let record = lifecycle.record()?;
-    let mut history = History::load(state)?.history;
+    let history = History::load(state)?.history;
     if !history.unwanted_by_somebody(&record).contains(&digest) {
         return Ok(());
     }
     let has_it = History::slot_given_up(&record, lifecycle.running.other()) == Some(digest);
-    history.wanted_again(&digest);
-    history.save(state)?;
+    recorder::amend(state, |history| history.wanted_again(&digest))?;
     if has_it {
         lifecycle.take_up()?;
     }

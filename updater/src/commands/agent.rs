@@ -1,4 +1,4 @@
-//! `outcrop-updater agent` and `approve`: the device looks after its own updates, or somebody lets it.
+//! `outcrop-updater agent`: the device looks after its own updates.
 
 use std::{
     fs::File,
@@ -9,7 +9,7 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use outcrop_release::{
     agent::{AgentDefinition, Mode},
     bootrec::{BootRecord, TakenBackBy},
-    channel::{Accepted, ChannelDefinition, ChannelName, Decision, Offer, decide},
+    channel::{Accepted, ChannelDefinition, ChannelName, Offer},
     device_config::DeviceConfig,
     digest::FileDigest,
     journal::Event,
@@ -27,7 +27,7 @@ use super::{
     warn,
 };
 use crate::{
-    agent::{self, Approval, Site, StageEnd, Trouble, Visit, Who, settle},
+    agent::{self, Site, StageEnd, Trouble, Visit, Who},
     block_disk::Access,
     chain,
     channel::{FetchError, Fetched, FolderSource, FollowError, Followed, Follower, ListSource, WebList},
@@ -54,36 +54,6 @@ pub struct AgentOptions {
     /// As JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// What was typed.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
-pub struct ApproveOptions {
-    /// The version that is meant; without it, the one that is offered.
-    #[arg(value_name = "VERSION")]
-    pub version: Option<semver::Version>,
-    /// Takes the approval back.
-    #[arg(long, conflicts_with = "version")]
-    pub revoke: bool,
-}
-
-/// Why nothing is approved.
-#[derive(Debug, thiserror::Error)]
-pub enum ApproveError {
-    /// No list counts.
-    #[error("there is nothing to approve: no list of the channel counts; `outcrop-updater check` says why")]
-    NoList,
-    /// Nothing is offered to this device.
-    #[error("there is nothing to approve: {0}")]
-    Nothing(String),
-    /// Another one is offered.
-    #[error("{offered} is offered, not {wanted}")]
-    Other {
-        /// The one that is offered.
-        offered: String,
-        /// The one that was meant.
-        wanted: String,
-    },
 }
 
 /// Takes the steps that can be taken now: asks the channel, fetches, restarts. What keeps the device is told, and is no error.
@@ -144,71 +114,8 @@ pub fn agent(root: &Path, options: &AgentOptions) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Lets the agent install what is offered, where it waits for somebody's word.
-///
-/// # Errors
-/// See [`CommandError`]; when nothing is offered, or another version than was meant.
-pub fn approve(root: &Path, options: &ApproveOptions) -> Result<(), CommandError> {
-    let device = Device::read(root)?;
-    let state = device.state_folder();
-    if options.revoke {
-        Approval::remove(&state)?;
-        say("nothing is approved any more");
-        return Ok(());
-    }
-    let config = device_config::kept(&state)?;
-    let definition = definition(&device)?.unwrap_or_default().with(&config.update);
-    let mut site = RealSite::new(root, device, config, definition, None)?;
-    let who = site.who_is()?;
-    let list = site.recall().ok_or(ApproveError::NoList)?;
-    let offer = match decide(&list, &who.subscriber()) {
-        // Approval may come before the device's turn.
-        Decision::Install(offer) | Decision::Later { offer, .. } | Decision::Paused(offer) => offer,
-        Decision::UpToDate => return Err(ApproveError::Nothing("nothing newer is offered".to_owned()).into()),
-        Decision::HeldBack { offer, label } => {
-            let why = format!(
-                "{} isn't for devices with the label {label}",
-                offer.release.version
-            );
-            return Err(ApproveError::Nothing(why).into());
-        }
-        // Somebody went back from it, and wants it again.
-        Decision::Failed(offer) if who.given_up.contains(&offer.manifest) => offer,
-        Decision::Failed(offer) => {
-            let version = &offer.release.version;
-            let why = format!(
-                "{version} failed on this device; `outcrop-updater install --retry-failed` tries it again"
-            );
-            return Err(ApproveError::Nothing(why).into());
-        }
-    };
-    let version = offer.release.version.to_string();
-    if let Some(wanted) = options
-        .version
-        .as_ref()
-        .filter(|wanted| **wanted != offer.release.version)
-    {
-        return Err(ApproveError::Other {
-            offered: version,
-            wanted: wanted.to_string(),
-        }
-        .into());
-    }
-    Approval::new(offer.manifest, version.clone(), site.newest_event()).save(&state)?;
-    if let Err(trouble) = settle(&mut site) {
-        warn(&format!(
-            "the agent does the next time what is left: {}",
-            trouble.detail
-        ));
-    }
-    say(&format!(
-        "{version} is approved: the agent installs it when it may"
-    ));
-    Ok(())
-}
-
 /// What the release says about looking after updates; nothing when it can't follow a channel.
-fn definition(device: &Device) -> Result<Option<AgentDefinition>, CommandError> {
+pub(super) fn definition(device: &Device) -> Result<Option<AgentDefinition>, CommandError> {
     let root = device.path("/");
     Ok(release_file::read(
         &root,
@@ -218,12 +125,12 @@ fn definition(device: &Device) -> Result<Option<AgentDefinition>, CommandError> 
 }
 
 /// One agent at a time: the timer's gives way, a stick's waits.
-fn only_one(device: &Device, held: Held) -> Result<Option<File>, CommandError> {
+pub(super) fn only_one(device: &Device, held: Held) -> Result<Option<File>, CommandError> {
     Ok(hold(&device.run_folder().join("agent.lock"), held)?)
 }
 
 /// This device.
-struct RealSite {
+pub(super) struct RealSite {
     root: PathBuf,
     device: Device,
     config: DeviceConfig,
@@ -238,7 +145,7 @@ struct RealSite {
 
 impl RealSite {
     /// The device, and the publish tree that is asked, if any is.
-    fn new(
+    pub(super) fn new(
         root: &Path,
         device: Device,
         config: DeviceConfig,
@@ -265,7 +172,7 @@ impl RealSite {
         })
     }
 
-    fn who_is(&self) -> Result<Who, CommandError> {
+    pub(super) fn who_is(&self) -> Result<Who, CommandError> {
         let (record, slot) = self.boot_record()?;
         let history = remembered(&self.device)?;
         Ok(Who {

@@ -2,15 +2,12 @@
 
 use std::{path::Path, thread, time::Duration};
 
-use outcrop_release::{
-    bootrec::{BadReason, SlotState},
-    journal::Fate,
-};
+use outcrop_release::bootrec::BadReason;
 
 use super::{
     CommandError, Opened, announce,
     drain::when_healthy,
-    on_trial, reboot, remember, say,
+    on_trial, reboot, remember, remembered, say,
     state::{owner, with_keeper},
     warn,
 };
@@ -19,7 +16,7 @@ use crate::{
     boot_report::{Systemctl, Systemd as _},
     chain,
     device::Device,
-    history::{self, History},
+    history::{self, Seen},
 };
 
 /// What the health gate gets beyond the deadline, to say why.
@@ -85,6 +82,7 @@ fn commit_running(device: &Device) -> Result<(), CommandError> {
         return Ok(());
     }
     let mut opened = Opened::open(device, Access::Write)?;
+    let before = opened.lifecycle(device).record()?;
     let is_new = opened.lifecycle(device).commit()?;
     if !is_new {
         say("healthy, and the default already");
@@ -94,6 +92,7 @@ fn commit_running(device: &Device) -> Result<(), CommandError> {
     let release = device.running_release(&record);
     let index = device.release.rollback_index;
     remember(device, |history| {
+        history.settle(&before);
         history.committed(device.slot(), &release, index);
     });
     announce(&format!("committed: {}", device.title()));
@@ -147,7 +146,8 @@ pub fn trial_deadline(root: &Path) -> Result<(), CommandError> {
     }
 }
 
-/// Remembers how a release failed that could say nothing itself: its kernel panicked, or it hung. The boot record knows why.
+/// Remembers what couldn't be remembered before: how a release failed that could say nothing itself, since its kernel panicked or it hung, and what
+/// the power kept from being remembered. The boot record knows.
 ///
 /// # Errors
 /// When the device isn't one of Outcrop's. What can't be read from the disk is left to the next boot.
@@ -159,39 +159,20 @@ pub fn catch_up(root: &Path) -> Result<(), CommandError> {
     let Ok(record) = opened.lifecycle(&device).record() else {
         return Ok(());
     };
-    let Ok(loaded) = History::load(&device.state_folder()) else {
+    let Ok(known) = remembered(&device) else {
         return Ok(());
     };
-    if let Some(aside) = &loaded.set_aside {
-        warn(&format!(
-            "what was known of earlier releases is damaged, and now in {}",
-            aside.display()
-        ));
-    }
-    let history = loaded.history;
-    let other = device.slot().other();
-    let there = record.slot(other);
-    if let SlotState::Bad(reason) = there.state
-        && reason != BadReason::Operator
-        && !history.knows_failure(other, &there.release)
-    {
-        let release = device.other_release(&record, &history);
-        remember(&device, |history| {
-            history.failed(other, release, history::describe(reason));
-        });
-    }
-    // A power cut may have come between the commit and its being remembered.
-    let index = device.release.rollback_index;
-    let is_committed = record.default == device.slot() && record.slot(device.slot()).state == SlotState::Good;
-    let lacks_commit = history
-        .last
-        .as_ref()
-        .is_some_and(|last| last.fate == Fate::Installed && last.slot == device.slot().to_string());
-    if is_committed && (lacks_commit || history.rollback_index() < index) {
-        let release = device.running_release(&record);
-        remember(&device, |history| {
-            history.committed(device.slot(), &release, index);
-        });
+    let seen = Seen {
+        record: &record,
+        running: device.slot(),
+        release: &device.running_release(&record),
+        index: device.release.rollback_index,
+    };
+    let mut caught_up = known.clone();
+    caught_up.catch_up(&seen);
+    // At most boots there is nothing to write.
+    if caught_up != known {
+        remember(&device, |history| history.catch_up(&seen));
     }
     Ok(())
 }
@@ -231,6 +212,7 @@ fn record_failure(device: &Device, reason: BadReason, why: &str) -> Result<Given
         let release = device.running_release(&record);
         opened.lifecycle(device).fail(reason)?;
         remember(device, |history| {
+            history.settle(&record);
             if reason == BadReason::Operator {
                 history.given_up(release.clone());
             }

@@ -195,6 +195,16 @@ pub enum CommandError {
     /// The history lacks an event that it once had.
     #[error("the history isn't what it was")]
     Journal(#[source] JournalError),
+    /// Whether the history had an event can't be told any more.
+    #[error(
+        "the history is whole, and begins with event {oldest}: whether event {number} was the one that somebody kept can't be told any more; keep the head of a newer one"
+    )]
+    TooOld {
+        /// The event.
+        number: u64,
+        /// The first that is there.
+        oldest: u64,
+    },
     /// A report can't be made, kept or sent.
     #[error(transparent)]
     Reports(#[from] ReportsError),
@@ -274,6 +284,7 @@ impl CommandError {
             Self::History(error) => history_code(error),
             Self::DeviceKey(error) => key_code(error),
             Self::Journal(_) => 58,
+            Self::TooOld { .. } => 64,
             Self::NothingBack(_) => 43,
             Self::NoRoomForState(_) => 49,
             Self::State(error) => state_code(error),

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use outcrop_release::journal::{Entry, Event, Head, Verified};
+use outcrop_release::journal::{Entry, Event, Head, Kept, Verified};
 use serde_json::json;
 
 use super::{CommandError, key, say};
-use crate::{device::Device, device_key::DeviceKey, journal};
+use crate::{device::Device, device_key::DeviceKey, recorder};
 
 /// What was typed.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
@@ -38,9 +38,12 @@ fn parse_head(text: &str) -> Result<Head, String> {
 pub fn history(root: &Path, options: &HistoryOptions) -> Result<(), CommandError> {
     let device = Device::read(root)?;
     let key = key(&device)?;
-    let verified = journal::verified(&device.state_folder(), key)?;
-    if let Some(head) = &options.head {
-        verified.has(head).map_err(CommandError::Journal)?;
+    let verified = recorder::verified(&device.state_folder(), key)?;
+    if let Some(head) = &options.head
+        && let Kept::Older { oldest } = verified.has(head).map_err(CommandError::Journal)?
+    {
+        let number = head.number;
+        return Err(CommandError::TooOld { number, oldest });
     }
     if options.json {
         say(&to_json(&verified, key));
@@ -119,10 +122,13 @@ fn describe(entry: &Entry) -> String {
 mod tests {
     use std::fs;
 
-    use outcrop_release::{digest::FileDigest, journal::Deed};
+    use outcrop_release::{
+        digest::FileDigest,
+        journal::{Deed, Last, line, signed_message},
+    };
 
     use super::*;
-    use crate::{recorder, testing::root};
+    use crate::testing::root;
 
     #[test]
     fn verify_refuses_a_history_that_was_edited_or_cut_or_is_another_device_s() {
@@ -140,7 +146,7 @@ mod tests {
         }
         let log = state.join("history/000001.log");
         let whole = fs::read(&log).unwrap();
-        let last = journal::verified(&state, key(&device).unwrap())
+        let last = recorder::verified(&state, key(&device).unwrap())
             .unwrap()
             .last
             .unwrap();
@@ -173,6 +179,41 @@ mod tests {
         fs::write(&log, &whole).unwrap();
         fs::remove_file(state.join("device.key")).unwrap();
         assert_eq!(verify(None), 58, "a device that has another key");
+    }
+
+    #[test]
+    fn verify_doesn_t_say_that_an_event_is_there_which_is_older_than_all_that_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = root::device(folder.path());
+        let (state, key) = (device.state_folder(), key(&device).unwrap());
+        let before = Last {
+            head: Head {
+                number: 7,
+                digest: FileDigest::of(b"event 7"),
+            },
+            fates: 0,
+        };
+        let checkpoint = Entry::after(
+            Some(&before),
+            jiff::Timestamp::UNIX_EPOCH,
+            key.device(),
+            Event::Checkpoint,
+        );
+        let (json, log) = (checkpoint.to_json(), state.join("history/000002.log"));
+        fs::create_dir_all(log.parent().unwrap()).unwrap();
+        fs::write(log, line(&json, &key.sign(&signed_message(&json)).unwrap())).unwrap();
+        let verify = |head| {
+            let options = HistoryOptions {
+                verify: true,
+                head: Some(head),
+                json: false,
+            };
+            history(folder.path(), &options)
+        };
+        verify(checkpoint.last().head).unwrap();
+        let error = verify(before.head).unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert!(error.to_string().contains("begins with event 8"), "{error}");
     }
 
     #[test]

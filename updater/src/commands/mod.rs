@@ -1,6 +1,7 @@
 //! What each command does. Here the decisions of the other modules meet the real device.
 
 mod agent;
+mod approve;
 mod attest;
 mod check;
 mod commit;
@@ -30,7 +31,8 @@ use std::{
 use outcrop_release::{cmdline::CommandLine, journal::Event};
 use rustix::time::{ClockId, clock_gettime};
 
-pub use agent::{AgentOptions, ApproveError, ApproveOptions, agent, approve};
+pub use agent::{AgentOptions, agent};
+pub use approve::{ApproveError, ApproveOptions, approve};
 pub use attest::attest;
 pub use check::{CheckOptions, NoChannel, check};
 pub use commit::{catch_up, commit, trial_deadline, trial_vetoed};

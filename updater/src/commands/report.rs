@@ -19,8 +19,8 @@ use crate::{
     device::Device,
     device_config,
     device_key::DeviceKey,
-    journal::Journal,
     last_update::last_update,
+    recorder,
     reports::{FolderSink, Sink, WebSink, keep, next_sequence, send_all},
     status::read_status,
 };
@@ -80,7 +80,7 @@ pub(super) fn gather(
     let config = device_config::kept(&state)?;
     // What can't be told isn't healthy.
     let is_fine = read_status(root).is_ok_and(|status| status.degraded.is_empty());
-    let head = Journal::open(&state, key)?.last().map(|last| last.head);
+    let head = recorder::head(&state, key)?;
     Ok(Report {
         key: *key.public(),
         sequence: next_sequence(&state)?,

@@ -65,7 +65,10 @@ pub fn rollback(root: &Path, restart: bool) -> Result<(), CommandError> {
     let release = device.running_release(&record);
     revoke_approval(&device);
     let back = lifecycle.roll_back()?;
-    remember(&device, |history| history.rolled_back(device.slot(), release));
+    remember(&device, |history| {
+        history.settle(&record);
+        history.rolled_back(device.slot(), release);
+    });
     let next = if restart {
         "restarting into it"
     } else {

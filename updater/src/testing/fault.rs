@@ -29,3 +29,16 @@ pub(crate) enum Fault {
     /// Its reports don't arrive after this moment.
     SilentFrom(Timestamp),
 }
+
+/// Between the boot record and what is remembered: where the power goes, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// A release is written.
+    Written,
+    Committed,
+    Failed,
+    RolledBack,
+}
+
+/// How what a played device does is cut off: no panic that anybody should read about.
+pub(crate) struct PowerCut;

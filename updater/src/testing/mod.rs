@@ -1,5 +1,6 @@
 //! What tests of several modules share: releases, bundles, a disk that loses its power.
 
+mod boots;
 pub(crate) mod bundle;
 pub(crate) mod delta;
 pub(crate) mod dice;

@@ -8,10 +8,12 @@ use outcrop_release::{
     report::{Drift, Health, Report, Standing},
 };
 
-use super::{fault::Fault, site::PlayedSite};
+use super::{
+    fault::{Fault, Moment},
+    site::PlayedSite,
+};
 use crate::{
     agent::{Approval, ArmedBy, Armer, revoke, settle, take_back},
-    journal::Journal,
     last_update::last_update,
     recorder,
     reports::next_sequence,
@@ -25,6 +27,7 @@ impl PlayedSite<'_> {
         let release = self.known(running, version);
         assert_eq!(revoke(&self.state), [""; 0]);
         self.world.lifecycle(running).roll_back().unwrap();
+        self.moment(Moment::RolledBack);
         self.remember(|history| history.rolled_back(running, release));
         self.start(LastEnd::Orderly);
     }
@@ -45,6 +48,15 @@ impl PlayedSite<'_> {
         settle(self).unwrap();
     }
 
+    /// `outcrop-updater install`, when the release is written already.
+    pub(crate) fn install_what_is_written(&mut self, version: &str) {
+        let record = self.boot_record();
+        let other = self.world.running().other();
+        let release = self.known(other, version.to_owned());
+        self.remember(|history| history.is_written(&record, other, release));
+        self.arm();
+    }
+
     /// What `outcrop-updater install` does when the release is written.
     pub(crate) fn arm(&mut self) {
         let running = self.world.running();
@@ -62,7 +74,6 @@ impl PlayedSite<'_> {
         let record = self.boot_record();
         let slot = self.world.running();
         let history = self.history();
-        let journal = Journal::open(&self.state, &self.key).unwrap();
         let drift = match self.fault {
             Fault::Drifted => (2, "a file in /etc"),
             _ => (0, ""),
@@ -84,7 +95,7 @@ impl PlayedSite<'_> {
                 differences: drift.0,
                 fingerprint: FileDigest::of(drift.1.as_bytes()),
             }),
-            history: journal.last().map(|last| last.head),
+            history: recorder::head(&self.state, &self.key).unwrap(),
         }
     }
 }

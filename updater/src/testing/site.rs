@@ -11,7 +11,7 @@ use std::{
 use jiff::{SignedDuration, Timestamp, Zoned, tz::TimeZone};
 use outcrop_release::{
     agent::AgentDefinition,
-    bootrec::{BadReason, BootRecord, LastEnd, SlotState, TakenBackBy},
+    bootrec::{BootRecord, LastEnd, TakenBackBy},
     channel::{Accepted, Offer, RELEASES_FOLDER},
     device_id::DeviceId,
     digest::FileDigest,
@@ -32,26 +32,25 @@ use super::{
     sim::{Memory, Unwatched},
     world::World,
 };
-pub(crate) use super::{fault::Fault, published::Published};
+pub(crate) use super::{
+    fault::{Fault, Moment},
+    published::Published,
+};
 use crate::{
     agent::{Outcome, Site, StageEnd, Trouble, Visit, Who, run, take_up},
     channel::{FollowError, Followed, Follower},
     commands::CommandError,
     device_key::DeviceKey,
     disk::{Area, Disk as _},
-    history::{self, History, KnownRelease},
+    history::{History, KnownRelease},
     init::efi::SecureBoot,
     install::{
         Allowed, Installation, Limited, Limits, Meter, Refusal, Running, Source, Space, admit, read_head,
     },
-    lifecycle::Next,
-    recorder::{self, Recorder},
+    recorder::{self, Recorder, amend_on},
     reports::{FolderSink, keep},
     tpm::NoTpm,
 };
-
-/// Restarts in a row that a device makes by itself at most.
-const MOST_RESTARTS: usize = 12;
 
 /// A device.
 pub(crate) struct PlayedSite<'p> {
@@ -59,6 +58,8 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) now: Zoned,
     pub(crate) definition: AgentDefinition,
     pub(crate) fault: Fault,
+    /// Where its power goes the next time.
+    pub(super) power_goes: Option<Moment>,
     /// Who objects to a restart.
     pub(crate) objection: Option<String>,
     /// How long its link takes for a piece of a bundle.
@@ -85,7 +86,7 @@ pub(crate) struct PlayedSite<'p> {
     pub(crate) key: DeviceKey,
     reports: PathBuf,
     trust: Trust,
-    restarting: bool,
+    pub(super) restarting: bool,
 }
 
 impl<'p> PlayedSite<'p> {
@@ -110,6 +111,7 @@ impl<'p> PlayedSite<'p> {
                 ..AgentDefinition::default()
             },
             fault: Fault::Nothing,
+            power_goes: None,
             objection: None,
             time_of_a_piece: SignedDuration::ZERO,
             fails_behind_disarm: false,
@@ -173,33 +175,6 @@ impl<'p> PlayedSite<'p> {
         }
     }
 
-    /// Switched on after a boot that ended so, until it stays up.
-    pub(crate) fn start(&mut self, last: LastEnd) {
-        // What isn't there needn't go.
-        let _gone = fs::remove_dir_all(&self.run);
-        let mut last = last;
-        for _ in 0..MOST_RESTARTS {
-            let booted = self.world.boot(last).unwrap();
-            self.catch_up();
-            if booted.next == Next::Start {
-                return;
-            }
-            last = match self.fault {
-                Fault::Panics => LastEnd::Panic,
-                Fault::LosesPower => LastEnd::PowerLost,
-                Fault::FailsCheck => self.give_up("the check till-software didn't hold: exit status: 1"),
-                Fault::FailsKubernetes => {
-                    self.give_up("the check kubernetes-node didn't hold: the node isn't ready")
-                }
-                _ => {
-                    self.commit();
-                    return;
-                }
-            };
-        }
-        panic!("{} restarts for ever", self.hostname);
-    }
-
     pub(super) fn known(&mut self, slot: Slot, version: String) -> KnownRelease {
         let record = self.boot_record();
         KnownRelease {
@@ -226,42 +201,6 @@ impl<'p> PlayedSite<'p> {
 
     pub(super) fn history(&self) -> History {
         History::load(&self.state).unwrap().history
-    }
-
-    fn commit(&mut self) {
-        let slot = self.world.running();
-        self.world.lifecycle(slot).commit().unwrap();
-        let version = self.version();
-        let release = self.known(slot, version);
-        self.remember(|history| history.committed(slot, &release, RollbackIndex(0)));
-    }
-
-    fn give_up(&mut self, why: &str) -> LastEnd {
-        let slot = self.world.running();
-        self.world.lifecycle(slot).fail(BadReason::CheckFailed).unwrap();
-        let version = self.version();
-        let release = self.known(slot, version);
-        self.remember(|history| history.failed(slot, release, why));
-        LastEnd::Orderly
-    }
-
-    /// A trial that ended without a word is remembered by who comes after it.
-    fn catch_up(&mut self) {
-        let (record, other) = (self.boot_record(), self.world.running().other());
-        let there = record.slot(other);
-        let SlotState::Bad(reason) = there.state else {
-            return;
-        };
-        if reason == BadReason::Operator {
-            return;
-        }
-        let history = self.history();
-        if history.knows_failure(other, &there.release) {
-            return;
-        }
-        let version = history.release(other, &there.release).unwrap().version.clone();
-        let release = self.known(other, version);
-        self.remember(|history| history.failed(other, release, history::describe(reason)));
     }
 
     fn is_offline(&self) -> bool {
@@ -340,12 +279,17 @@ impl<'p> PlayedSite<'p> {
             watch: &Unwatched,
         };
         let prepared = installation.prepare(&head, &release)?;
-        installation.carry_out(&prepared)?;
-        self.world.disk.forget_log();
         let known = KnownRelease {
             version: version.to_string(),
             digest: release.digest().to_string(),
         };
+        let intended = known.clone();
+        let _kept_or_not = amend_on(&self.state, &self.medium, |history| {
+            history.will_install(target, intended);
+        });
+        installation.carry_out(&prepared)?;
+        self.world.disk.forget_log();
+        self.moment(Moment::Written);
         self.remember(|history| history.installed(target, known));
         Ok(())
     }
@@ -445,7 +389,9 @@ impl Site for PlayedSite<'_> {
     }
 
     fn restart(&mut self) -> Result<(), Trouble> {
-        if self.boot_record().trial.is_none() {
+        let record = self.boot_record();
+        self.remember(|history| history.settle(&record));
+        if record.trial.is_none() {
             let running = self.world.running();
             self.world.lifecycle(running).arm().unwrap();
         }

@@ -10,7 +10,7 @@ use outcrop_release::{digest::FileDigest, journal::Event, plan::Link};
 
 use super::{
     CommandError, OnlyOne, Opened, announce, drain::before_restart, progress::Listener, progress::Progress,
-    reboot, record as record_event, signals::Stop, state::with_keeper,
+    reboot, record as record_event, remember, signals::Stop, state::with_keeper,
 };
 use crate::{
     block_disk::Access,
@@ -171,7 +171,10 @@ fn arm_other(device: &Device, opened: &mut Opened) -> Result<(), CommandError> {
 pub(super) fn restart_into_trial(device: &Device) -> Result<(), CommandError> {
     let only_one = OnlyOne::new(device)?;
     let mut opened = Opened::open(device, Access::Write)?;
-    if opened.lifecycle(device).record()?.trial.is_none() {
+    let record = opened.lifecycle(device).record()?;
+    // Whoever wrote it may have been stopped before that was remembered, and a release that panics can't say what it is.
+    remember(device, |history| history.settle(&record));
+    if record.trial.is_none() {
         arm_other(device, &mut opened)?;
     }
     drop(only_one);

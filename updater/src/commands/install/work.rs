@@ -34,6 +34,7 @@ use crate::{
         Allowed, FoundDelta, InstallError, Installation, Refusal, Running, Search, Source, SourceError,
         Space, admit, read_head,
     },
+    recorder::amend,
     state::is_neighbour,
 };
 
@@ -107,7 +108,10 @@ impl Work<'_> {
         }
         if matches!(needed, Needed::Arm) {
             // The power may have gone before that was remembered.
-            self.remember(&mut opened, &release)?;
+            let record = opened.lifecycle(self.device).record()?;
+            self.remember(&record, |history, target| {
+                history.is_written(&record, target, known(&release));
+            });
         }
         match self.then {
             Then::Arm => self.arm(&mut opened, &release),
@@ -232,9 +236,16 @@ impl Work<'_> {
         if self.options.dry_run {
             return Ok(false);
         }
-        let cost = installation.carry_out(&prepared)?;
-        self.remember(opened, release)?;
         let target = self.device.slot().other();
+        // What can't be kept of that is told when it has happened.
+        let _kept_or_not = amend(&self.device.state_folder(), |history| {
+            history.will_install(target, known(release));
+        });
+        let cost = installation.carry_out(&prepared)?;
+        let record = opened.lifecycle(self.device).record()?;
+        self.remember(&record, |history, target| {
+            history.installed(target, known(release))
+        });
         let written = json!({"event": "written", "slot": target.to_string(), "fetched": cost.fetch.total(), "written": cost.write});
         self.progress.event(
             &written,
@@ -275,20 +286,14 @@ impl Work<'_> {
         Ok(found.map_err(InstallError::from)?)
     }
 
-    /// Which releases the slots hold now.
-    fn remember(&self, opened: &mut Opened, release: &VerifiedRelease) -> Result<(), CommandError> {
-        let known = KnownRelease {
-            version: release.manifest().release.version.to_string(),
-            digest: release.digest().to_string(),
-        };
+    /// Which releases the slots hold now; `change` has it of the one that doesn't run.
+    fn remember(&self, record: &BootRecord, change: impl FnOnce(&mut History, Slot)) {
         let running = self.device.slot();
-        let record = opened.lifecycle(self.device).record()?;
-        let runs = self.device.running_release(&record);
+        let runs = self.device.running_release(record);
         remember(self.device, |history| {
             history.holds(running, runs);
-            history.installed(running.other(), known);
+            change(history, running.other());
         });
-        Ok(())
     }
 
     fn tell_plan(&self, release: &VerifiedRelease, cost: Cost) {
@@ -358,6 +363,13 @@ impl Work<'_> {
             reboot()?;
         }
         Ok(())
+    }
+}
+
+fn known(release: &VerifiedRelease) -> KnownRelease {
+    KnownRelease {
+        version: release.manifest().release.version.to_string(),
+        digest: release.digest().to_string(),
     }
 }
 
