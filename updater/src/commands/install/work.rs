@@ -244,7 +244,7 @@ impl Work<'_> {
         let cost = installation.carry_out(&prepared)?;
         let record = opened.lifecycle(self.device).record()?;
         self.remember(&record, |history, target| {
-            history.installed(target, known(release))
+            history.installed(target, known(release));
         });
         let written = json!({"event": "written", "slot": target.to_string(), "fetched": cost.fetch.total(), "written": cost.write});
         self.progress.event(
