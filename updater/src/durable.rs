@@ -61,7 +61,11 @@ fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> Result<
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(DurableError::new("write", &new))?;
+    write().map_err(|error| {
+        // What a full disk took of it is room again.
+        let _gone_or_not = fs::remove_file(&new);
+        DurableError::new("write", &new)(error)
+    })?;
     fs::rename(&new, path).map_err(DurableError::new("rename to", path))?;
     for folder in [Some(folder), folder.parent()].into_iter().flatten() {
         flush_folder(folder)?;

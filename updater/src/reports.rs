@@ -1,7 +1,8 @@
 //! Reports on their way: made, kept until they are sent, and sent in their order.
 //!
 //! `/var/lib/outcrop/reports/NNNNNNNNNN.report` are those that wait; `sequence` beside them is the number of the newest, so that none is used
-//! twice.
+//! twice. On a full disk the number is written into the block that it has, and the report is sent without being kept: who looks after the
+//! device learns of it.
 
 use std::{
     fs, io,
@@ -10,7 +11,7 @@ use std::{
 };
 
 use outcrop_release::{
-    report::Report,
+    report::{Reason, Report},
     signed,
     trust::{Purpose, Signature, SignatureError, Signatures, signed_message},
 };
@@ -18,6 +19,8 @@ use outcrop_release::{
 use crate::{
     device_key::{DeviceKey, DeviceKeyError},
     durable::{self, DurableError},
+    journal::give_up_reserve,
+    medium::{DataPartition, Medium, is_full},
     web::{Timeouts, agent},
 };
 
@@ -66,6 +69,19 @@ pub enum ReportsError {
         /// Why it didn't arrive.
         source: io::Error,
     },
+    /// It didn't arrive, and isn't kept.
+    #[error("send the report; there is no room in /var to keep it, and the next one is made anew")]
+    Lost(#[source] io::Error),
+}
+
+/// A report that is signed.
+#[derive(Debug)]
+pub struct Kept {
+    report: Report,
+    /// As it is sent.
+    pub bytes: Vec<u8>,
+    /// Why it doesn't wait on the disk, if it doesn't: it is sent now or never.
+    pub unsaved: Option<DurableError>,
 }
 
 /// The number of the next report. When this returns, no other has it.
@@ -73,6 +89,14 @@ pub enum ReportsError {
 /// # Errors
 /// See [`ReportsError`].
 pub fn next_sequence(state: &Path) -> Result<u64, ReportsError> {
+    next_sequence_on(state, &DataPartition)
+}
+
+/// The same on a medium.
+///
+/// # Errors
+/// As [`next_sequence`].
+pub fn next_sequence_on(state: &Path, medium: &dyn Medium) -> Result<u64, ReportsError> {
     let path = state.join(FOLDER).join(SEQUENCE);
     let newest = match durable::read(&path)? {
         None => 0,
@@ -84,28 +108,85 @@ pub fn next_sequence(state: &Path) -> Result<u64, ReportsError> {
         }
     };
     let next = newest.saturating_add(1);
-    durable::replace(&path, format!("{next}\n").as_bytes())?;
+    // All digits that a number may have: each is as long as the one before, and is written over it as a whole.
+    let bytes = format!("{next:020}\n").into_bytes();
+    match medium.replace(&path, &bytes) {
+        // It has a block already, but for a device's first report.
+        Err(error) if is_full(&error.source) && medium.overwrite(&path, &bytes).is_ok() => {}
+        Err(error) if is_full(&error.source) && give_up_reserve(state) => medium.replace(&path, &bytes)?,
+        replaced => replaced?,
+    }
     Ok(next)
 }
 
 /// Signs a report, and keeps it until it is sent.
 ///
 /// # Errors
-/// See [`ReportsError`].
-pub fn keep(state: &Path, key: &DeviceKey, report: &Report) -> Result<Vec<u8>, ReportsError> {
+/// See [`ReportsError`]; a full disk is none.
+pub fn keep(state: &Path, key: &DeviceKey, report: Report) -> Result<Kept, ReportsError> {
+    keep_on(state, key, report, &DataPartition)
+}
+
+/// The same on a medium.
+///
+/// # Errors
+/// As [`keep`].
+pub fn keep_on(
+    state: &Path,
+    key: &DeviceKey,
+    report: Report,
+    medium: &dyn Medium,
+) -> Result<Kept, ReportsError> {
+    let bytes = sign(key, &report)?;
+    match medium.replace(&path(state, report.sequence), &bytes) {
+        Err(error) if is_full(&error.source) => return unsaved(key, report, error),
+        replaced => replaced?,
+    }
+    let waiting = waiting(state)?;
+    for old in waiting.iter().take(waiting.len().saturating_sub(MOST_WAITING)) {
+        durable::remove(&path(state, *old))?;
+    }
+    Ok(Kept {
+        report,
+        bytes,
+        unsaved: None,
+    })
+}
+
+/// A report that there is no room for says so, unless the agent has something else to tell.
+fn unsaved(key: &DeviceKey, mut report: Report, error: DurableError) -> Result<Kept, ReportsError> {
+    if let Some(standing) = report.agent.as_mut().filter(|standing| standing.reason.is_none()) {
+        standing.reason = Some(Reason::Storage);
+        standing.detail = Some("the data partition is full: make room in /var".to_owned());
+    }
+    Ok(Kept {
+        bytes: sign(key, &report)?,
+        report,
+        unsaved: Some(error),
+    })
+}
+
+fn sign(key: &DeviceKey, report: &Report) -> Result<Vec<u8>, ReportsError> {
     let document = report.to_bytes();
     let mut signatures = Signatures::default();
     signatures.add(Signature {
         key: *key.public(),
         bytes: key.sign(&signed_message(Purpose::Report, &document))?,
     })?;
-    let bytes = signed::join(&document, &signatures);
-    durable::replace(&path(state, report.sequence), &bytes)?;
-    let waiting = waiting(state)?;
-    for old in waiting.iter().take(waiting.len().saturating_sub(MOST_WAITING)) {
-        durable::remove(&path(state, *old))?;
+    Ok(signed::join(&document, &signatures))
+}
+
+/// Sends what waits, and behind it a report that couldn't be kept: how many.
+///
+/// # Errors
+/// As [`send_all`], and [`ReportsError::Lost`].
+pub fn send_with(state: &Path, kept: &Kept, sink: &mut dyn Sink) -> Result<usize, ReportsError> {
+    let waited = send_all(state, sink)?;
+    if kept.unsaved.is_none() {
+        return Ok(waited);
     }
-    Ok(bytes)
+    sink.send(&kept.report, &kept.bytes).map_err(ReportsError::Lost)?;
+    Ok(waited + 1)
 }
 
 /// Sends what waits, oldest first: how many.
@@ -199,27 +280,33 @@ mod tests {
     };
 
     use outcrop_release::{
+        agent::Waits,
         digest::FileDigest,
-        report::{Health, verify_report},
+        report::{Health, Standing, verify_report},
     };
 
     use super::*;
-    use crate::{testing::tls, tpm::NoTpm};
+    use crate::{
+        testing::{full_disk::FullDisk, tls},
+        tpm::NoTpm,
+    };
 
     struct Fixture {
         state: tempfile::TempDir,
         key: DeviceKey,
+        disk: FullDisk,
     }
 
     impl Fixture {
         fn new() -> Self {
             let state = tempfile::tempdir().unwrap();
             let key = DeviceKey::of(state.path(), NoTpm).unwrap();
-            Self { state, key }
+            let disk = FullDisk::new(state.path());
+            Self { state, key, disk }
         }
 
-        fn make(&self) -> u64 {
-            let sequence = next_sequence(self.state.path()).unwrap();
+        fn make(&self) -> Kept {
+            let sequence = next_sequence_on(self.state.path(), &self.disk).unwrap();
             let report = Report {
                 key: *self.key.public(),
                 sequence,
@@ -237,12 +324,27 @@ mod tests {
                 channel: None,
                 last: None,
                 health: Health::Healthy,
-                agent: None,
+                agent: Some(Standing {
+                    waits: Waits::News,
+                    version: None,
+                    reason: None,
+                    detail: None,
+                }),
                 drift: None,
                 history: None,
             };
-            keep(self.state.path(), &self.key, &report).unwrap();
-            sequence
+            keep_on(self.state.path(), &self.key, report, &self.disk).unwrap()
+        }
+
+        /// Fills the disk to the last block, the history's reserve included or not.
+        fn fill(&self, has_reserve: bool) -> PathBuf {
+            let reserve = self.state.path().join("history/reserve");
+            if has_reserve {
+                fs::create_dir(reserve.parent().unwrap()).unwrap();
+                fs::write(&reserve, [0xff; 64 << 10]).unwrap();
+            }
+            self.disk.leave(0);
+            reserve
         }
     }
 
@@ -280,6 +382,54 @@ mod tests {
         assert_eq!(send_all(fixture.state.path(), &mut sink).unwrap(), 3);
         assert_eq!(sink.taken, [1, 2, 3, 4]);
         assert_eq!(send_all(fixture.state.path(), &mut sink).unwrap(), 0);
+    }
+
+    #[test]
+    fn on_a_full_disk_reports_go_out_with_rising_numbers_and_say_why_and_none_waits() {
+        let fixture = Fixture::new();
+        fixture.make();
+        let reserve = fixture.fill(true);
+        let mut sink = Taking {
+            taken: Vec::new(),
+            room: 9,
+        };
+        for _ in 0..3 {
+            let kept = fixture.make();
+            assert!(kept.unsaved.is_some());
+            let report = verify_report(&kept.bytes).unwrap().into_report();
+            assert_eq!(report.agent.unwrap().reason, Some(Reason::Storage));
+            send_with(fixture.state.path(), &kept, &mut sink).unwrap();
+            // Somebody takes the room of what has gone.
+            fixture.disk.leave(0);
+        }
+        assert_eq!(sink.taken, [1, 2, 3, 4], "what waited goes first");
+        assert_eq!(waiting(fixture.state.path()).unwrap(), [0; 0]);
+        assert!(reserve.exists(), "the history needs it more");
+        // One that doesn't arrive either is told, and its number isn't used again.
+        sink.room = 4;
+        let lost = send_with(fixture.state.path(), &fixture.make(), &mut sink).unwrap_err();
+        assert!(matches!(lost, ReportsError::Lost(_)), "{lost}");
+        fixture.disk.leave(1 << 20);
+        sink.room = 9;
+        let kept = fixture.make();
+        assert!(kept.unsaved.is_none());
+        assert_eq!(send_with(fixture.state.path(), &kept, &mut sink).unwrap(), 1);
+        assert_eq!(sink.taken, [1, 2, 3, 4, 6]);
+    }
+
+    #[test]
+    fn the_first_number_of_a_device_whose_disk_is_full_gets_the_history_s_reserve() {
+        let fixture = Fixture::new();
+        let reserve = fixture.fill(true);
+        let number = || next_sequence_on(fixture.state.path(), &fixture.disk);
+        assert_eq!((number().unwrap(), number().unwrap()), (1, 2));
+        assert!(!reserve.exists());
+        let without = Fixture::new();
+        without.fill(false);
+        assert!(matches!(
+            next_sequence_on(without.state.path(), &without.disk),
+            Err(ReportsError::Io(_))
+        ));
     }
 
     #[test]

@@ -152,7 +152,10 @@ impl<S: Site> Run<'_, S> {
         if self.visit == Visit::Stick {
             // What a stick has or hasn't says nothing about the next day.
             return match asked {
-                Ok(followed) => Some(followed.list),
+                Ok(followed) => {
+                    let _told = followed.unkept.as_deref().map(|why| self.unkept(why));
+                    Some(followed.list)
+                }
                 Err(error) => {
                     let failing = list_failing(&error);
                     self.list_failed(&error, &failing);
@@ -163,7 +166,7 @@ impl<S: Site> Run<'_, S> {
         match asked {
             Ok(followed) => {
                 self.memory.poll_failures = 0;
-                self.memory.list_trouble = None;
+                self.memory.list_trouble = followed.unkept.as_deref().map(|why| self.unkept(why));
                 self.memory.next_poll = Some(next_after_success(who.device, now, interval));
                 Some(followed.list)
             }
@@ -191,6 +194,19 @@ impl<S: Site> Run<'_, S> {
             });
         }
         self.site.tell(&failing.detail);
+    }
+
+    /// A list that counts, and couldn't be kept: the operator learns that there is no room.
+    fn unkept(&mut self, why: &str) -> Failing {
+        let failing = Failing {
+            reason: Reason::Storage,
+            version: None,
+            detail: short(why),
+        };
+        if self.before.list_trouble.as_ref() != Some(&failing) {
+            self.site.tell(&failing.detail);
+        }
+        failing
     }
 
     fn steps(

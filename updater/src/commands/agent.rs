@@ -428,11 +428,13 @@ impl Site for RealSite {
         let make = || {
             let key = key(&self.device)?;
             let report = report::gather(&self.root, &self.device, key, Some(standing.clone()))?;
-            reports::keep(&self.device.state_folder(), key, &report)?;
+            let kept = reports::keep(&self.device.state_folder(), key, report)?;
+            if let Some(url) = &self.definition.report_url {
+                reports::send_with(&self.device.state_folder(), &kept, report::sink(url)?.as_mut())?;
+            }
             Ok::<_, CommandError>(())
         };
-        make().map_err(|error| error.trouble())?;
-        self.send()
+        make().map_err(|error| error.trouble())
     }
 
     fn send(&mut self) -> Result<(), Trouble> {

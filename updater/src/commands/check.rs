@@ -12,7 +12,7 @@ use outcrop_release::{
 };
 use serde_json::{Value, json};
 
-use super::{CommandError, Opened, key, remembered, say};
+use super::{CommandError, Opened, key, remembered, say, warn};
 use crate::{
     block_disk::Access,
     channel::{FolderSource, Followed, Follower, WebList},
@@ -83,6 +83,9 @@ pub fn check(root: &Path, options: &CheckOptions) -> Result<(), CommandError> {
         TreePlace::Web(url) => follower.look(&mut WebList::new(url).map_err(CommandError::Web)?)?,
         TreePlace::Folder(folder) => follower.look(&mut FolderSource::new(folder))?,
     };
+    if let Some(why) = &followed.unkept {
+        warn(why);
+    }
     let told = told(&device, &config, &tree, &followed)?;
     if options.json {
         say(&serde_json::to_string_pretty(&told.json).unwrap_or_default());

@@ -1,5 +1,6 @@
 mod fleet;
 mod nights;
+mod no_room;
 mod operator;
 mod power_cut;
 
