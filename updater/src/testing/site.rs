@@ -416,7 +416,7 @@ impl Site for PlayedSite<'_> {
         let meter = Meter::default();
         let done = if let Some(folder) = self.stick.clone() {
             let path = folder.join(RELEASES_FOLDER).join(offer.file_name());
-            crate::install::FileSource::open(&path)
+            crate::install::FileSource::open_in_tree(&path)
                 .map_err(CommandError::from)
                 .and_then(|mut file| self.install(&mut file, offer))
         } else {
