@@ -52,7 +52,7 @@ pub enum StickError {
     },
     /// It has none.
     #[error(
-        "there is no publish tree in the stick's uppermost folder, nor in its folder `outcrop`: `outcrop publish` makes one"
+        "there is no publish tree in the stick's uppermost folder, nor in its folder `outcrop`: `outcrop channel copy` makes one"
     )]
     NoTree,
 }
