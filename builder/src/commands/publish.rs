@@ -66,7 +66,7 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let progress = context.progress.as_ref();
     let tree = Tree::hold(&options.tree, progress)?;
     let before = tree.read(&options.channel, &signers)?;
-    let selected = select(&options.from_folder, before.as_ref(), &options.from)?;
+    let selected = select(&options.from_folder, before.as_ref(), &options.from, progress)?;
     let channel_keys = public_halves(&keys)?;
     for release in &selected {
         release.check(trust.as_ref(), &channel_keys, progress)?;

@@ -32,7 +32,7 @@ pub enum PublishError {
     #[diagnostic(help("name the folder that `outcrop build --key` wrote to"))]
     Empty(PathBuf),
     /// Everything is there.
-    #[error("the channel {0} has all bundles that are there already")]
+    #[error("the channel {0} has, or had, all bundles that are there already")]
     #[diagnostic(help(
         "build a release with a higher version, or open its next wave with `outcrop channel promote`"
     ))]
@@ -188,6 +188,10 @@ pub enum PublishError {
         /// Why not.
         source: EditError,
     },
+    /// No device could read the new list.
+    #[error("no device could read the new list")]
+    #[diagnostic(help("name fewer labels or releases, or shorter texts"))]
+    Unreadable(#[source] ChannelError),
     /// Devices wouldn't take the new list.
     #[error("devices with this trust file wouldn't take the new list")]
     #[diagnostic(help("sign with as many of the trust file's channel keys as it demands: --key may repeat"))]

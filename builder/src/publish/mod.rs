@@ -17,7 +17,9 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
-    channel::{self, Admission, Channel, ChannelName, Lifetime, MAX_CHANNEL_BYTES, RELEASES_FOLDER},
+    channel::{
+        self, Admission, Channel, ChannelError, ChannelName, Lifetime, MAX_CHANNEL_BYTES, RELEASES_FOLDER,
+    },
     digest::FileDigest,
     signed::{self, SignedDocument},
     trust::{Purpose, Role, Signatures, Trust, verify_channel},
@@ -76,12 +78,17 @@ impl<'a> Signers<'a> {
 
     fn sign(&self, channel: &Channel) -> Result<Vec<u8>, Error> {
         let document = channel.to_bytes();
+        // Whatever is wrong with it: what can't be read again is never signed.
+        Channel::parse(&document).map_err(PublishError::Unreadable)?;
         let mut signatures = Signatures::default();
         for key in self.keys {
             let signature = key.sign(Purpose::Channel, &document)?;
             signatures.add(signature).map_err(PublishError::from)?;
         }
         let bytes = signed::join(&document, &signatures);
+        if bytes.len() > MAX_CHANNEL_BYTES {
+            return Err(PublishError::Unreadable(ChannelError::TooLong(bytes.len())).into());
+        }
         if let Some(trust) = self.trust {
             let admission = Admission {
                 trust,

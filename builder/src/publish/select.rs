@@ -77,11 +77,17 @@ impl Selected {
     }
 }
 
-/// The bundles in `folder` that `channel` doesn't offer yet, with their deltas: of those from `from`'s versions only, if there are any.
+/// The bundles in `folder` that `channel` doesn't offer yet, with their deltas: of those from `from`'s versions only, if there are any. One that
+/// was withdrawn is left out, and told.
 ///
 /// # Errors
 /// When there is none, one has another name than its release, or a delta that was asked for is missing.
-pub fn select(folder: &Path, channel: Option<&Channel>, from: &[Version]) -> Result<Vec<Selected>, Error> {
+pub fn select(
+    folder: &Path,
+    channel: Option<&Channel>,
+    from: &[Version],
+    progress: &dyn Progress,
+) -> Result<Vec<Selected>, Error> {
     let files = files(folder).map_err(failed("list", folder))?;
     let is_bundle = |path: &&PathBuf| path.extension() == Some(OsStr::new("outcrop"));
     let bundles: Vec<Bundle> = files
@@ -94,7 +100,18 @@ pub fn select(folder: &Path, channel: Option<&Channel>, from: &[Version]) -> Res
     }
     let is_new = |bundle: &Bundle| {
         let digest = FileDigest::of(bundle.manifest_bytes());
-        channel.is_none_or(|channel| channel.offers.iter().all(|offer| offer.manifest != digest))
+        let Some(channel) = channel else { return true };
+        let withdrawn = channel
+            .withdrawn
+            .iter()
+            .find(|withdrawn| withdrawn.manifest == digest);
+        if let Some(withdrawn) = withdrawn {
+            progress.note(&format!(
+                "{} was withdrawn and isn't offered again: {}",
+                withdrawn.release, withdrawn.reason
+            ));
+        }
+        withdrawn.is_none() && channel.offers.iter().all(|offer| offer.manifest != digest)
     };
     let mut selected = Vec::new();
     for bundle in bundles.into_iter().filter(is_new) {

@@ -577,6 +577,59 @@ fn another_channel_s_list_under_a_channel_s_name_is_never_begun_anew() {
 }
 
 #[test]
+fn a_withdrawn_bundle_that_still_lies_there_keeps_no_newer_one_from_being_published() {
+    let site = Site::new();
+    site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
+    site.publish().unwrap();
+    let withdraw = Change::Withdraw {
+        release: version("1.1.0"),
+        reason: "it eats batteries".to_owned(),
+    };
+    site.change(withdraw).unwrap();
+    assert!(matches!(refused(site.publish()), PublishError::Nothing(_)));
+    site.bundle("1.2.0", 8, &[key(RELEASE_KEY)]);
+    site.publish().unwrap();
+    let offers = site.seen_by_a_device(None).channel().offers.clone();
+    assert_eq!(offers.len(), 1);
+    assert_eq!(offers[0].release.version.to_string(), "1.2.0");
+    // Built anew under a withdrawn name, it is no release.
+    site.bundle("1.1.0", 9, &[key(RELEASE_KEY)]);
+    assert!(matches!(refused(site.publish()), PublishError::Edit { .. }));
+}
+
+#[test]
+fn a_list_that_no_device_could_read_isn_t_signed_also_where_nobody_says_what_devices_trust() {
+    let site = Site::new();
+    site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
+    let mut options = site.options();
+    options.signing.trust = None;
+    site.publish_with(&options).unwrap();
+    let before = site.list();
+    let untrusting = Signing {
+        trust: None,
+        ..site.signing(CHANNEL_KEY)
+    };
+    let withdraw = Change::Withdraw {
+        release: version("1.1.0"),
+        reason: "two\nlines".to_owned(),
+    };
+    let error = refused(site.change_signed_by(withdraw, untrusting));
+    assert!(matches!(error, PublishError::Edit { .. }), "{error}");
+    // Whatever else may be wrong with it.
+    let keys = [key(CHANNEL_KEY)];
+    let signers = Signers::new(&keys, None).unwrap();
+    let tree = Tree::hold(&site.path("www"), &Silent).unwrap();
+    let mut channel = tree.must_read(&stable(), &signers).unwrap();
+    channel.serial = 0;
+    let error = tree.write(&channel, &signers).unwrap_err();
+    assert!(
+        matches!(error, Error::Publish(PublishError::Unreadable(_))),
+        "{error:?}"
+    );
+    assert_eq!(site.list(), before);
+}
+
+#[test]
 fn waves_and_labels_are_what_was_typed() {
     let site = Site::new();
     site.bundle("1.1.0", 7, &[key(RELEASE_KEY)]);
