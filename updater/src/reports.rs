@@ -5,6 +5,7 @@
 //! device learns of it.
 
 use std::{
+    collections::VecDeque,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -37,13 +38,51 @@ const TIMEOUTS: Timeouts = Timeouts {
     whole: Some(Duration::from_secs(120)),
 };
 
+/// Refusals after which no more reports are tried: whoever refuses so many takes none.
+const MOST_REFUSED: usize = 4;
+
 /// Where reports go.
 pub trait Sink {
     /// Hands a report over. When this returns, it needn't be kept.
     ///
     /// # Errors
     /// When it didn't arrive.
-    fn send(&mut self, report: &Report, bytes: &[u8]) -> io::Result<()>;
+    fn send(&mut self, report: &Report, bytes: &[u8]) -> Result<(), SinkError>;
+}
+
+/// Why a report didn't arrive.
+#[derive(Debug, thiserror::Error)]
+pub enum SinkError {
+    /// Nobody was there, or the disk failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Somebody was there, and didn't take it.
+    #[error("{url} answers with status {status}")]
+    Status {
+        /// Who.
+        url: String,
+        /// HTTP status.
+        status: u16,
+    },
+}
+
+impl SinkError {
+    /// Whether it is this report that isn't taken, whenever it comes. Source: RFC 9110, section 15.5; RFC 6585, section 4; RFC 8470, section 5.2.
+    const fn is_for_good(&self) -> bool {
+        match self {
+            Self::Io(_) => false,
+            Self::Status { status, .. } => matches!(status, 400..=499) && !matches!(status, 408 | 425 | 429),
+        }
+    }
+}
+
+/// What was sent.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// How many arrived.
+    pub arrived: usize,
+    /// What was given up, for people: reports that were refused where newer ones were taken.
+    pub dropped: Vec<String>,
 }
 
 /// A report couldn't be made or kept.
@@ -67,11 +106,11 @@ pub enum ReportsError {
         /// How many wait.
         waiting: usize,
         /// Why it didn't arrive.
-        source: io::Error,
+        source: SinkError,
     },
     /// It didn't arrive, and isn't kept.
     #[error("send the report; there is no room in /var to keep it, and the next one is made anew")]
-    Lost(#[source] io::Error),
+    Lost(#[source] SinkError),
 }
 
 /// A report that is signed.
@@ -180,35 +219,61 @@ fn sign(key: &DeviceKey, report: &Report) -> Result<Vec<u8>, ReportsError> {
 ///
 /// # Errors
 /// As [`send_all`], and [`ReportsError::Lost`].
-pub fn send_with(state: &Path, kept: &Kept, sink: &mut dyn Sink) -> Result<usize, ReportsError> {
-    let waited = send_all(state, sink)?;
+pub fn send_with(state: &Path, kept: &Kept, sink: &mut dyn Sink) -> Result<Sent, ReportsError> {
+    let mut sent = send_all(state, sink)?;
     if kept.unsaved.is_none() {
-        return Ok(waited);
+        return Ok(sent);
     }
     sink.send(&kept.report, &kept.bytes).map_err(ReportsError::Lost)?;
-    Ok(waited + 1)
+    sent.arrived += 1;
+    Ok(sent)
 }
 
-/// Sends what waits, oldest first: how many.
+/// Sends what waits, oldest first. One that is refused for good keeps none behind it, and is dropped when a newer one was taken: before that, it may
+/// be the server that is wrong.
 ///
 /// # Errors
-/// [`ReportsError::Send`] with the first that doesn't arrive; it and those behind it wait.
-pub fn send_all(state: &Path, sink: &mut dyn Sink) -> Result<usize, ReportsError> {
-    let waiting = waiting(state)?;
-    for (sent, number) in waiting.iter().enumerate() {
-        let path = path(state, *number);
+/// [`ReportsError::Send`] with the first that doesn't arrive, and what isn't sent waits; also when all were refused.
+pub fn send_all(state: &Path, sink: &mut dyn Sink) -> Result<Sent, ReportsError> {
+    let mut waiting = VecDeque::from(waiting(state)?);
+    let (mut sent, mut refused) = (Sent::default(), Vec::new());
+    while let Some(number) = waiting.pop_front() {
+        let path = path(state, number);
         let bytes = durable::read(&path)?.unwrap_or_default();
         // What a damaged disk made of one is no report: nobody misses it.
         if let Ok(verified) = outcrop_release::report::verify_report(&bytes) {
-            sink.send(verified.report(), &bytes)
-                .map_err(|source| ReportsError::Send {
-                    waiting: waiting.len() - sent,
-                    source,
-                })?;
+            match sink.send(verified.report(), &bytes) {
+                Ok(()) => {
+                    sent.arrived += 1;
+                    for (number, why) in refused.drain(..) {
+                        sent.dropped.push(drop_refused(state, number, &why)?);
+                    }
+                }
+                Err(source) if source.is_for_good() && refused.len() + 1 < MOST_REFUSED => {
+                    refused.push((number, source));
+                    continue;
+                }
+                Err(source) => return Err(not_sent(refused.len() + 1 + waiting.len(), source)),
+            }
         }
         durable::remove(&path)?;
     }
-    Ok(waiting.len())
+    let left = refused.len();
+    match refused.pop() {
+        None => Ok(sent),
+        Some((_, source)) => Err(not_sent(left, source)),
+    }
+}
+
+const fn not_sent(waiting: usize, source: SinkError) -> ReportsError {
+    ReportsError::Send { waiting, source }
+}
+
+fn drop_refused(state: &Path, number: u64, why: &SinkError) -> Result<String, DurableError> {
+    durable::remove(&path(state, number))?;
+    Ok(format!(
+        "the report number {number} was refused, newer ones weren't, and it is dropped: {why}"
+    ))
 }
 
 fn path(state: &Path, number: u64) -> PathBuf {
@@ -243,8 +308,9 @@ fn waiting(state: &Path) -> Result<Vec<u64>, ReportsError> {
 pub struct FolderSink(pub PathBuf);
 
 impl Sink for FolderSink {
-    fn send(&mut self, report: &Report, bytes: &[u8]) -> io::Result<()> {
-        durable::replace(&self.0.join(report.file_name()), bytes).map_err(|error| error.source)
+    fn send(&mut self, report: &Report, bytes: &[u8]) -> Result<(), SinkError> {
+        let replaced = durable::replace(&self.0.join(report.file_name()), bytes);
+        Ok(replaced.map_err(|error| error.source)?)
     }
 }
 
@@ -253,7 +319,7 @@ impl Sink for FolderSink {
 pub struct WebSink(pub String);
 
 impl Sink for WebSink {
-    fn send(&mut self, _: &Report, bytes: &[u8]) -> io::Result<()> {
+    fn send(&mut self, _: &Report, bytes: &[u8]) -> Result<(), SinkError> {
         let request = agent(TIMEOUTS)?
             .post(&self.0)
             .config()
@@ -263,10 +329,10 @@ impl Sink for WebSink {
         let answer = request.send(bytes).map_err(ureq::Error::into_io)?;
         match answer.status().as_u16() {
             200..=299 => Ok(()),
-            status => Err(io::Error::other(format!(
-                "{} answers with status {status}",
-                self.0
-            ))),
+            status => Err(SinkError::Status {
+                url: self.0.clone(),
+                status,
+            }),
         }
     }
 }
@@ -349,16 +415,26 @@ mod tests {
     }
 
     /// Takes reports until it has `room` for no more.
+    #[derive(Default)]
     struct Taking {
         taken: Vec<u64>,
         room: usize,
+        /// Those that it doesn't take, and what it says then.
+        refused: Vec<u64>,
+        status: u16,
     }
 
     impl Sink for Taking {
-        fn send(&mut self, report: &Report, bytes: &[u8]) -> io::Result<()> {
+        fn send(&mut self, report: &Report, bytes: &[u8]) -> Result<(), SinkError> {
             assert_eq!(verify_report(bytes).unwrap().report(), report);
             if self.taken.len() == self.room {
-                return Err(io::ErrorKind::NotConnected.into());
+                return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+            }
+            if self.refused.contains(&report.sequence) {
+                return Err(SinkError::Status {
+                    url: "https://fleet.example/reports".to_owned(),
+                    status: self.status,
+                });
             }
             self.taken.push(report.sequence);
             Ok(())
@@ -372,16 +448,19 @@ mod tests {
             fixture.make();
         }
         let mut sink = Taking {
-            taken: Vec::new(),
             room: 1,
+            ..Taking::default()
         };
         let error = send_all(fixture.state.path(), &mut sink).unwrap_err();
         assert!(matches!(error, ReportsError::Send { waiting: 2, .. }), "{error}");
         fixture.make();
         sink.room = 9;
-        assert_eq!(send_all(fixture.state.path(), &mut sink).unwrap(), 3);
+        assert_eq!(send_all(fixture.state.path(), &mut sink).unwrap().arrived, 3);
         assert_eq!(sink.taken, [1, 2, 3, 4]);
-        assert_eq!(send_all(fixture.state.path(), &mut sink).unwrap(), 0);
+        assert_eq!(
+            send_all(fixture.state.path(), &mut sink).unwrap(),
+            Sent::default()
+        );
     }
 
     #[test]
@@ -390,8 +469,8 @@ mod tests {
         fixture.make();
         let reserve = fixture.fill(true);
         let mut sink = Taking {
-            taken: Vec::new(),
             room: 9,
+            ..Taking::default()
         };
         for _ in 0..3 {
             let kept = fixture.make();
@@ -413,7 +492,8 @@ mod tests {
         sink.room = 9;
         let kept = fixture.make();
         assert!(kept.unsaved.is_none());
-        assert_eq!(send_with(fixture.state.path(), &kept, &mut sink).unwrap(), 1);
+        let sent = send_with(fixture.state.path(), &kept, &mut sink).unwrap();
+        assert_eq!(sent.arrived, 1);
         assert_eq!(sink.taken, [1, 2, 3, 4, 6]);
     }
 
@@ -433,14 +513,71 @@ mod tests {
     }
 
     #[test]
+    fn a_report_that_is_refused_for_good_keeps_none_behind_it_and_goes_when_a_newer_one_is_taken() {
+        for (status, is_for_good) in [(400, true), (422, true), (408, false), (429, false), (503, false)] {
+            let fixture = Fixture::new();
+            for _ in 0..3 {
+                fixture.make();
+            }
+            let mut sink = Taking {
+                room: 9,
+                refused: vec![1],
+                status,
+                ..Taking::default()
+            };
+            let sent = send_all(fixture.state.path(), &mut sink);
+            if is_for_good {
+                let sent = sent.unwrap();
+                assert_eq!(sent.arrived, 2);
+                assert!(
+                    sent.dropped[0].contains("number 1")
+                        && sent.dropped[0].contains("400") == (status == 400)
+                );
+                assert_eq!(waiting(fixture.state.path()).unwrap(), [0; 0]);
+            } else {
+                assert!(matches!(sent, Err(ReportsError::Send { waiting: 3, .. })));
+                assert_eq!(waiting(fixture.state.path()).unwrap(), [1, 2, 3]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_server_that_refuses_every_report_costs_none_and_is_asked_a_few_times() {
+        let fixture = Fixture::new();
+        for (more, made) in [(2, 2), (8, 10)] {
+            for _ in 0..more {
+                fixture.make();
+            }
+            let mut sink = Taking {
+                room: 9,
+                refused: (1..=10).collect(),
+                status: 404,
+                ..Taking::default()
+            };
+            let error = send_all(fixture.state.path(), &mut sink).unwrap_err();
+            assert!(
+                matches!(error, ReportsError::Send { waiting, .. } if waiting == made),
+                "{error}"
+            );
+            assert_eq!(waiting(fixture.state.path()).unwrap().len(), made);
+            // When it is mended, all go.
+            if made == 10 {
+                sink.refused.clear();
+                sink.room = 99;
+                assert_eq!(send_all(fixture.state.path(), &mut sink).unwrap().arrived, 10);
+            }
+        }
+    }
+
+    #[test]
     fn of_too_many_that_wait_the_newest_are_kept() {
         let fixture = Fixture::new();
         for _ in 0..40 {
             fixture.make();
         }
         let mut sink = Taking {
-            taken: Vec::new(),
             room: 99,
+            ..Taking::default()
         };
         send_all(fixture.state.path(), &mut sink).unwrap();
         assert_eq!(sink.taken, (9..=40).collect::<Vec<u64>>());
@@ -453,8 +590,8 @@ mod tests {
         fs::write(path(fixture.state.path(), 1), "damaged").unwrap();
         fixture.make();
         let mut sink = Taking {
-            taken: Vec::new(),
             room: 9,
+            ..Taking::default()
         };
         send_all(fixture.state.path(), &mut sink).unwrap();
         assert_eq!(sink.taken, [2]);

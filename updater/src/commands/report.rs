@@ -54,7 +54,9 @@ pub fn report(root: &Path, options: &ReportOptions) -> Result<(), CommandError> 
     match &mut sink {
         Some(sink) => {
             let sent = send_with(&state, &kept, sink.as_mut())?;
-            say(&format!("{sent} reports sent, the last one number {sequence}"));
+            sent.dropped.iter().for_each(|line| warn(line));
+            let arrived = sent.arrived;
+            say(&format!("{arrived} reports sent, the last one number {sequence}"));
         }
         None => say(String::from_utf8_lossy(&kept.bytes).trim_end()),
     }
