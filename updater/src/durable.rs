@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::fs::OFlags;
+
 /// Modes of files, before the process' umask.
 const PUBLIC: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
@@ -56,12 +58,18 @@ fn replace_with(path: &Path, bytes: &[u8], options: &mut OpenOptions) -> Result<
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(DurableError::new("make folder", folder))?;
     let new = path.with_extension("new");
+    // On a stick the name may be somebody's link to another file, or a pipe that nobody reads.
+    options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     let mut write = || {
         let mut file = options.write(true).create(true).truncate(true).open(&new)?;
         file.write_all(bytes)?;
         file.sync_all()
     };
-    write().map_err(DurableError::new("write", &new))?;
+    write().map_err(|error| {
+        // What a full disk took of it is room again.
+        let _gone_or_not = fs::remove_file(&new);
+        DurableError::new("write", &new)(error)
+    })?;
     fs::rename(&new, path).map_err(DurableError::new("rename to", path))?;
     for folder in [Some(folder), folder.parent()].into_iter().flatten() {
         flush_folder(folder)?;
@@ -133,6 +141,18 @@ mod tests {
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
         assert!(remove(&path).unwrap() && !remove(&path).unwrap());
         assert_eq!(read(&path).unwrap(), None);
+    }
+
+    #[test]
+    fn what_lies_where_it_is_written_to_is_neither_followed_nor_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, other) = (root.path().join("a.report"), root.path().join("other"));
+        fs::write(&other, "other").unwrap();
+        std::os::unix::fs::symlink(&other, root.path().join("a.new")).unwrap();
+        assert!(replace(&path, b"text").is_err());
+        assert_eq!(fs::read(&other).unwrap(), b"other");
+        crate::beneath::tests::pipe(&root.path().join("b.new"));
+        assert!(replace(&root.path().join("b.report"), b"text").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod attest;
+pub mod beneath;
 pub mod block_disk;
 pub mod boot_control;
 pub mod boot_partition;

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
+    os::unix::fs::FileExt as _,
     path::Path,
 };
 
@@ -27,6 +28,13 @@ pub trait Medium {
     /// # Errors
     /// As [`durable::replace`]: the old content is untouched then.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), DurableError>;
+
+    /// Writes over the first bytes of the file `path`, which is there. That takes no room where the file has its block already; a power
+    /// cut leaves the old bytes or the new as long as they are fewer than a sector's.
+    ///
+    /// # Errors
+    /// As [`Medium::append`].
+    fn overwrite(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// The device's own.
@@ -46,6 +54,12 @@ impl Medium for DataPartition {
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
         durable::replace(path, bytes)
+    }
+
+    fn overwrite(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_data()
     }
 }
 

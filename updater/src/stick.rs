@@ -16,8 +16,8 @@ const KINDS: [(&str, &CStr); 4] = [
     ("ext4", c"noload"),
     ("iso9660", c""),
 ];
-/// Folders of a stick in which a publish tree is looked for.
-const FOLDERS: [&str; 2] = ["", "outcrop"];
+/// Folder of a stick in which a publish tree is looked for, beside its uppermost one.
+const FOLDER: &str = "outcrop";
 /// What a channel's file ends with.
 const ENDING: &str = "channel";
 /// Files of a folder that are looked at.
@@ -52,7 +52,7 @@ pub enum StickError {
     },
     /// It has none.
     #[error(
-        "there is no publish tree in the stick's uppermost folder, nor in its folder `outcrop`: `outcrop publish` makes one"
+        "there is no publish tree in the stick's uppermost folder, nor in its folder `outcrop`: `outcrop channel copy` makes one"
     )]
     NoTree,
 }
@@ -105,12 +105,7 @@ impl Drop for Mounted {
 /// When there is none; [`StickError::Others`] names the channels that there are.
 pub fn tree(folder: &Path, channel: &ChannelName) -> Result<PathBuf, StickError> {
     let mut others = Vec::new();
-    for place in FOLDERS {
-        let place = if place.is_empty() {
-            folder.to_owned()
-        } else {
-            folder.join(place)
-        };
+    for place in places(folder) {
         let found = channels(&place)?;
         if found.contains(&channel.to_string()) {
             return Ok(place);
@@ -126,24 +121,22 @@ pub fn tree(folder: &Path, channel: &ChannelName) -> Result<PathBuf, StickError>
     })
 }
 
-/// The channels whose lists are in a folder, in order; none when there is no such folder.
+/// Where a tree may lie: in the stick's own folder, and in one of its folders, which doesn't lead off it.
+fn places(folder: &Path) -> Vec<PathBuf> {
+    let inner = folder.join(FOLDER);
+    let is_there = fs::symlink_metadata(&inner).is_ok_and(|facts| facts.is_dir());
+    let mut places = vec![folder.to_owned()];
+    places.extend(is_there.then_some(inner));
+    places
+}
+
+/// The channels whose lists are in a folder, in order.
 fn channels(folder: &Path) -> Result<Vec<String>, StickError> {
     let failed = |source| StickError::Read {
         path: folder.to_owned(),
         source,
     };
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) =>
-        {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(failed(error)),
-    };
+    let entries = fs::read_dir(folder).map_err(failed)?;
     let mut found = Vec::new();
     for entry in entries.take(MOST_FILES) {
         let path = entry.map_err(failed)?.path();
@@ -204,6 +197,17 @@ mod tests {
         fs::remove_dir_all(&inner).unwrap();
         fs::write(&inner, "").unwrap();
         assert!(matches!(tree(stick.path(), &channel()), Err(StickError::NoTree)));
+    }
+
+    #[test]
+    fn a_folder_that_leads_off_the_stick_is_no_tree() {
+        let root = tempfile::tempdir().unwrap();
+        let (stick, elsewhere) = (root.path().join("stick"), root.path().join("elsewhere"));
+        fs::create_dir(&stick).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        fs::write(elsewhere.join("stable.channel"), "").unwrap();
+        symlink(&elsewhere, stick.join("outcrop")).unwrap();
+        assert!(matches!(tree(&stick, &channel()), Err(StickError::NoTree)));
     }
 
     #[test]

@@ -139,10 +139,7 @@ fn run(command: Command, context: &Context) -> Result<(), Error> {
             commands::bundle_delta::run(&arguments.into(), context)
         }
         Command::Publish(arguments) => commands::publish::run(&arguments.into(), context),
-        Command::Channel(command) => match command.into_change() {
-            Ok(change) => commands::channel::change(&change, context),
-            Err(show) => commands::channel::show(&show, context),
-        },
+        Command::Channel(command) => commands::channel::run(&command.into_request(), context),
         Command::Fleet(FleetCommand::Report(arguments)) => {
             commands::fleet::report(&arguments.into(), context)
         }

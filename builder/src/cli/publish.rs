@@ -10,10 +10,11 @@ use semver::Version;
 use crate::{
     commands::{
         self,
-        channel::Change,
+        channel::{Change, Request},
         publish::{Options, Signing},
     },
     keys::KeySource,
+    publish::Excerpt,
 };
 
 /// Longest time that a list counts, in days.
@@ -101,6 +102,10 @@ pub(super) enum ChannelCommand {
     Withdraw(WithdrawArgs),
     /// Make the same list count for longer
     Refresh(RefreshArgs),
+    /// Copy a tree to a stick: its list as it is, and the bundles that it offers
+    ///
+    /// Devices that follow the web take such a stick, too: it is the same channel. Nothing is written when there is too little room.
+    Copy(CopyArgs),
 }
 
 #[derive(Debug, Args)]
@@ -153,6 +158,28 @@ pub(super) struct RefreshArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct CopyArgs {
+    /// The publish tree
+    #[arg(value_name = "DIR")]
+    from: PathBuf,
+    /// The stick's folder, which must be there
+    #[arg(value_name = "STICK")]
+    to: PathBuf,
+    /// Only these releases, by version or whole name
+    #[arg(value_name = "RELEASE")]
+    releases: Vec<String>,
+    /// Take the deltas from this version along; may repeat
+    #[arg(long = "from", value_name = "VERSION")]
+    deltas: Vec<Version>,
+    /// Which channel, where the tree has several
+    #[arg(long, value_name = "NAME")]
+    channel: Option<ChannelName>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct CommonArgs {
     /// Which channel, where the tree has several
     #[arg(long, value_name = "NAME")]
@@ -185,16 +212,28 @@ impl ChannelCommand {
             }
             Self::Withdraw(arguments) => arguments.common.json,
             Self::Refresh(arguments) => arguments.common.json,
+            Self::Copy(arguments) => arguments.json,
         }
     }
 
-    /// What is to be changed; none for `show`, which changes nothing.
-    pub(super) fn into_change(self) -> Result<commands::channel::Options, commands::channel::Show> {
-        Ok(match self {
+    pub(super) fn into_request(self) -> Request {
+        Request::Change(match self {
             Self::Show(arguments) => {
-                return Err(commands::channel::Show {
+                return Request::Show(commands::channel::Show {
                     tree: arguments.tree,
                     channel: arguments.channel,
+                    json: arguments.json,
+                });
+            }
+            Self::Copy(arguments) => {
+                return Request::Copy(commands::channel::Copy {
+                    from: arguments.from,
+                    to: arguments.to,
+                    excerpt: Excerpt {
+                        channel: arguments.channel,
+                        releases: arguments.releases,
+                        from: arguments.deltas,
+                    },
                     json: arguments.json,
                 });
             }

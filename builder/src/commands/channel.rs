@@ -6,10 +6,14 @@ use jiff::Timestamp;
 use outcrop_release::channel::{Channel, ChannelName, EditError, Lifetime, Offer};
 use serde_json::json;
 
-use super::{Context, build::read_keys, publish::Signing};
+use super::{
+    Context,
+    build::read_keys,
+    publish::{Signing, megabytes},
+};
 use crate::{
     error::Error,
-    publish::{PublishError, Signers, Tree, lifetime},
+    publish::{Excerpt, PublishError, Signers, Tree, copy_tree, lifetime},
 };
 
 /// What becomes of a channel.
@@ -88,6 +92,70 @@ pub struct Show {
     pub channel: Option<ChannelName>,
     /// For a program.
     pub json: bool,
+}
+
+/// What was asked of `outcrop channel`.
+#[derive(Debug, Clone)]
+pub enum Request {
+    /// To tell what it offers.
+    Show(Show),
+    /// To change it.
+    Change(Options),
+    /// To copy it to a stick.
+    Copy(Copy),
+}
+
+/// `outcrop channel copy`'s arguments.
+#[derive(Debug, Clone)]
+pub struct Copy {
+    /// The publish tree.
+    pub from: PathBuf,
+    /// The stick's folder.
+    pub to: PathBuf,
+    /// What of it.
+    pub excerpt: Excerpt,
+    /// For a program.
+    pub json: bool,
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// See [`show`], [`change`] and [`copy`].
+pub fn run(request: &Request, context: &Context) -> Result<(), Error> {
+    match request {
+        Request::Show(options) => show(options, context),
+        Request::Change(options) => change(options, context),
+        Request::Copy(options) => copy(options, context),
+    }
+}
+
+/// Copies a tree to a stick: the list as it is, and the releases that are needed.
+///
+/// # Errors
+/// See [`copy_tree`].
+pub fn copy(options: &Copy, context: &Context) -> Result<(), Error> {
+    let progress = context.progress.as_ref();
+    let copied = copy_tree(&options.from, &options.to, &options.excerpt, progress)?;
+    if options.json {
+        let told = json!({
+            "channel": copied.channel.name.to_string(),
+            "serial": copied.channel.serial,
+            "expires": copied.channel.expires.to_string(),
+            "files": copied.files,
+            "written-bytes": copied.bytes,
+        });
+        return context.print(serde_json::to_string_pretty(&told).unwrap_or_default() + "\n");
+    }
+    let mut text = format!(
+        "{}: list {}, until {}\n",
+        copied.channel.name, copied.channel.serial, copied.channel.expires
+    );
+    for file in &copied.files {
+        let _infallible = writeln!(text, "  {file}");
+    }
+    let _infallible = writeln!(text, "  {:.1} MB were written", megabytes(copied.bytes));
+    context.summarize(text)
 }
 
 /// Tells what channels offer. Nobody's signature is looked at.

@@ -66,13 +66,14 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     let progress = context.progress.as_ref();
     let tree = Tree::hold(&options.tree, progress)?;
     let before = tree.read(&options.channel, &signers)?;
-    let selected = select(&options.from_folder, before.as_ref(), &options.from)?;
+    let selected = select(&options.from_folder, before.as_ref(), &options.from, progress)?;
     let channel_keys = public_halves(&keys)?;
     for release in &selected {
         release.check(trust.as_ref(), &channel_keys, progress)?;
     }
     let lifetime = lifetime(Timestamp::now(), options.signing.counts_for);
     let failed = edit_failed(&options.channel);
+    let is_new = before.is_none();
     let before = match before {
         Some(before) => before,
         None => Channel::new(options.channel.clone(), lifetime).map_err(&failed)?,
@@ -88,13 +89,23 @@ pub fn run(options: &Options, context: &Context) -> Result<(), Error> {
     }
     tree.write(&after, &signers)?;
     if options.json {
-        return context
-            .print(serde_json::to_string_pretty(&facts(&after, &selected)).unwrap_or_default() + "\n");
+        return context.print(
+            serde_json::to_string_pretty(&facts(&after, &selected, is_new)).unwrap_or_default() + "\n",
+        );
     }
-    context.summarize(describe(&after, &selected))
+    let mut text = describe(&after, &selected);
+    if is_new {
+        let _infallible = writeln!(
+            text,
+            "  this begins a new channel: {} had no list of it. Devices that follow {} elsewhere refuse this one",
+            options.tree.display(),
+            after.name
+        );
+    }
+    context.summarize(text)
 }
 
-fn facts(channel: &Channel, selected: &[Selected]) -> serde_json::Value {
+fn facts(channel: &Channel, selected: &[Selected], is_new: bool) -> serde_json::Value {
     let release = |selected: &Selected| {
         json!({
             "release": selected.bundle.manifest().release.to_string(),
@@ -105,6 +116,7 @@ fn facts(channel: &Channel, selected: &[Selected]) -> serde_json::Value {
     json!({
         "channel": channel.name.to_string(),
         "serial": channel.serial,
+        "new-channel": is_new,
         "expires": channel.expires.to_string(),
         "published": selected.iter().map(release).collect::<Vec<_>>(),
     })
@@ -139,6 +151,6 @@ fn describe(channel: &Channel, selected: &[Selected]) -> String {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "for people")]
-fn megabytes(bytes: u64) -> f64 {
+pub(super) fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }

@@ -32,7 +32,7 @@ pub enum PublishError {
     #[diagnostic(help("name the folder that `outcrop build --key` wrote to"))]
     Empty(PathBuf),
     /// Everything is there.
-    #[error("the channel {0} has all bundles that are there already")]
+    #[error("the channel {0} has, or had, all bundles that are there already")]
     #[diagnostic(help(
         "build a release with a higher version, or open its next wave with `outcrop channel promote`"
     ))]
@@ -78,6 +78,60 @@ pub enum PublishError {
         release: Box<ReleaseName>,
         /// From which version.
         from: semver::Version,
+    },
+    /// No delta at all from a version that was asked for.
+    #[error("no release that is copied has a delta from {0}")]
+    #[diagnostic(help(
+        "`outcrop bundle delta --from OLD --beside NEW` makes one, and `outcrop publish` takes it along"
+    ))]
+    NoDeltas(semver::Version),
+    /// Nowhere to copy to.
+    #[error("there is no folder {}", .0.display())]
+    #[diagnostic(help("is the stick mounted? A folder on it must be made first"))]
+    NoFolder(PathBuf),
+    /// Too little room.
+    #[error("{} has room for {free} MB, and {needed} MB are needed; nothing was written", folder.display())]
+    #[diagnostic(help(
+        "name the releases that are needed, or remove older ones from the folder `releases` there"
+    ))]
+    NoRoom {
+        /// Where.
+        folder: PathBuf,
+        /// What is needed, in megabytes.
+        needed: u64,
+        /// What there is.
+        free: u64,
+    },
+    /// A copy would take devices back.
+    #[error("{} has list {there} of the channel, which is newer than list {here}", folder.display())]
+    #[diagnostic(help("copy from the tree that has the newest list: are the folders the other way round?"))]
+    Newer {
+        /// Where.
+        folder: PathBuf,
+        /// Its serial there.
+        there: u64,
+        /// And of what was to be copied.
+        here: u64,
+    },
+    /// No device takes it any more.
+    #[error("the list of the channel {name} has expired at {expires}")]
+    #[diagnostic(help("make a new one with `outcrop channel refresh`"))]
+    Expired {
+        /// Which channel.
+        name: ChannelName,
+        /// When it stopped to count.
+        expires: jiff::Timestamp,
+    },
+    /// A list under another channel's name.
+    #[error("{} is the list of the channel {found}", path.display())]
+    #[diagnostic(help(
+        "a list has its channel's name, and can't be renamed: bring the right one back from a copy, or move it away to begin a new channel"
+    ))]
+    OtherChannel {
+        /// The file.
+        path: PathBuf,
+        /// The channel.
+        found: ChannelName,
     },
     /// No channel there.
     #[error("there is no channel {} in {}", .name, .folder.display())]
@@ -134,6 +188,10 @@ pub enum PublishError {
         /// Why not.
         source: EditError,
     },
+    /// No device could read the new list.
+    #[error("no device could read the new list")]
+    #[diagnostic(help("name fewer labels or releases, or shorter texts"))]
+    Unreadable(#[source] ChannelError),
     /// Devices wouldn't take the new list.
     #[error("devices with this trust file wouldn't take the new list")]
     #[diagnostic(help("sign with as many of the trust file's channel keys as it demands: --key may repeat"))]
@@ -156,6 +214,7 @@ impl PublishError {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Io { source, .. } => FailureClass::of_io(source),
+            Self::NoRoom { .. } => FailureClass::Environment,
             _ => FailureClass::Input,
         }
     }

@@ -3,6 +3,7 @@
 //! Bundles and deltas go first, synced, then the list that names them: a reader never sees a name without its bytes. Whoever changes a
 //! tree holds a lock on its folder.
 
+mod copy_tree;
 mod error;
 mod select;
 #[cfg(test)]
@@ -16,12 +17,15 @@ use std::{
 
 use jiff::{SignedDuration, Timestamp};
 use outcrop_release::{
-    channel::{self, Admission, Channel, ChannelName, Lifetime, MAX_CHANNEL_BYTES, RELEASES_FOLDER},
+    channel::{
+        self, Admission, Channel, ChannelError, ChannelName, Lifetime, MAX_CHANNEL_BYTES, RELEASES_FOLDER,
+    },
     digest::FileDigest,
     signed::{self, SignedDocument},
     trust::{Purpose, Role, Signatures, Trust, verify_channel},
 };
 
+pub use copy_tree::{Copied, Excerpt, copy_tree};
 pub use error::PublishError;
 pub use select::{Selected, select};
 
@@ -74,12 +78,17 @@ impl<'a> Signers<'a> {
 
     fn sign(&self, channel: &Channel) -> Result<Vec<u8>, Error> {
         let document = channel.to_bytes();
+        // Whatever is wrong with it: what can't be read again is never signed.
+        Channel::parse(&document).map_err(PublishError::Unreadable)?;
         let mut signatures = Signatures::default();
         for key in self.keys {
             let signature = key.sign(Purpose::Channel, &document)?;
             signatures.add(signature).map_err(PublishError::from)?;
         }
         let bytes = signed::join(&document, &signatures);
+        if bytes.len() > MAX_CHANNEL_BYTES {
+            return Err(PublishError::Unreadable(ChannelError::TooLong(bytes.len())).into());
+        }
         if let Some(trust) = self.trust {
             let admission = Admission {
                 trust,
@@ -135,17 +144,7 @@ impl Tree {
     /// # Errors
     /// [`PublishError::WhichChannel`].
     pub fn which(&self, named: Option<&ChannelName>) -> Result<ChannelName, PublishError> {
-        if let Some(name) = named {
-            return Ok(name.clone());
-        }
-        let mut channels = self.channels()?;
-        match channels.len() {
-            1 => Ok(channels.remove(0)),
-            _ => Err(PublishError::WhichChannel {
-                folder: self.folder.clone(),
-                channels,
-            }),
-        }
+        only_channel(&self.folder, named)
     }
 
     /// A channel's list, if there is one; who signed it is checked.
@@ -162,9 +161,15 @@ impl Tree {
             path: path.clone(),
             source,
         })?;
-        let channel =
-            Channel::parse(list.document).map_err(|source| PublishError::Channel { path, source })?;
-        Ok(Some(channel).filter(|channel| channel.name == *name))
+        let channel = Channel::parse(list.document).map_err(|source| PublishError::Channel {
+            path: path.clone(),
+            source,
+        })?;
+        if channel.name != *name {
+            let found = channel.name;
+            return Err(PublishError::OtherChannel { path, found });
+        }
+        Ok(Some(channel))
     }
 
     /// The same list, which must be there.
@@ -288,6 +293,20 @@ pub fn read_unchecked(folder: &Path, named: Option<&ChannelName>) -> Result<Vec<
         });
     }
     Ok(channels)
+}
+
+fn only_channel(folder: &Path, named: Option<&ChannelName>) -> Result<ChannelName, PublishError> {
+    if let Some(name) = named {
+        return Ok(name.clone());
+    }
+    let mut channels = names_in(folder)?;
+    match channels.len() {
+        1 => Ok(channels.remove(0)),
+        _ => Err(PublishError::WhichChannel {
+            folder: folder.to_owned(),
+            channels,
+        }),
+    }
 }
 
 fn names_in(folder: &Path) -> Result<Vec<ChannelName>, PublishError> {

@@ -77,11 +77,17 @@ impl Selected {
     }
 }
 
-/// The bundles in `folder` that `channel` doesn't offer yet, with their deltas: of those from `from`'s versions only, if there are any.
+/// The bundles in `folder` that `channel` doesn't offer yet, with their deltas: of those from `from`'s versions only, if there are any. One that
+/// was withdrawn is left out, and told.
 ///
 /// # Errors
 /// When there is none, one has another name than its release, or a delta that was asked for is missing.
-pub fn select(folder: &Path, channel: Option<&Channel>, from: &[Version]) -> Result<Vec<Selected>, Error> {
+pub fn select(
+    folder: &Path,
+    channel: Option<&Channel>,
+    from: &[Version],
+    progress: &dyn Progress,
+) -> Result<Vec<Selected>, Error> {
     let files = files(folder).map_err(failed("list", folder))?;
     let is_bundle = |path: &&PathBuf| path.extension() == Some(OsStr::new("outcrop"));
     let bundles: Vec<Bundle> = files
@@ -94,7 +100,18 @@ pub fn select(folder: &Path, channel: Option<&Channel>, from: &[Version]) -> Res
     }
     let is_new = |bundle: &Bundle| {
         let digest = FileDigest::of(bundle.manifest_bytes());
-        channel.is_none_or(|channel| channel.offers.iter().all(|offer| offer.manifest != digest))
+        let Some(channel) = channel else { return true };
+        let withdrawn = channel
+            .withdrawn
+            .iter()
+            .find(|withdrawn| withdrawn.manifest == digest);
+        if let Some(withdrawn) = withdrawn {
+            progress.note(&format!(
+                "{} was withdrawn and isn't offered again: {}",
+                withdrawn.release, withdrawn.reason
+            ));
+        }
+        withdrawn.is_none() && channel.offers.iter().all(|offer| offer.manifest != digest)
     };
     let mut selected = Vec::new();
     for bundle in bundles.into_iter().filter(is_new) {
@@ -115,7 +132,7 @@ pub fn select(folder: &Path, channel: Option<&Channel>, from: &[Version]) -> Res
     }
 }
 
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -127,8 +144,11 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The deltas that lie beside a bundle and lead to it.
-fn deltas(bundle: &Bundle, files: &[PathBuf], from: &[Version]) -> Result<Vec<PathBuf>, Error> {
+/// The deltas that lie beside a bundle and lead to it, with the versions that they start from.
+pub(super) fn deltas_beside(
+    bundle: &Bundle,
+    files: &[PathBuf],
+) -> Result<Vec<(PathBuf, Option<Version>)>, BundleError> {
     let stem = bundle
         .path()
         .file_stem()
@@ -141,14 +161,23 @@ fn deltas(bundle: &Bundle, files: &[PathBuf], from: &[Version]) -> Result<Vec<Pa
             .and_then(|rest| rest.strip_suffix(".delta"));
         rest.is_some_and(|rest| rest.starts_with('.'))
     };
-    let (mut found, mut versions) = (Vec::new(), Vec::new());
+    let mut found = Vec::new();
     for path in files.iter().filter(is_beside) {
         let manifest = manifest_of(path)?;
-        let old = manifest.from.map(|old| old.version);
-        let is_wanted = from.is_empty() || old.as_ref().is_some_and(|old| from.contains(old));
         // One of an earlier try leads to a bundle that is no longer there.
-        if is_wanted && manifest.manifest == FileDigest::of(bundle.manifest_bytes()) {
-            found.push(path.clone());
+        if manifest.manifest == FileDigest::of(bundle.manifest_bytes()) {
+            found.push((path.clone(), manifest.from.map(|old| old.version)));
+        }
+    }
+    Ok(found)
+}
+
+/// Those of them that start from one of the versions; all, where none is named.
+fn deltas(bundle: &Bundle, files: &[PathBuf], from: &[Version]) -> Result<Vec<PathBuf>, Error> {
+    let (mut found, mut versions) = (Vec::new(), Vec::new());
+    for (path, old) in deltas_beside(bundle, files)? {
+        if from.is_empty() || old.as_ref().is_some_and(|old| from.contains(old)) {
+            found.push(path);
             versions.extend(old);
         }
     }

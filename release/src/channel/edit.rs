@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Channel, ChannelName, LabelSelector, MAX_OFFERS, MAX_WITHDRAWN, Offer, Waves, Withdrawn};
+use super::{
+    Channel, ChannelName, LabelSelector, MAX_OFFERS, MAX_WITHDRAWN, Offer, Waves, Withdrawn,
+    json::{MAX_REASON_BYTES, is_reason},
+};
 use crate::{digest::FileDigest, manifest::RollbackIndex, name::ReleaseName};
 
 /// When a list is made, and how long it counts.
@@ -37,6 +40,17 @@ pub enum EditError {
     /// No offer of that name.
     #[error("the channel doesn't offer {0}")]
     Unknown(String),
+    /// A version that several products have.
+    #[error("several products of the channel have {version}: {}", names(.releases))]
+    Ambiguous {
+        /// The version.
+        version: String,
+        /// Whose it is.
+        releases: Vec<ReleaseName>,
+    },
+    /// A text that no list can have.
+    #[error("a reason is at most {MAX_REASON_BYTES} bytes on one line: {}", .0.chars().take(80).collect::<String>().escape_debug())]
+    Reason(String),
     /// A release of that name, or these very bytes, was offered before.
     #[error(
         "the channel has {0} already: a release is published once, and a fixed one gets a version of its own"
@@ -62,6 +76,11 @@ pub enum EditError {
     /// As long as nothing has been said about time.
     #[error("a channel can't expire at {0}")]
     Time(Timestamp),
+}
+
+fn names(releases: &[ReleaseName]) -> String {
+    let names: Vec<String> = releases.iter().map(ToString::to_string).collect();
+    names.join(", ")
 }
 
 impl Channel {
@@ -117,10 +136,10 @@ impl Channel {
         Ok(next)
     }
 
-    /// Opens the next wave of a release.
+    /// Opens the next wave of a release. A version means it for each architecture and board, as in all changes.
     ///
     /// # Errors
-    /// [`EditError::Unknown`], [`EditError::Open`], [`EditError::Paused`], [`EditError::Time`].
+    /// [`EditError::Unknown`], [`EditError::Ambiguous`], [`EditError::Open`], [`EditError::Paused`], [`EditError::Time`].
     pub fn promote(&self, name: &str, lifetime: Lifetime) -> Result<Self, EditError> {
         let mut next = self.change(name, lifetime, |offer| {
             if offer.paused {
@@ -139,7 +158,7 @@ impl Channel {
     /// Offers a release to nobody for the time being.
     ///
     /// # Errors
-    /// [`EditError::Unknown`], [`EditError::Paused`], [`EditError::Time`].
+    /// [`EditError::Unknown`], [`EditError::Ambiguous`], [`EditError::Paused`], [`EditError::Time`].
     pub fn pause(&self, name: &str, lifetime: Lifetime) -> Result<Self, EditError> {
         self.change(name, lifetime, |offer| {
             if std::mem::replace(&mut offer.paused, true) {
@@ -152,7 +171,7 @@ impl Channel {
     /// Offers a paused release again, to those to whom it was offered.
     ///
     /// # Errors
-    /// [`EditError::Unknown`], [`EditError::NotPaused`], [`EditError::Time`].
+    /// [`EditError::Unknown`], [`EditError::Ambiguous`], [`EditError::NotPaused`], [`EditError::Time`].
     pub fn resume(&self, name: &str, lifetime: Lifetime) -> Result<Self, EditError> {
         self.change(name, lifetime, |offer| {
             if std::mem::replace(&mut offer.paused, false) {
@@ -165,16 +184,25 @@ impl Channel {
     /// Takes an offer back for good.
     ///
     /// # Errors
-    /// [`EditError::Unknown`], [`EditError::Time`].
+    /// [`EditError::Unknown`], [`EditError::Ambiguous`], [`EditError::Reason`], [`EditError::Time`].
     pub fn withdraw(&self, name: &str, reason: &str, lifetime: Lifetime) -> Result<Self, EditError> {
-        let place = self.place(name)?;
+        if !is_reason(reason) {
+            return Err(EditError::Reason(reason.to_owned()));
+        }
+        let meant = self.meant(name)?;
         let mut next = self.refreshed(lifetime)?;
-        let offer = next.offers.remove(place);
-        next.withdrawn.push(Withdrawn {
-            release: offer.release,
-            manifest: offer.manifest,
-            reason: reason.to_owned(),
-        });
+        let (taken_back, offers) = next
+            .offers
+            .into_iter()
+            .partition(|offer| meant.contains(&offer.release));
+        next.offers = offers;
+        let taken_back: Vec<Offer> = taken_back;
+        next.withdrawn
+            .extend(taken_back.into_iter().map(|offer| Withdrawn {
+                release: offer.release,
+                manifest: offer.manifest,
+                reason: reason.to_owned(),
+            }));
         let most = next.withdrawn.len().saturating_sub(MAX_WITHDRAWN);
         next.withdrawn.drain(..most);
         Ok(next)
@@ -184,30 +212,41 @@ impl Channel {
         &self,
         name: &str,
         lifetime: Lifetime,
-        change: impl FnOnce(&mut Offer) -> Result<(), EditError>,
+        change: impl Fn(&mut Offer) -> Result<(), EditError>,
     ) -> Result<Self, EditError> {
-        let place = self.place(name)?;
+        let meant = self.meant(name)?;
         let mut next = self.refreshed(lifetime)?;
-        if let Some(offer) = next.offers.get_mut(place) {
-            change(offer)?;
+        let offers = next
+            .offers
+            .iter_mut()
+            .filter(|offer| meant.contains(&offer.release));
+        let done: Vec<Result<(), EditError>> = offers.map(change).collect();
+        // One architecture may be further than another; a change that changes nothing is an error.
+        if done.iter().any(Result::is_ok) {
+            return Ok(next);
         }
+        done.into_iter().collect::<Result<(), EditError>>()?;
         Ok(next)
     }
 
-    /// An offer by its whole name, or by its version where only one has that.
-    fn place(&self, name: &str) -> Result<usize, EditError> {
-        let unknown = || EditError::Unknown(name.to_owned());
-        let is_named = |offer: &Offer| offer.release.to_string() == name || offer.file_name() == name;
-        let named = self.offers.iter().position(is_named);
-        let has_version = |offer: &&Offer| offer.release.version.to_string() == name;
-        match (named, self.offers.iter().filter(has_version).count()) {
-            (Some(place), _) => Ok(place),
-            (None, 1) => {
-                let place = self.offers.iter().position(|offer| has_version(&offer));
-                place.ok_or_else(unknown)
-            }
-            _ => Err(unknown()),
+    /// The releases that are meant: the one with the whole name, or a product's with the version, whatever they are built for.
+    fn meant(&self, name: &str) -> Result<Vec<ReleaseName>, EditError> {
+        let meant: Vec<ReleaseName> = self
+            .offers
+            .iter()
+            .filter(|offer| offer.is_called(name))
+            .map(|offer| offer.release.clone())
+            .collect();
+        let Some(first) = meant.first() else {
+            return Err(EditError::Unknown(name.to_owned()));
+        };
+        if meant.iter().any(|release| release.image != first.image) {
+            return Err(EditError::Ambiguous {
+                version: name.to_owned(),
+                releases: meant,
+            });
         }
+        Ok(meant)
     }
 
     fn check_new(&self, new: &Publication) -> Result<(), EditError> {

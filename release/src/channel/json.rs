@@ -17,7 +17,7 @@ use crate::{
 
 const FORMAT: u32 = 1;
 /// Longest reason, in bytes.
-const MAX_REASON_BYTES: usize = 500;
+pub(super) const MAX_REASON_BYTES: usize = 500;
 
 /// Bytes that are no channel that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -274,9 +274,14 @@ fn withdrawn_json(withdrawn: &Withdrawn) -> JsonWithdrawn {
     }
 }
 
+/// Whether a list may have that text as a reason.
+pub(super) fn is_reason(text: &str) -> bool {
+    text.len() <= MAX_REASON_BYTES && !text.chars().any(char::is_control)
+}
+
 fn withdrawn(json: JsonWithdrawn) -> Result<Withdrawn, ChannelError> {
     let release = json::release(&json.name, json.version, &json.architecture, &json.board);
-    if json.reason.len() > MAX_REASON_BYTES || json.reason.chars().any(char::is_control) {
+    if !is_reason(&json.reason) {
         return Err(ChannelError::Value {
             field: "reason",
             value: json.reason.chars().take(80).collect(),

@@ -109,6 +109,15 @@ impl Offer {
         format!("{}.outcrop", self.release)
     }
 
+    /// Whether people mean it by `name`: its version, its whole name, or its file's.
+    #[must_use]
+    pub fn is_called(&self, name: &str) -> bool {
+        let release = &self.release;
+        [release.version.to_string(), release.to_string(), self.file_name()]
+            .iter()
+            .any(|own| own == name)
+    }
+
     /// Whether all devices get it.
     #[must_use]
     pub fn is_open_to_all(&self) -> bool {

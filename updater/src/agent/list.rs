@@ -12,7 +12,10 @@ use super::{
     run::{Rest, Run, Visit, short},
     site::{Site, Who},
 };
-use crate::{chain, channel::FollowError};
+use crate::{
+    chain,
+    channel::{FollowError, Followed},
+};
 
 impl<S: Site> Run<'_, S> {
     /// Says why the stick that somebody has brought gave no list that counts, where nothing else keeps the device.
@@ -33,13 +36,16 @@ impl<S: Site> Run<'_, S> {
             Visit::Timer => self.site.has_tree() && is_due(self.memory.next_poll, now, interval),
         };
         if !asks {
-            return self.site.recall();
+            return self.unkept.clone().or_else(|| self.site.recall());
         }
         let asked = self.site.ask();
         if self.visit == Visit::Stick {
             // What a stick has or hasn't says nothing about the next day, nor about the list that is known.
             return match asked {
-                Ok(followed) => Some(followed.list),
+                Ok(followed) => {
+                    let _told = self.taken(&followed);
+                    Some(followed.list)
+                }
                 Err(error) => {
                     let failing = list_failing(&error);
                     self.list_failed(&error, &failing);
@@ -51,7 +57,7 @@ impl<S: Site> Run<'_, S> {
         match asked {
             Ok(followed) => {
                 self.memory.poll_failures = 0;
-                self.memory.list_trouble = None;
+                self.memory.list_trouble = self.taken(&followed);
                 self.memory.next_poll = Some(next_after_success(who.device, now, interval));
                 Some(followed.list)
             }
@@ -65,6 +71,22 @@ impl<S: Site> Run<'_, S> {
                 self.site.recall()
             }
         }
+    }
+
+    /// A list that counts. Where it couldn't be kept, the operator learns that there is no room, and this run goes by it all the same.
+    fn taken(&mut self, followed: &Followed) -> Option<Failing> {
+        let why = followed.unkept.as_deref()?;
+        self.unkept = Some(followed.list.clone());
+        let failing = Failing {
+            reason: Reason::Storage,
+            version: None,
+            detail: short(why),
+        };
+        let known = self.before.list_trouble.as_ref();
+        if !known.is_some_and(|known| known.is_like(&failing)) {
+            self.site.tell(&failing.detail);
+        }
+        Some(failing)
     }
 
     /// A list that doesn't count: refused ones are in the history, each kind once in a row.

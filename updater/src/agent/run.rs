@@ -51,6 +51,7 @@ pub fn run(site: &mut impl Site, visit: Visit) -> Outcome {
         visit,
         site,
         stick_trouble: None,
+        unkept: None,
     };
     let outcome = run.go();
     run.tell(&outcome);
@@ -79,6 +80,8 @@ pub(super) struct Run<'s, S> {
     pub(super) visit: Visit,
     /// Why a stick gave no list that counts.
     pub(super) stick_trouble: Option<Failing>,
+    /// A list that counts, and couldn't be kept.
+    pub(super) unkept: Option<Accepted>,
 }
 
 /// How far a look at everything has led.

@@ -1,12 +1,13 @@
 //! Where lists come from.
 
 use std::{
-    fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use outcrop_release::channel::{ChannelName, MAX_CHANNEL_BYTES};
+
+use crate::beneath;
 
 /// What a source has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,18 +97,47 @@ impl FolderSource {
 impl ListSource for FolderSource {
     fn fetch(&mut self, channel: &ChannelName, _: Option<&str>) -> Result<Fetched, FetchError> {
         let path = self.folder.join(channel.file_name());
-        let read = |path: &Path| -> io::Result<Vec<u8>> {
+        let read = || -> io::Result<Vec<u8>> {
+            let file = beneath::open_file(&self.folder, Path::new(&channel.file_name()))?;
             let mut bytes = Vec::new();
-            let most = MAX_CHANNEL_BYTES as u64 + 1;
-            File::open(path)?.take(most).read_to_end(&mut bytes)?;
+            file.take(MAX_CHANNEL_BYTES as u64 + 1).read_to_end(&mut bytes)?;
             Ok(bytes)
         };
-        match read(&path) {
+        match read() {
             Ok(bytes) if bytes.len() > MAX_CHANNEL_BYTES => {
                 Err(FetchError::TooLong(path.display().to_string()))
             }
             Ok(bytes) => Ok(Fetched::List { bytes, tag: None }),
             Err(source) => Err(FetchError::File { path, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_list_on_a_stick_that_is_a_pipe_or_a_link_is_told_and_nobody_is_waited_for() {
+        let root = tempfile::tempdir().unwrap();
+        let stick = root.path().join("stick");
+        fs::create_dir(&stick).unwrap();
+        let list = stick.join("stable.channel");
+        let fetch = || FolderSource::new(&stick).fetch(&"stable".parse().unwrap(), None);
+        beneath::tests::pipe(&list);
+        let error = fetch().unwrap_err();
+        assert!(
+            matches!(&error, FetchError::File { path, .. } if *path == list),
+            "{error}"
+        );
+        fs::remove_file(&list).unwrap();
+        fs::write(root.path().join("other"), "list").unwrap();
+        symlink("../other", &list).unwrap();
+        assert!(matches!(fetch(), Err(FetchError::File { .. })));
+        fs::remove_file(&list).unwrap();
+        fs::write(&list, "list").unwrap();
+        assert!(matches!(fetch(), Ok(Fetched::List { bytes, .. }) if bytes == b"list"));
     }
 }

@@ -15,7 +15,10 @@ use outcrop_release::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{self, DurableError};
+use crate::{
+    durable::{self, DurableError},
+    medium::Medium,
+};
 
 const FORMAT: u32 = 1;
 
@@ -26,7 +29,7 @@ pub struct Remembered {
     pub seen: Seen,
     /// What names that version on its server, if anything does.
     pub tag: Option<String>,
-    /// When it was looked at last.
+    /// When it was taken.
     pub checked: Timestamp,
     /// Its bytes.
     pub list: Vec<u8>,
@@ -35,8 +38,8 @@ pub struct Remembered {
 /// What is remembered can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    /// It can't be read or written.
-    #[error("keep what is known of the channel {channel}")]
+    /// It can't be read.
+    #[error("read what is known of the channel {channel}")]
     Io {
         /// Which one.
         channel: ChannelName,
@@ -102,11 +105,16 @@ impl Remembered {
         }))
     }
 
-    /// Keeps it in `folder`. When this returns, it survives a power cut.
+    /// Keeps it in `folder` on `medium`. When this returns, it survives a power cut.
     ///
     /// # Errors
-    /// When there is no room, or the file system fails.
-    pub fn save(&self, folder: &Path, channel: &ChannelName) -> Result<(), StateError> {
+    /// When there is no room, or the file system fails: what was kept before counts then.
+    pub fn save(
+        &self,
+        folder: &Path,
+        channel: &ChannelName,
+        medium: &dyn Medium,
+    ) -> Result<(), DurableError> {
         let json = Json {
             format: FORMAT,
             serial: self.seen.serial,
@@ -116,12 +124,14 @@ impl Remembered {
         };
         // Texts and numbers: nothing here can fail to be JSON.
         let bytes = serde_json::to_vec_pretty(&json).unwrap_or_default();
-        let list = durable::replace(&folder.join(channel.file_name()), &self.list);
-        let saved = list.and_then(|()| durable::replace(&path(folder, channel), &bytes));
-        saved.map_err(|source| StateError::Io {
-            channel: channel.clone(),
-            source,
-        })
+        medium.replace(&folder.join(channel.file_name()), &self.list)?;
+        medium.replace(&path(folder, channel), &bytes)
+    }
+
+    /// Whether it says the same as what was kept before, but for the time: there is nothing to write then.
+    #[must_use]
+    pub fn is_known(&self, kept: &Self) -> bool {
+        (&self.seen, &self.tag, &self.list) == (&kept.seen, &kept.tag, &kept.list)
     }
 }
 
@@ -134,6 +144,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::medium::DataPartition;
 
     #[test]
     fn what_is_remembered_comes_back_and_what_is_damaged_is_an_error_not_nothing() {
@@ -149,7 +160,7 @@ mod tests {
             checked: Timestamp::from_second(1_795_313_345).unwrap(),
             list: b"list".to_vec(),
         };
-        remembered.save(folder.path(), &channel).unwrap();
+        remembered.save(folder.path(), &channel, &DataPartition).unwrap();
         assert_eq!(
             Remembered::load(folder.path(), &channel).unwrap(),
             Some(remembered)

@@ -78,7 +78,8 @@ fn header<'a>(answer: &'a Response<Body>, name: &str) -> Option<&'a str> {
 }
 
 fn list(url: &str, answer: Response<Body>) -> Result<Fetched, FetchError> {
-    if header(&answer, "content-type").is_some_and(|kind| kind.trim_start().starts_with("text/html")) {
+    let kind = header(&answer, "content-type");
+    if kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/html")) {
         return Err(FetchError::WebPage(url.to_owned()));
     }
     let tag = header(&answer, "etag")
@@ -234,12 +235,11 @@ mod tests {
 
     #[test]
     fn what_is_no_list_is_told_for_what_it_is() {
-        let page = answer(
-            "200 OK",
-            "Content-Type: text/html; charset=utf-8\r\n",
-            "<html>Please log in",
-        );
-        assert!(matches!(fetch(&[&page], None).0, Err(FetchError::WebPage(_))));
+        for kind in ["text/html; charset=utf-8", "Text/HTML"] {
+            let kind = format!("Content-Type: {kind}\r\n");
+            let page = answer("200 OK", &kind, "<html>Please log in");
+            assert!(matches!(fetch(&[&page], None).0, Err(FetchError::WebPage(_))));
+        }
         let (fetched, _) = fetch(&[&answer("404 Not Found", "", "")], None);
         assert!(matches!(fetched, Err(FetchError::Status { status: 404, .. })));
         let long = answer("200 OK", "", &"x".repeat(MAX_CHANNEL_BYTES + 1));

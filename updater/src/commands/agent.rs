@@ -161,7 +161,7 @@ impl RealSite {
         Ok(Self {
             root: root.to_owned(),
             trust: device.trust()?,
-            built: release.map_or(Timestamp::UNIX_EPOCH, |release| release.built),
+            built: check::built(&device, release.as_ref()),
             stop: Stop::on_signals().map_err(CommandError::Signals)?,
             device,
             config,
@@ -335,11 +335,15 @@ impl Site for RealSite {
         let make = || {
             let key = key(&self.device)?;
             let report = report::gather(&self.root, &self.device, key, Some(standing.clone()))?;
-            reports::keep(&self.device.state_folder(), key, &report)?;
+            let kept = reports::keep(&self.device.state_folder(), key, report)?;
+            if let Some(url) = &self.definition.report_url {
+                let sent =
+                    reports::send_with(&self.device.state_folder(), &kept, report::sink(url)?.as_mut())?;
+                sent.dropped.iter().for_each(|line| say(line));
+            }
             Ok::<_, CommandError>(())
         };
-        make().map_err(|error| error.trouble())?;
-        self.send()
+        make().map_err(|error| error.trouble())
     }
 
     fn send(&mut self) -> Result<(), Trouble> {
@@ -347,7 +351,8 @@ impl Site for RealSite {
             let Some(url) = &self.definition.report_url else {
                 return Ok(());
             };
-            reports::send_all(&self.device.state_folder(), report::sink(url)?.as_mut())?;
+            let sent = reports::send_all(&self.device.state_folder(), report::sink(url)?.as_mut())?;
+            sent.dropped.iter().for_each(|line| say(line));
             Ok::<_, CommandError>(())
         };
         send().map_err(|error| error.trouble())

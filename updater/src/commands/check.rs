@@ -1,6 +1,10 @@
 //! `outcrop-updater check`: what this device is offered.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
 
 use jiff::Timestamp;
 use outcrop_release::{
@@ -9,10 +13,11 @@ use outcrop_release::{
         withdrawn,
     },
     device_config::DeviceConfig,
+    manifest::RunningManifest,
 };
 use serde_json::{Value, json};
 
-use super::{CommandError, Opened, key, remembered, say};
+use super::{CommandError, Opened, key, remembered, say, warn};
 use crate::{
     block_disk::Access,
     channel::{FolderSource, Followed, Follower, WebList},
@@ -77,12 +82,15 @@ pub fn check(root: &Path, options: &CheckOptions) -> Result<(), CommandError> {
         channel: &channel,
         folder: &device.state_folder().join(CHANNELS),
         now: Timestamp::now(),
-        built: definition.map_or(Timestamp::UNIX_EPOCH, |definition| definition.built),
+        built: built(&device, definition.as_ref()),
     };
     let followed = match &tree {
         TreePlace::Web(url) => follower.look(&mut WebList::new(url).map_err(CommandError::Web)?)?,
         TreePlace::Folder(folder) => follower.look(&mut FolderSource::new(folder))?,
     };
+    if let Some(why) = &followed.unkept {
+        warn(why);
+    }
     let told = told(&device, &config, &tree, &followed)?;
     if options.json {
         say(&serde_json::to_string_pretty(&told.json).unwrap_or_default());
@@ -90,6 +98,21 @@ pub fn check(root: &Path, options: &CheckOptions) -> Result<(), CommandError> {
         say(told.text.trim_end());
     }
     Ok(())
+}
+
+/// When what runs was made. A release that names no channel doesn't say so; all files of its read-only root file system have that time, too.
+pub(super) fn built(device: &Device, release: Option<&ChannelDefinition>) -> Timestamp {
+    if let Some(release) = release {
+        return release.built;
+    }
+    let modified = fs::metadata(device.path(RunningManifest::PATH)).and_then(|facts| facts.modified());
+    let since_1970 = modified
+        .ok()
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let seconds = since_1970.and_then(|since| i64::try_from(since.as_secs()).ok());
+    seconds
+        .and_then(|seconds| Timestamp::from_second(seconds).ok())
+        .unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// What the release says about channels; nothing when it is an older one, or follows none.
@@ -263,6 +286,19 @@ mod tests {
             Ok((TreePlace::Folder(folder), channel)) => format!("{channel} in {}", folder.display()),
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn a_release_without_a_channel_was_made_when_its_files_were() {
+        let root = tempfile::tempdir().unwrap();
+        let device = crate::testing::root::device(root.path());
+        let made: Timestamp = "2026-11-28T03:00:00Z".parse().unwrap();
+        let file = fs::File::options()
+            .write(true)
+            .open(root.path().join(RunningManifest::PATH));
+        file.unwrap().set_modified(made.into()).unwrap();
+        assert_eq!(built(&device, None), made);
+        assert_eq!(built(&device, Some(&release())), Timestamp::UNIX_EPOCH);
     }
 
     #[test]

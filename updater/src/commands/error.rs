@@ -306,7 +306,7 @@ impl CommandError {
 
 const fn reports_code(error: &ReportsError) -> u8 {
     match error {
-        ReportsError::Send { .. } => 38,
+        ReportsError::Send { .. } | ReportsError::Lost(_) => 38,
         ReportsError::Key(error) => key_code(error),
         ReportsError::Io(_) | ReportsError::Sequence(_) | ReportsError::Sign(_) => 42,
     }

@@ -22,7 +22,7 @@ impl CommandError {
             Self::Web(_)
             | Self::TooLittle(_)
             | Self::Follow(FollowError::Fetch { .. })
-            | Self::Reports(ReportsError::Send { .. }) => Reason::Network,
+            | Self::Reports(ReportsError::Send { .. } | ReportsError::Lost(_)) => Reason::Network,
             Self::Install(
                 InstallError::Disk(_)
                 | InstallError::Record(_)

@@ -10,18 +10,19 @@ use outcrop_release::{
     report::{Followed, Health, Report, Standing},
 };
 
-use super::{CommandError, Opened, check, key, remembered, say};
+use super::{CommandError, Opened, check, key, remembered, say, warn};
 use crate::{
     agent::Memory,
     attest::Attestation,
     block_disk::Access,
+    chain,
     channel::Remembered,
     device::Device,
     device_config,
     device_key::DeviceKey,
     last_update::last_update,
     recorder,
-    reports::{FolderSink, Sink, WebSink, keep, next_sequence, send_all},
+    reports::{FolderSink, Sink, WebSink, keep, next_sequence, send_with},
     status::read_status,
 };
 
@@ -45,16 +46,19 @@ pub fn report(root: &Path, options: &ReportOptions) -> Result<(), CommandError> 
     // A damaged memory is the agent's to tell.
     let standing = Memory::load(&state).ok().and_then(|memory| memory.standing);
     let report = gather(root, &device, key, standing)?;
-    let bytes = keep(&state, key, &report)?;
+    let sequence = report.sequence;
+    let kept = keep(&state, key, report)?;
+    if let Some(error) = &kept.unsaved {
+        warn(&format!("the report can't be kept: {}", chain::describe(error)));
+    }
     match &mut sink {
         Some(sink) => {
-            let sent = send_all(&state, sink.as_mut())?;
-            say(&format!(
-                "{} reports sent, the last one number {}",
-                sent, report.sequence
-            ));
+            let sent = send_with(&state, &kept, sink.as_mut())?;
+            sent.dropped.iter().for_each(|line| warn(line));
+            let arrived = sent.arrived;
+            say(&format!("{arrived} reports sent, the last one number {sequence}"));
         }
-        None => say(String::from_utf8_lossy(&bytes).trim_end()),
+        None => say(String::from_utf8_lossy(&kept.bytes).trim_end()),
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ use std::{
 
 use outcrop_release::plan::ByteRange;
 
+use crate::beneath;
+
 /// Bytes that a file hands over at a time.
 const PIECE_BYTES: usize = 64 * 1024;
 
@@ -84,20 +86,33 @@ pub struct FileSource {
 }
 
 impl FileSource {
-    /// Opens a bundle.
+    /// Opens a bundle that somebody has named.
     ///
     /// # Errors
-    /// When it can't be opened.
+    /// When it can't be opened, or is no regular file.
     pub fn open(path: &Path) -> Result<Self, SourceError> {
-        let opened = File::open(path);
-        let file = opened.map_err(|source| SourceError::File {
-            path: path.to_owned(),
-            source,
-        })?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-        })
+        Self::of(path, beneath::open_named(path))
+    }
+
+    /// Opens a file of a publish tree that somebody has brought, `TREE/releases/NAME`: no symbolic link is followed from `TREE` on.
+    ///
+    /// # Errors
+    /// As [`FileSource::open`].
+    pub fn open_in_tree(path: &Path) -> Result<Self, SourceError> {
+        let tree = path.parent().and_then(Path::parent);
+        let opened = match tree.and_then(|tree| Some((tree, path.strip_prefix(tree).ok()?))) {
+            Some((tree, name)) => beneath::open_file(tree, name),
+            None => Err(io::ErrorKind::InvalidFilename.into()),
+        };
+        Self::of(path, opened)
+    }
+
+    fn of(path: &Path, opened: io::Result<File>) -> Result<Self, SourceError> {
+        let path = path.to_owned();
+        match opened {
+            Ok(file) => Ok(Self { file, path }),
+            Err(source) => Err(SourceError::File { path, source }),
+        }
     }
 }
 
@@ -139,4 +154,35 @@ pub(super) fn fetch<E: From<SourceError>>(source: &mut impl Source, range: ByteR
         Ok(())
     })?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_on_a_stick_that_is_a_pipe_or_a_link_isn_t_opened_and_one_that_somebody_names_may_be_a_link() {
+        let root = tempfile::tempdir().unwrap();
+        let releases = root.path().join("stick/releases");
+        fs::create_dir_all(&releases).unwrap();
+        let path = |name: &str| releases.join(name);
+        fs::write(root.path().join("file.outcrop"), "bundle").unwrap();
+        fs::write(path("file.outcrop"), "bundle").unwrap();
+        symlink("../../file.outcrop", path("link.outcrop")).unwrap();
+        beneath::tests::pipe(&path("pipe.outcrop"));
+        assert!(FileSource::open_in_tree(&path("file.outcrop")).is_ok());
+        for name in ["link.outcrop", "pipe.outcrop", ".."] {
+            let opened = FileSource::open_in_tree(&path(name));
+            assert!(matches!(opened, Err(SourceError::File { .. })), "{name}");
+        }
+        assert!(FileSource::open(&path("link.outcrop")).is_ok());
+        assert!(FileSource::open(&path("pipe.outcrop")).is_err());
+        // The folder of releases itself leads elsewhere.
+        let other = root.path().join("other");
+        fs::create_dir(&other).unwrap();
+        symlink(&releases, other.join("releases")).unwrap();
+        assert!(FileSource::open_in_tree(&other.join("releases/file.outcrop")).is_err());
+    }
 }

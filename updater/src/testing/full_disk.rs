@@ -9,7 +9,7 @@ use std::{
 
 use crate::{
     durable::{self, DurableError},
-    medium::Medium,
+    medium::{DataPartition, Medium},
 };
 
 /// Files take whole blocks of so many bytes.
@@ -71,12 +71,24 @@ impl Medium for FullDisk {
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), DurableError> {
         let new = path.with_extension("new");
-        self.make(&new, bytes).map_err(|source| DurableError {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let made = self.make(&new, bytes);
+        fs::remove_file(&new).unwrap();
+        made.map_err(|source| DurableError {
             doing: "write",
             path: new,
             source,
         })?;
         durable::replace(path, bytes)
+    }
+
+    fn overwrite(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let len = fs::metadata(path)?.len();
+        let has = len.next_multiple_of(BLOCK).saturating_add(self.room());
+        if (bytes.len() as u64) > has {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        DataPartition.overwrite(path, bytes)
     }
 }
 

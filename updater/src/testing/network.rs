@@ -9,7 +9,7 @@ use super::{bundle::MemorySource, published::Published};
 use crate::{
     channel::{FetchError, Fetched, ListSource},
     install::{Meter, Source, SourceError, Take},
-    reports::{FolderSink, Sink},
+    reports::{FolderSink, Sink, SinkError},
 };
 
 /// What a device's network gives it.
@@ -78,9 +78,9 @@ pub(crate) struct PlayedSink {
 }
 
 impl Sink for PlayedSink {
-    fn send(&mut self, report: &Report, bytes: &[u8]) -> io::Result<()> {
+    fn send(&mut self, report: &Report, bytes: &[u8]) -> Result<(), SinkError> {
         if self.is_down {
-            return Err(io::ErrorKind::TimedOut.into());
+            return Err(io::Error::from(io::ErrorKind::TimedOut).into());
         }
         self.inner.send(report, bytes)
     }

@@ -16,7 +16,7 @@ use crate::{
     agent::{Approval, ArmedBy, Armer, revoke, settle, take_back},
     last_update::last_update,
     recorder,
-    reports::next_sequence,
+    reports::{ReportsError, next_sequence_on},
 };
 
 impl PlayedSite<'_> {
@@ -70,7 +70,7 @@ impl PlayedSite<'_> {
     }
 
     /// What it says of itself.
-    pub(super) fn reported(&mut self, standing: &Standing) -> Report {
+    pub(super) fn reported(&mut self, standing: &Standing) -> Result<Report, ReportsError> {
         let record = self.boot_record();
         let slot = self.world.running();
         let history = self.history();
@@ -78,9 +78,9 @@ impl PlayedSite<'_> {
             Fault::Drifted => (2, "a file in /etc"),
             _ => (0, ""),
         };
-        Report {
+        Ok(Report {
             key: *self.key.public(),
-            sequence: next_sequence(&self.state).unwrap(),
+            sequence: next_sequence_on(&self.state, &self.medium)?,
             at: self.now.timestamp(),
             hostname: Some(self.hostname.clone()),
             labels: BTreeMap::new(),
@@ -96,6 +96,6 @@ impl PlayedSite<'_> {
                 fingerprint: FileDigest::of(drift.1.as_bytes()),
             }),
             history: recorder::head(&self.state, &self.key).unwrap(),
-        }
+        })
     }
 }

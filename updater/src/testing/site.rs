@@ -48,7 +48,7 @@ use crate::{
         Allowed, Installation, Limited, Limits, Meter, Refusal, Running, Source, Space, admit, read_head,
     },
     recorder::{self, Recorder, amend_on},
-    reports::{FolderSink, keep},
+    reports::{FolderSink, keep_on, send_all, send_with},
     tpm::NoTpm,
 };
 
@@ -207,6 +207,16 @@ impl<'p> PlayedSite<'p> {
         matches!(self.fault, Fault::OfflineUntil(until) if self.now.timestamp() < until)
     }
 
+    /// Who takes its reports.
+    fn sink(&self) -> PlayedSink {
+        let now = self.now.timestamp();
+        let is_silent = matches!(self.fault, Fault::SilentFrom(from) if now >= from);
+        PlayedSink {
+            inner: FolderSink(self.reports.clone()),
+            is_down: is_silent || self.is_offline(),
+        }
+    }
+
     fn follow(&mut self, asks: bool) -> Result<Followed, FollowError> {
         let (now, offline) = (self.now.timestamp(), self.is_offline());
         let follower = Follower {
@@ -217,17 +227,18 @@ impl<'p> PlayedSite<'p> {
             built: "2026-11-01T00:00:00Z".parse().unwrap(),
         };
         if !asks {
-            return follower.look(&mut Nobody);
+            return follower.look_on(&mut Nobody, &self.medium);
         }
         if let Some(folder) = &self.stick {
-            return follower.look(&mut crate::channel::FolderSource::new(folder));
+            return follower.look_on(&mut crate::channel::FolderSource::new(folder), &self.medium);
         }
-        follower.look(&mut Network {
+        let mut network = Network {
             published: self.published,
             now,
             offline,
             lists: &mut self.lists,
-        })
+        };
+        follower.look_on(&mut network, &self.medium)
     }
 
     /// The same steps as `outcrop-updater install`, on a disk that is played.
@@ -352,7 +363,7 @@ impl Site for PlayedSite<'_> {
         let meter = Meter::default();
         let done = if let Some(folder) = self.stick.clone() {
             let path = folder.join(RELEASES_FOLDER).join(offer.file_name());
-            crate::install::FileSource::open(&path)
+            crate::install::FileSource::open_in_tree(&path)
                 .map_err(CommandError::from)
                 .and_then(|mut file| self.install(&mut file, offer))
         } else {
@@ -432,19 +443,16 @@ impl Site for PlayedSite<'_> {
     }
 
     fn report(&mut self, standing: &Standing) -> Result<(), Trouble> {
-        let report = self.reported(standing);
-        keep(&self.state, &self.key, &report).unwrap();
-        self.send()
+        let sent = self.reported(standing).and_then(|report| {
+            let kept = keep_on(&self.state, &self.key, report, &self.medium)?;
+            send_with(&self.state, &kept, &mut self.sink())
+        });
+        sent.map(drop)
+            .map_err(|error| CommandError::from(error).trouble())
     }
 
     fn send(&mut self) -> Result<(), Trouble> {
-        let now = self.now.timestamp();
-        let is_silent = matches!(self.fault, Fault::SilentFrom(from) if now >= from);
-        let mut sink = PlayedSink {
-            inner: FolderSink(self.reports.clone()),
-            is_down: is_silent || self.is_offline(),
-        };
-        let sent = crate::reports::send_all(&self.state, &mut sink);
+        let sent = send_all(&self.state, &mut self.sink());
         sent.map(drop)
             .map_err(|error| CommandError::from(error).trouble())
     }

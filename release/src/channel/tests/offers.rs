@@ -69,6 +69,63 @@ fn a_paused_release_comes_to_nobody_until_it_is_resumed() {
     ));
 }
 
+fn built_for(image: &str, architecture: &str, version: &str) -> Publication {
+    let mut publication = publication(version, "1%,10%,100%");
+    publication.release.image = image.parse().unwrap();
+    publication.release.architecture = architecture.parse().unwrap();
+    publication.manifest = FileDigest::of(format!("{image}{architecture}{version}").as_bytes());
+    publication
+}
+
+#[test]
+fn a_version_means_a_product_s_release_for_all_architectures_and_of_several_products_none() {
+    let (x86, arm) = ("edge-1.1.0-x86_64-efi", "edge-1.1.0-aarch64-efi");
+    let list = channel()
+        .publish(vec![built_for("edge", "aarch64", "1.1.0")], lifetime())
+        .unwrap();
+    let shares = |list: &Channel| -> Vec<String> {
+        list.offers
+            .iter()
+            .map(|offer| offer.share().to_string())
+            .collect()
+    };
+    let both = list.promote("1.1.0", lifetime()).unwrap();
+    assert_eq!(shares(&both), ["10%", "10%"]);
+    // One that is further than the other doesn't keep it.
+    let one = both.promote(arm, lifetime()).unwrap();
+    assert_eq!(shares(&one), ["10%", "100%"]);
+    let all = one.promote("1.1.0", lifetime()).unwrap();
+    assert_eq!(shares(&all), ["100%", "100%"]);
+    assert!(matches!(
+        all.promote("1.1.0", lifetime()),
+        Err(EditError::Open(_))
+    ));
+    let paused = list.pause(x86, lifetime()).unwrap();
+    let paused = paused.pause("1.1.0", lifetime()).unwrap();
+    assert!(paused.offers.iter().all(|offer| offer.paused));
+    let gone = list.withdraw("1.1.0", "it eats batteries", lifetime()).unwrap();
+    assert_eq!((gone.offers.len(), gone.withdrawn.len()), (0, 2));
+
+    let other = list
+        .publish(vec![built_for("till", "x86_64", "1.1.0")], lifetime())
+        .unwrap();
+    let error = other.promote("1.1.0", lifetime()).unwrap_err();
+    assert!(matches!(error, EditError::Ambiguous { .. }));
+    for name in [x86, arm, "till-1.1.0-x86_64-efi"] {
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[test]
+fn a_reason_that_no_list_can_have_is_refused_before_it_is_in_one() {
+    for reason in ["x".repeat(501), "two\nlines".to_owned()] {
+        let refused = channel().withdraw("1.1.0", &reason, lifetime());
+        assert!(matches!(refused, Err(EditError::Reason(_))), "{reason}");
+    }
+    let longest = channel().withdraw("1.1.0", &"x".repeat(500), lifetime()).unwrap();
+    assert_eq!(Channel::parse(&longest.to_bytes()).unwrap(), longest);
+}
+
 #[test]
 fn labels_hold_devices_back_and_failed_releases_are_not_tried_again() {
     let device = device_in("1%", None);

@@ -2,6 +2,7 @@ mod armed;
 mod fleet;
 mod hours;
 mod nights;
+mod no_room;
 mod operator;
 mod power_cut;
 mod sticks;

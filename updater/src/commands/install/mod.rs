@@ -148,9 +148,14 @@ fn from_place(work: &Work<'_>, stop: &Stop, limits: Limits, meter: &Meter) -> Re
         };
         work.install(&mut open(bundle)?, &|address| open(address).ok())
     } else {
-        let mut file = FileSource::open(Path::new(bundle))?;
+        // Somebody names a file; the agent finds one in a tree that was brought.
+        let open = match work.then {
+            Then::Arm => FileSource::open,
+            Then::Leave(_) => FileSource::open_in_tree,
+        };
+        let mut file = open(Path::new(bundle))?;
         // Where there is none, there is no file.
-        work.install(&mut file, &|path| FileSource::open(Path::new(path)).ok())
+        work.install(&mut file, &|path| open(Path::new(path)).ok())
     }
 }
 
