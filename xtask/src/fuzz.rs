@@ -31,7 +31,7 @@ const FROM_ANYBODY: [&str; 3] = ["boot_record", "bundle_index", "manifest"];
 /// How long each target runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Length {
-    /// For every change: half a minute for [`FROM_ANYBODY`], else long enough to see that it starts and that its seeds hold.
+    /// For every change: twenty seconds for [`FROM_ANYBODY`], else long enough to see that it starts and that its seeds hold.
     /// `cargo xtask soak` has the hours.
     Brief,
     /// All the same.
@@ -41,7 +41,7 @@ pub(crate) enum Length {
 impl Length {
     fn seconds(self, name: &str) -> u32 {
         match self {
-            Self::Brief if FROM_ANYBODY.contains(&name) => 30,
+            Self::Brief if FROM_ANYBODY.contains(&name) => 20,
             Self::Brief => 4,
             Self::Seconds(seconds) => seconds,
         }
