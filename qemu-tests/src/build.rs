@@ -143,21 +143,6 @@ pub fn run(command: &mut Command) -> Output {
         .unwrap_or_else(|error| panic!("start {command:?}: {error}"))
 }
 
-/// A command that runs as nobody: no groups, no capabilities, no way to get any.
-#[must_use]
-pub fn as_nobody() -> Command {
-    let mut command = as_root("setpriv");
-    command.args([
-        "--reuid=65534",
-        "--regid=65534",
-        "--clear-groups",
-        "--bounding-set=-all",
-        "--inh-caps=-all",
-    ]);
-    command.arg("--no-new-privs");
-    command
-}
-
 fn copy(from: &Path, to: &Path) {
     assert!(cp(&["-r"], from, to), "copy {}", from.display());
 }

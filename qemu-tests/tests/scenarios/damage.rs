@@ -24,7 +24,6 @@ on_both_architectures! {
     aarch64 in the soak:
     a_flipped_bit_in_the_root_reboots_the_machine_and_is_never_served,
     a_data_partition_that_can_t_be_mounted_is_reported_and_left_as_it_is,
-    a_second_disk_with_the_same_image_doesn_t_confuse_the_first,
 }
 
 mod both_in_the_soak {
@@ -35,6 +34,14 @@ mod both_in_the_soak {
     fn a_block_of_the_root_that_can_t_be_read_reboots_the_machine() {
         for architecture in [Architecture::X86_64, Architecture::Aarch64] {
             super::a_block_of_the_root_that_can_t_be_read_reboots_the_machine(architecture);
+        }
+    }
+
+    #[test]
+    #[ignore = "the soak's: `outcrop-init`'s own tests tell twins apart for every change"]
+    fn a_second_disk_with_the_same_image_doesn_t_confuse_the_first() {
+        for architecture in [Architecture::X86_64, Architecture::Aarch64] {
+            super::a_second_disk_with_the_same_image_doesn_t_confuse_the_first(architecture);
         }
     }
 }

@@ -19,7 +19,7 @@ use outcrop_release::{
 use serde_json::Value;
 
 /// Power cuts of a run; `cargo xtask soak` sets the variable.
-const CUTS: u64 = 3;
+const CUTS: u64 = 2;
 const CUTS_VARIABLE: &str = "OUTCROP_POWER_CUTS";
 /// The number that the moments are drawn from.
 const SEED_VARIABLE: &str = "OUTCROP_POWER_CUT_SEED";
