@@ -18,7 +18,7 @@ use rustix::fs::statvfs;
 use semver::Version;
 
 use super::{
-    PublishError, Tree, copy, failed, only_channel, read_list,
+    PublishError, Tree, copy, failed, only_channel, parse_list, read_list,
     select::{deltas_beside, files},
 };
 use crate::{
@@ -109,14 +109,7 @@ fn read(folder: &Path, name: &ChannelName) -> Result<Option<(Vec<u8>, Channel)>,
         return Ok(None);
     };
     let list = SignedDocument::split(&bytes).map_err(|_| PublishError::NoList(path.clone()))?;
-    let channel = Channel::parse(list.document).map_err(|source| PublishError::Channel {
-        path: path.clone(),
-        source,
-    })?;
-    if channel.name != *name {
-        let found = channel.name;
-        return Err(PublishError::OtherChannel { path, found });
-    }
+    let channel = parse_list(path, &list, name)?;
     Ok(Some((bytes, channel)))
 }
 

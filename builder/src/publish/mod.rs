@@ -161,15 +161,7 @@ impl Tree {
             path: path.clone(),
             source,
         })?;
-        let channel = Channel::parse(list.document).map_err(|source| PublishError::Channel {
-            path: path.clone(),
-            source,
-        })?;
-        if channel.name != *name {
-            let found = channel.name;
-            return Err(PublishError::OtherChannel { path, found });
-        }
-        Ok(Some(channel))
+        parse_list(path, &list, name).map(Some)
     }
 
     /// The same list, which must be there.
@@ -222,6 +214,19 @@ impl Tree {
             .join(RELEASES_FOLDER)
             .join(file.file_name().unwrap_or_default())
     }
+}
+
+/// What a list says that is called as `name`'s, and must be it.
+fn parse_list(path: PathBuf, list: &SignedDocument<'_>, name: &ChannelName) -> Result<Channel, PublishError> {
+    let channel = match Channel::parse(list.document) {
+        Ok(channel) => channel,
+        Err(source) => return Err(PublishError::Channel { path, source }),
+    };
+    if channel.name != *name {
+        let found = channel.name;
+        return Err(PublishError::OtherChannel { path, found });
+    }
+    Ok(channel)
 }
 
 fn read_list(path: &Path) -> Result<Option<Vec<u8>>, PublishError> {
