@@ -65,7 +65,7 @@ pub(super) enum Command {
     Bundle(BundleCommand),
     /// Put bundles where devices fetch them, and offer them in a channel
     ///
-    /// DIR becomes a folder of static files for any web server, object store or USB stick. A channel is a signed list of what is offered,
+    /// DIR becomes a folder of static files for any web server or object store (`outcrop channel copy` puts it on a stick). A channel is a signed list of what is offered,
     /// each release to a share of the devices first.
     Publish(PublishArgs),
     /// Change what a channel offers, and tell it
